@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mech.h: what keys there are and how they sign: two tables and their look-ups.
+ * Names are wire ABI. Key names live here too: they travel and become file names.
+ */
+#ifndef HF_WIRE_MECH_H
+#define HF_WIRE_MECH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum hf_family { HF_FAMILY_RSA, HF_FAMILY_EC, HF_FAMILY_ED25519 };
+enum hf_padding { HF_PAD_NONE, HF_PAD_PKCS1, HF_PAD_PSS };
+
+struct hf_algorithm {
+	const char *name;   /* "ec-p256" */
+	enum hf_family family;
+	unsigned bits;      /* of the modulus or the field */
+	const char *group;  /* OpenSSL's name of the curve: "P-256"; NULL for RSA */
+	unsigned cost;      /* of one signature, P-256 = 1; for fair queues */
+};
+
+struct hf_scheme {
+	const char *name;   /* "rsa-pss-sha256" */
+	enum hf_family family;
+	enum hf_padding pad;/* PSS: MGF1 with the same hash, salt as long as the hash */
+	const char *hash;   /* OpenSSL's name: "SHA2-256"; NULL: signs the message itself */
+	const char *tls_hash; /* as people write it: "SHA256" */
+	size_t hash_len;    /* bytes of a digest; 0 if hash is NULL */
+};
+
+extern const struct hf_algorithm hf_algorithms[]; /* ends with name == NULL */
+extern const struct hf_scheme hf_schemes[];       /* ends with name == NULL */
+
+/* NULL if there is none of that name. */
+const struct hf_algorithm *hf_algorithm_find(const char *name);
+const struct hf_scheme *hf_scheme_find(const char *name);
+/* The scheme of a family, padding and digest length; NULL if there is none. */
+const struct hf_scheme *hf_scheme_for(enum hf_family family, enum hf_padding pad, size_t hash_len);
+
+/*
+ * A key's name: 1 to 63 of A-Z a-z 0-9 . _ -, the first one a letter or digit.
+ * Safe as a file name, in a URI and in a log line.
+ */
+bool hf_key_name_ok(const char *name);
+
+/*
+ * Usage as text: "sign,ca" <-> HF_USAGE_* bits. Parsing gives 0 for anything
+ * unknown, and for ca together with sign: then ca would protect nothing.
+ */
+unsigned hf_usage_parse(const char *text);
+void hf_usage_text(char out[64], unsigned usage);
+
+#endif
