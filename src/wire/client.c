@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -47,6 +48,8 @@ static enum hf_rc connect_failed(const char *path, struct hf_err *e)
 	if (errno == EACCES || errno == EPERM)
 		return hf_fail(e, HF_DENIED,
 			       "no permission to use the broker's socket %s; join its group", path);
+	if (errno == EAGAIN)
+		return hf_fail(e, HF_BUSY, "the broker at %s has too many callers waiting", path);
 	return hf_fail_errno(e, HF_UNAVAILABLE,
 			     "the holdfast broker cannot be reached at %s (is holdfastd running? "
 			     "HOLDFAST_SOCKET names another socket)", path);
@@ -127,12 +130,12 @@ enum hf_rc hf_client_call(int fd, hf_Request *req, hf_Reply *rep, unsigned timeo
 {
 	uint64_t deadline = hf_now_ms() + timeout_ms;
 	uint8_t *packet = malloc(HF_PACKET_MAX);
-	static uint32_t id; /* callers of this function have one thread */
+	static atomic_uint id; /* several links of one process may say hello at once */
 	enum hf_rc rc;
 
 	if (!packet)
 		return hf_fail(e, HF_NO_MEMORY, "out of memory");
-	req->id = ++id;
+	req->id = atomic_fetch_add(&id, 1) + 1;
 	rc = exchange(fd, packet, req, rep, deadline, e);
 	free(packet);
 	return rc ? hf_within(e, "broker") : hf_client_result(rep, e);

@@ -137,6 +137,22 @@ enum hf_rc hf_packet_wait(int fd, short events, uint64_t deadline, struct hf_err
 	}
 }
 
+uint32_t hf_packet_reply_id(const uint8_t *p, size_t n)
+{
+	pb_istream_t stream = pb_istream_from_buffer(p, n);
+	pb_wire_type_t type;
+	uint32_t tag, id;
+	bool eof;
+
+	while (pb_decode_tag(&stream, &type, &tag, &eof)) {
+		if (tag == hf_Reply_id_tag)
+			return type == PB_WT_VARINT && pb_decode_varint32(&stream, &id) ? id : 0;
+		if (!pb_skip_field(&stream, type))
+			break;
+	}
+	return 0;
+}
+
 bool hf_pb_set(pb_size_t *size, uint8_t *bytes, size_t max, const void *p, size_t n)
 {
 	*size = 0;

@@ -53,6 +53,9 @@ enum hf_rc hf_packet_recv(int fd, uint8_t *p, size_t size, size_t *n, struct hf_
 /* Waits until @fd is ready for @events (POLLIN, POLLOUT) or hf_now_ms() reaches @deadline. */
 enum hf_rc hf_packet_wait(int fd, short events, uint64_t deadline, struct hf_err *e);
 
+/* The id of an encoded Reply without decoding the rest; 0 if there is none. */
+uint32_t hf_packet_reply_id(const uint8_t *p, size_t n);
+
 /* Sets a nanopb bytes field: HF_PB_SET(msg.spki, p, n) is false if it does not fit. */
 bool hf_pb_set(pb_size_t *size, uint8_t *bytes, size_t max, const void *p, size_t n);
 #define HF_PB_SET(field, p, n) \
