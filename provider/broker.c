@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *hf_broker_key_label(char out[80], const struct hf_broker_key *key)
+{
+	char hex[65];
+
+	if (key->name[0])
+		snprintf(out, 80, "%s", key->name);
+	else
+		snprintf(out, 80, "sha256:%s", hf_hex(hex, sizeof(hex), key->spki_sha256, 32));
+	return out;
+}
+
+static void fill_ref(hf_KeyRef *ref, const struct hf_broker_key *key)
+{
+	if (!hf_copy(ref->name, sizeof(ref->name), key->name))
+		ref->name[0] = '\0';
+	(void)HF_PB_SET(ref->spki_sha256, key->spki_sha256, key->spki_sha256 ? 32 : 0);
+}
+
+static void fill_key_get(hf_Request *req, const void *arg)
+{
+	req->which_op = hf_Request_key_get_tag;
+	req->op.key_get.has_key = true;
+	fill_ref(&req->op.key_get.key, arg);
+}
+
+static void fill_key_list(hf_Request *req, const void *arg)
+{
+	req->which_op = hf_Request_key_list_tag;
+	if (!hf_copy(req->op.key_list.after, sizeof(req->op.key_list.after), arg))
+		req->op.key_list.after[0] = '\0';
+}
+
+static void fill_sign(hf_Request *req, const void *arg)
+{
+	const struct hf_broker_job *job = arg;
+	hf_Sign *sign = &req->op.sign;
+
+	req->which_op = hf_Request_sign_tag;
+	sign->has_key = true;
+	fill_ref(&sign->key, &job->key);
+	if (!hf_copy(sign->scheme, sizeof(sign->scheme), job->scheme))
+		sign->scheme[0] = '\0';
+	sign->message = job->message;
+	(void)HF_PB_SET(sign->data, job->data, job->n);
+}
+
+static enum hf_rc wrong_answer(struct hf_err *e)
+{
+	return hf_fail(e, HF_PROTOCOL, "the broker answered something else than it was asked");
+}
+
+enum hf_rc hf_broker_key_get(struct hf_link *l, const struct hf_broker_key *key, hf_KeyInfo *info,
+			     struct hf_err *e)
+{
+	hf_Reply *rep = malloc(sizeof(*rep));
+	char label[80];
+	enum hf_rc rc;
+
+	if (!rep)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	rc = hf_link_call(l, fill_key_get, key, rep, e);
+	if (!rc && (rep->which_result != hf_Reply_key_tag ||
+		    rep->result.key.spki_sha256.size != 32 ||
+		    (key->spki_sha256 &&
+		     memcmp(rep->result.key.spki_sha256.bytes, key->spki_sha256, 32) != 0)))
+		rc = wrong_answer(e);
+	if (!rc)
+		*info = rep->result.key;
+	free(rep);
+	return rc ? hf_within(e, "key %s", hf_broker_key_label(label, key)) : HF_OK;
+}
+
+enum hf_rc hf_broker_key_list(struct hf_link *l, const char *after, hf_KeyListReply *list,
+			      struct hf_err *e)
+{
+	hf_Reply *rep = malloc(sizeof(*rep));
+	enum hf_rc rc;
+
+	if (!rep)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	rc = hf_link_call(l, fill_key_list, after, rep, e);
+	if (!rc && rep->which_result != hf_Reply_key_list_tag)
+		rc = wrong_answer(e);
+	if (!rc)
+		*list = rep->result.key_list;
+	free(rep);
+	return rc ? hf_within(e, "list of keys") : HF_OK;
+}
+
+static enum hf_rc take_signature(const hf_Reply *rep, const struct hf_broker_job *job, uint8_t *sig,
+				 size_t size, size_t *n, struct hf_err *e)
+{
+	const hf_Signature *s = &rep->result.signature;
+
+	if (rep->which_result != hf_Reply_signature_tag || !s->signature.size)
+		return wrong_answer(e);
+	if (s->spki_sha256.size != 32 || memcmp(s->spki_sha256.bytes, job->key.spki_sha256, 32) != 0)
+		return hf_fail(e, HF_PROTOCOL, "another generation of the key has signed");
+	if (s->signature.size > size)
+		return hf_fail(e, HF_PROTOCOL, "signature of %u bytes, at most %zu can be",
+			       (unsigned)s->signature.size, size);
+	memcpy(sig, s->signature.bytes, s->signature.size);
+	*n = s->signature.size;
+	return HF_OK;
+}
+
+enum hf_rc hf_broker_sign(struct hf_link *l, const struct hf_broker_job *job, uint8_t *sig,
+			  size_t size, size_t *n, struct hf_err *e)
+{
+	hf_Reply *rep = malloc(sizeof(*rep));
+	char label[80];
+	enum hf_rc rc;
+
+	if (!rep)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	rc = hf_link_call(l, fill_sign, job, rep, e);
+	if (!rc)
+		rc = take_signature(rep, job, sig, size, n, e);
+	free(rep);
+	return rc ? hf_within(e, "key %s", hf_broker_key_label(label, &job->key)) : HF_OK;
+}

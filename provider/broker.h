@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* broker.h: the three things that the provider ever asks the broker. */
+#ifndef HF_PROVIDER_BROKER_H
+#define HF_PROVIDER_BROKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "link.h"
+
+/* Which key: by name ("" for none), by generation (NULL for the current one), or both. */
+struct hf_broker_key {
+	const char *name;
+	const uint8_t *spki_sha256; /* 32 bytes */
+};
+
+/* What is to be signed: a digest, or (@message) the whole of it. */
+struct hf_broker_job {
+	struct hf_broker_key key;
+	const char *scheme;
+	bool message;
+	const uint8_t *data;
+	size_t n; /* at most HF_DATA_MAX */
+};
+
+/* @info is 8 KiB; it is untouched unless the result is HF_OK. */
+enum hf_rc hf_broker_key_get(struct hf_link *l, const struct hf_broker_key *key, hf_KeyInfo *info,
+			     struct hf_err *e);
+
+/* Up to 32 keys with names greater than @after. */
+enum hf_rc hf_broker_key_list(struct hf_link *l, const char *after, hf_KeyListReply *list,
+			      struct hf_err *e);
+
+/* The signature as in X.509, at most @size bytes, made by exactly the generation asked for. */
+enum hf_rc hf_broker_sign(struct hf_link *l, const struct hf_broker_job *job, uint8_t *sig,
+			  size_t size, size_t *n, struct hf_err *e);
+
+/* "edge-ca", or "sha256:0123456789abcdef..." for messages. Returns @out. */
+const char *hf_broker_key_label(char out[80], const struct hf_broker_key *key);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * decoder.c: key references become keys, in two steps: PEM to DER of a structure that only
+ * we know, and that to a key. One step would do for PEM_read_bio_PrivateKey(), but not for
+ * OpenSSL's file store, which feeds decoders what looks like DER to it ("--" does).
+ *
+ * Whatever is not a key reference is none of our business: then the answer is "carry on"
+ * (1), and nothing is left on the error queue. Other people's keys come through here.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/core_object.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+#include <openssl/pem.h>
+
+#include "key.h"
+
+#define STRUCTURE "holdfast"
+
+static void *dec_newctx(void *provctx)
+{
+	return provctx;
+}
+
+static void dec_freectx(void *ctx)
+{
+	(void)ctx;
+}
+
+/* Named or not, it is a key that is asked for. */
+static int dec_does_selection(void *provctx, int selection)
+{
+	(void)provctx;
+	return !selection || (selection & OSSL_KEYMGMT_SELECT_KEYPAIR);
+}
+
+static int pass_der(const unsigned char *der, long n, OSSL_CALLBACK *cb, void *cbarg)
+{
+	int type = OSSL_OBJECT_PKEY;
+	char structure[] = STRUCTURE;
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
+		OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, structure, 0),
+		OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA,
+						  (void *)(uintptr_t)der, (size_t)n),
+		OSSL_PARAM_construct_end(),
+	};
+
+	return cb(params, cbarg);
+}
+
+static int dec_pem(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *cb, void *cbarg,
+		   OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
+{
+	const struct hf_provider *p = ctx;
+	BIO *bio = BIO_new_from_core_bio(p->libctx, in);
+	char *name = NULL, *header = NULL;
+	unsigned char *data = NULL;
+	long n = 0;
+	int ok = 1;
+
+	(void)selection;
+	(void)pw_cb;
+	(void)pw_cbarg;
+	if (!bio)
+		return 0;
+	ERR_set_mark();
+	if (PEM_read_bio(bio, &name, &header, &data, &n) <= 0)
+		name = NULL;
+	ERR_pop_to_mark();
+	if (name && !strcmp(name, HF_REFERENCE_PEM))
+		ok = pass_der(data, n, cb, cbarg);
+	OPENSSL_free(name);
+	OPENSSL_free(header);
+	OPENSSL_free(data);
+	BIO_free(bio);
+	return ok;
+}
+
+/* Hands the key over; the callback's side zeroes the pointer if it takes it (km_load). */
+static int pass_key(struct hf_key *key, OSSL_CALLBACK *cb, void *cbarg)
+{
+	int type = OSSL_OBJECT_PKEY, ok;
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
+		OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE,
+						 (char *)(uintptr_t)hf_family_name(key->family), 0),
+		OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
+		OSSL_PARAM_construct_end(),
+	};
+
+	ok = cb(params, cbarg);
+	hf_key_free(key);
+	return ok;
+}
+
+static struct hf_key *open_reference(const struct hf_provider *p, const struct hf_buf *der,
+				     int selection)
+{
+	struct hf_reference *ref = malloc(sizeof(*ref));
+	struct hf_key *key = NULL, *pub;
+	struct hf_err e = HF_ERR_INIT;
+
+	if (ref && !hf_reference_decode(der->p, der->n, ref, &e) &&
+	    !hf_key_open_reference(p, ref, &key, &e) && selection &&
+	    !(selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)) {
+		pub = hf_key_public_only(key);
+		hf_key_free(key);
+		key = pub;
+	}
+	free(ref);
+	if (e.rc && !key)
+		(void)HF_RAISE(p, &e);
+	return key;
+}
+
+static bool read_all(const struct hf_provider *p, OSSL_CORE_BIO *in, struct hf_buf *out)
+{
+	BIO *bio = BIO_new_from_core_bio(p->libctx, in);
+	uint8_t chunk[1024];
+	int n;
+
+	ERR_set_mark();
+	while (bio && (n = BIO_read(bio, chunk, sizeof(chunk))) > 0 && !out->bad)
+		hf_buf_add(out, chunk, (size_t)n);
+	ERR_pop_to_mark();
+	BIO_free(bio);
+	return bio && out->n && !out->bad;
+}
+
+/*
+ * This decoder is only asked for structure "holdfast", or for DER of unknown structure;
+ * there silence is due, and an error for a reference that is damaged.
+ */
+static bool looks_like_reference(const struct hf_buf *b)
+{
+	static const uint8_t version[] = { 0x02, 0x01 };
+	size_t header = b->n < 4 ? 0 : b->p[1] < 0x80 ? 2 : b->p[1] == 0x81 ? 3 : b->p[1] == 0x82 ? 4 : 0;
+
+	return header && b->p[0] == 0x30 && b->n > header + 4 &&
+	       !memcmp(b->p + header, version, sizeof(version)) && b->p[header + 3] == 0x0c;
+}
+
+static int dec_key(void *ctx, enum hf_family family, OSSL_CORE_BIO *in, int selection,
+		   OSSL_CALLBACK *cb, void *cbarg)
+{
+	const struct hf_provider *p = ctx;
+	HF_AUTO_BUF der = HF_BUF(HF_REFERENCE_MAX);
+	struct hf_key *key;
+
+	if (!read_all(p, in, &der) || !looks_like_reference(&der))
+		return 1;
+	key = open_reference(p, &der, selection);
+	if (!key)
+		return 1;
+	if (key->family == family)
+		return pass_key(key, cb, cbarg);
+	hf_key_free(key);
+	return 1;
+}
+
+/* libcrypto does not tell a decoder by which of its names it was called. */
+#define KEY_DECODER(suffix, family)                                                        \
+	static int dec_##suffix(void *ctx, OSSL_CORE_BIO *in, int selection,               \
+				OSSL_CALLBACK *cb, void *cbarg,                            \
+				OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)           \
+	{                                                                                  \
+		(void)pw_cb;                                                               \
+		(void)pw_cbarg;                                                            \
+		return dec_key(ctx, family, in, selection, cb, cbarg);                     \
+	}                                                                                  \
+	DECODER(suffix)
+
+#define DECODER(suffix)                                                                    \
+	static const OSSL_DISPATCH suffix##_functions[] = {                                \
+		HF_FN(DECODER_NEWCTX, decoder_newctx, dec_newctx),                         \
+		HF_FN(DECODER_FREECTX, decoder_freectx, dec_freectx),                      \
+		HF_FN(DECODER_DOES_SELECTION, decoder_does_selection, dec_does_selection), \
+		HF_FN(DECODER_DECODE, decoder_decode, dec_##suffix),                       \
+		HF_FN_END,                                                                 \
+	}
+
+DECODER(pem);
+KEY_DECODER(rsa, HF_FAMILY_RSA);
+KEY_DECODER(ec, HF_FAMILY_EC);
+KEY_DECODER(ed25519, HF_FAMILY_ED25519);
+
+#define PEM_IN HF_PROPERTIES ",input=pem"
+#define DER_IN HF_PROPERTIES ",input=der,structure=" STRUCTURE
+
+const OSSL_ALGORITHM hf_decoders[] = {
+	{ "DER", PEM_IN, pem_functions, "key reference" },
+	{ "RSA:rsaEncryption", DER_IN, rsa_functions, "RSA key of a token" },
+	{ "EC:id-ecPublicKey", DER_IN, ec_functions, "EC key of a token" },
+	{ "ED25519", DER_IN, ed25519_functions, "Ed25519 key of a token" },
+	{ NULL, NULL, NULL, NULL },
+};

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "key.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include "base/file.h"
+#include "broker.h"
+
+#define CERT_MAX (256u * 1024) /* a file with a chain */
+
+static const char *const family_names[] = {
+	[HF_FAMILY_RSA] = "RSA",
+	[HF_FAMILY_EC] = "EC",
+	[HF_FAMILY_ED25519] = "ED25519",
+};
+
+const char *hf_family_name(enum hf_family family)
+{
+	return family_names[family];
+}
+
+struct hf_key *hf_key_new(const struct hf_provider *p)
+{
+	struct hf_key *key = calloc(1, sizeof(*key));
+
+	if (!key)
+		return NULL;
+	atomic_init(&key->refs, 1);
+	key->provider = p;
+	return key;
+}
+
+struct hf_key *hf_key_up(struct hf_key *key)
+{
+	if (key)
+		atomic_fetch_add_explicit(&key->refs, 1, memory_order_relaxed);
+	return key;
+}
+
+void hf_key_free(struct hf_key *key)
+{
+	if (!key || atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	EVP_PKEY_free(key->pub);
+	free(key);
+}
+
+enum hf_rc hf_key_set_public(struct hf_key *key, EVP_PKEY *pub, struct hf_err *e)
+{
+	size_t i;
+
+	for (i = 0; i < HF_COUNT(family_names); i++)
+		if (EVP_PKEY_is_a(pub, family_names[i])) {
+			EVP_PKEY_free(key->pub);
+			key->family = (enum hf_family)i;
+			key->pub = pub;
+			return HF_OK;
+		}
+	EVP_PKEY_free(pub);
+	return hf_fail(e, HF_UNSUPPORTED, "neither an RSA, nor an EC, nor an Ed25519 key");
+}
+
+static enum hf_rc set_spki(struct hf_key *key, const uint8_t *spki, size_t n, struct hf_err *e)
+{
+	const unsigned char *p = spki;
+	size_t len = sizeof(key->spki_sha256);
+	EVP_PKEY *pub;
+
+	if (!n || n > sizeof(key->ref.spki))
+		return hf_fail(e, HF_CORRUPT, "public key: %zu bytes are none", n);
+	ERR_set_mark();
+	pub = d2i_PUBKEY_ex(NULL, &p, (long)n, key->provider->libctx, NULL);
+	ERR_pop_to_mark();
+	if (!pub || p != spki + n) {
+		EVP_PKEY_free(pub);
+		return hf_fail(e, HF_CORRUPT, "public key: not a SubjectPublicKeyInfo that OpenSSL knows");
+	}
+	if (!EVP_Q_digest(key->provider->libctx, "SHA256", NULL, spki, n, key->spki_sha256, &len)) {
+		EVP_PKEY_free(pub);
+		return hf_fail(e, HF_FAILED, "SHA-256 is not available");
+	}
+	memmove(key->ref.spki, spki, n);
+	key->ref.spki_n = n;
+	return hf_key_set_public(key, pub, e);
+}
+
+/* The SubjectPublicKeyInfo of the first certificate in a file, PEM or DER. */
+static enum hf_rc cert_spki(const struct hf_provider *p, const char *path, uint8_t *spki,
+			    size_t size, size_t *n, struct hf_err *e)
+{
+	HF_AUTO_BUF file = HF_BUF(CERT_MAX);
+	unsigned char *der = NULL;
+	X509 *x = NULL;
+	BIO *bio;
+	int len = -1;
+
+	if (hf_file_read(path, false, &file, e))
+		return hf_within(e, "certificate");
+	ERR_set_mark();
+	bio = BIO_new_mem_buf(file.p ? (const void *)file.p : "", (int)file.n);
+	x = X509_new_ex(p->libctx, NULL);
+	if (bio && x && !PEM_read_bio_X509(bio, &x, NULL, NULL)) {
+		const unsigned char *at = file.p;
+
+		X509_free(x); /* half filled, perhaps */
+		x = X509_new_ex(p->libctx, NULL);
+		if (x && (!at || !d2i_X509(&x, &at, (long)file.n))) {
+			X509_free(x);
+			x = NULL;
+		}
+	}
+	if (x)
+		len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
+	ERR_pop_to_mark();
+	*n = len > 0 && (size_t)len <= size ? (size_t)len : 0;
+	if (*n)
+		memcpy(spki, der, *n);
+	OPENSSL_free(der);
+	X509_free(x);
+	BIO_free(bio);
+	return *n ? HF_OK : hf_fail(e, HF_CORRUPT, "certificate: %s holds none", path);
+}
+
+static enum hf_rc hash_cert(struct hf_key *key, struct hf_err *e)
+{
+	size_t len = 32;
+
+	if (cert_spki(key->provider, key->ref.cert, key->ref.spki, sizeof(key->ref.spki),
+		      &key->ref.spki_n, e))
+		return e->rc;
+	if (!EVP_Q_digest(key->provider->libctx, "SHA256", NULL, key->ref.spki, key->ref.spki_n,
+			  key->spki_sha256, &len))
+		return hf_fail(e, HF_FAILED, "SHA-256 is not available");
+	return HF_OK;
+}
+
+/* A path that goes into a reference has to mean the same from anywhere. */
+static enum hf_rc absolute(char out[HF_PATH_MAX], const char *path, struct hf_err *e)
+{
+	char *real = path[0] ? realpath(path, NULL) : NULL;
+	bool fits = real && hf_copy(out, HF_PATH_MAX, real);
+
+	free(real);
+	if (path[0] == '/')
+		return hf_copy(out, HF_PATH_MAX, path) ? HF_OK : HF_ARGUMENT;
+	if (path[0] && !fits)
+		return hf_fail_errno(e, HF_IO, "certificate %s", path);
+	return HF_OK;
+}
+
+static enum hf_rc from_broker(struct hf_key *key, const struct hf_uri *uri, struct hf_err *e)
+{
+	struct hf_broker_key which = { uri->name, NULL };
+	hf_KeyInfo *info;
+	enum hf_rc rc;
+
+	if (absolute(key->ref.cert, uri->cert, e))
+		return e->rc;
+	if (uri->kind == HF_URI_GENERATION)
+		which.spki_sha256 = uri->spki_sha256;
+	if (key->ref.cert[0]) {
+		if (hash_cert(key, e))
+			return hf_within(e, "key %s", uri->name);
+		which.spki_sha256 = key->spki_sha256;
+	}
+	info = malloc(sizeof(*info));
+	if (!info)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	rc = hf_broker_key_get(key->provider->link, &which, info, e);
+	if (rc && key->ref.cert[0])
+		(void)hf_within(e, "the key of certificate %s", key->ref.cert);
+	if (!rc)
+		rc = set_spki(key, info->spki.bytes, info->spki.size, e);
+	if (!rc && memcmp(key->spki_sha256, info->spki_sha256.bytes, 32) != 0)
+		rc = hf_fail(e, HF_PROTOCOL, "key %s: its public key and its hash differ", info->name);
+	if (!rc && !hf_copy(key->ref.name, sizeof(key->ref.name), info->name))
+		rc = hf_fail(e, HF_PROTOCOL, "key without a name");
+	key->usage = rc ? 0 : info->usage;
+	key->remote = true;
+	free(info);
+	return rc;
+}
+
+enum hf_rc hf_key_open_uri(const struct hf_provider *p, const struct hf_uri *uri,
+			   struct hf_key **key, struct hf_err *e)
+{
+	enum hf_rc rc;
+
+	*key = hf_key_new(p);
+	if (!*key)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	rc = from_broker(*key, uri, e);
+	if (rc) {
+		hf_key_free(*key);
+		*key = NULL;
+	}
+	return rc;
+}
+
+enum hf_rc hf_key_open_reference(const struct hf_provider *p, const struct hf_reference *ref,
+				 struct hf_key **key, struct hf_err *e)
+{
+	struct hf_key *k = hf_key_new(p);
+	enum hf_rc rc;
+
+	*key = NULL;
+	if (!k)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	k->ref = *ref;
+	k->remote = true;
+	/*
+	 * Not readable, or not (yet) a certificate that we understand: the key that was there
+	 * when the reference was written. A service must start on the day its disk is odd.
+	 */
+	rc = ref->cert[0] && !hash_cert(k, e) ? set_spki(k, k->ref.spki, k->ref.spki_n, e)
+					      : HF_UNAVAILABLE;
+	if (rc)
+		rc = set_spki(k, ref->spki, ref->spki_n, e);
+	if (rc) {
+		hf_key_free(k);
+		return hf_within(e, "key reference of %s", ref->name);
+	}
+	*key = k;
+	return HF_OK;
+}
+
+struct hf_key *hf_key_public_only(const struct hf_key *key)
+{
+	struct hf_key *k = hf_key_new(key->provider);
+
+	if (!k)
+		return NULL;
+	if (!EVP_PKEY_up_ref(key->pub)) {
+		hf_key_free(k);
+		return NULL;
+	}
+	k->pub = key->pub;
+	k->family = key->family;
+	return k;
+}
+
+static struct hf_broker_key which_of(const struct hf_key *key)
+{
+	return (struct hf_broker_key){ key->ref.name, key->spki_sha256 };
+}
+
+enum hf_rc hf_key_usage(struct hf_key *key, uint32_t *usage, struct hf_err *e)
+{
+	struct hf_broker_key which = which_of(key);
+	hf_KeyInfo *info;
+	enum hf_rc rc;
+
+	*usage = key->usage;
+	if (*usage)
+		return HF_OK;
+	info = malloc(sizeof(*info));
+	if (!info)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	rc = hf_broker_key_get(key->provider->link, &which, info, e);
+	if (!rc)
+		key->usage = *usage = info->usage;
+	free(info);
+	return rc;
+}
+
+enum hf_rc hf_key_sign(struct hf_key *key, const struct hf_scheme *scheme, bool message,
+		       struct hf_view data, uint8_t *sig, size_t size, size_t *n, struct hf_err *e)
+{
+	struct hf_broker_job job = { which_of(key), scheme->name, message, data.p, data.n };
+	char label[80];
+
+	if (!key->remote)
+		return hf_fail(e, HF_ARGUMENT, "this is a public key only: it cannot sign");
+	if (data.n > HF_DATA_MAX)
+		return hf_fail(e, HF_ARGUMENT,
+			       "key %s signs messages whole, of at most %u bytes; this one has %zu",
+			       hf_broker_key_label(label, &job.key), HF_DATA_MAX, data.n);
+	return hf_broker_sign(key->provider->link, &job, sig, size, n, e);
+}

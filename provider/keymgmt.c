@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * keymgmt.c: what libcrypto asks about keys. One table serves all algorithms, since each
+ * question about the public half goes to the default provider's key.
+ *
+ * It must never export a selection with the private half in it, not even the public part
+ * of it: libcrypto would take that for the key and try to sign with a hollow one.
+ */
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+#include "key.h"
+
+#define PRIVATE OSSL_KEYMGMT_SELECT_PRIVATE_KEY
+#define PUBLIC OSSL_KEYMGMT_SELECT_PUBLIC_KEY
+
+static void *km_new(void *provctx)
+{
+	return hf_key_new(provctx);
+}
+
+static void km_free(void *keydata)
+{
+	hf_key_free(keydata);
+}
+
+/* A reference, in OpenSSL's sense, is a pointer to our key; its owner gives it away. */
+static void *km_load(const void *reference, size_t size)
+{
+	struct hf_key *key, *none = NULL;
+
+	if (size != sizeof(key))
+		return NULL;
+	memcpy(&key, reference, sizeof(key));
+	memcpy((void *)(uintptr_t)reference, &none, sizeof(none));
+	return key;
+}
+
+static int km_has(const void *keydata, int selection)
+{
+	const struct hf_key *key = keydata;
+
+	if (!key || !key->pub)
+		return 0;
+	return key->remote || !(selection & PRIVATE);
+}
+
+static int km_match(const void *keydata1, const void *keydata2, int selection)
+{
+	const struct hf_key *a = keydata1, *b = keydata2;
+
+	if (!a->pub || !b->pub || a->family != b->family)
+		return 0;
+	/* Two private halves are the same if their public ones are. */
+	if (selection & OSSL_KEYMGMT_SELECT_KEYPAIR)
+		return EVP_PKEY_eq(a->pub, b->pub) == 1;
+	return a->family != HF_FAMILY_EC || EVP_PKEY_parameters_eq(a->pub, b->pub) == 1;
+}
+
+static int km_validate(const void *keydata, int selection, int checktype)
+{
+	const struct hf_key *key = keydata;
+	EVP_PKEY_CTX *ctx;
+	int ok;
+
+	(void)checktype;
+	if (!key->pub || ((selection & PRIVATE) && !key->remote))
+		return 0;
+	ctx = EVP_PKEY_CTX_new_from_pkey(key->provider->libctx, key->pub, NULL);
+	ok = ctx && EVP_PKEY_public_check(ctx) == 1;
+	EVP_PKEY_CTX_free(ctx);
+	return ok;
+}
+
+/* What an import is of can be told from what is in it. */
+static enum hf_family family_of(const OSSL_PARAM params[])
+{
+	if (OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_N))
+		return HF_FAMILY_RSA;
+	if (OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME) ||
+	    OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_EC_P))
+		return HF_FAMILY_EC;
+	return HF_FAMILY_ED25519;
+}
+
+static int km_import(void *keydata, int selection, const OSSL_PARAM params[])
+{
+	struct hf_key *key = keydata;
+	EVP_PKEY_CTX *ctx;
+	EVP_PKEY *pub = NULL;
+	struct hf_err e = HF_ERR_INIT;
+	int ok;
+
+	/* A private key in software is no business of ours. */
+	if (key->pub || OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY) ||
+	    OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_D) || !(selection & PUBLIC))
+		return 0;
+	ctx = EVP_PKEY_CTX_new_from_name(key->provider->libctx,
+					 hf_family_name(family_of(params)), NULL);
+	ok = ctx && EVP_PKEY_fromdata_init(ctx) > 0 &&
+	     EVP_PKEY_fromdata(ctx, &pub, EVP_PKEY_PUBLIC_KEY, (OSSL_PARAM *)(uintptr_t)params) > 0;
+	EVP_PKEY_CTX_free(ctx);
+	return ok && !hf_key_set_public(key, pub, &e);
+}
+
+static int km_export(void *keydata, int selection, OSSL_CALLBACK *cb, void *cbarg)
+{
+	const struct hf_key *key = keydata;
+
+	if (!key->pub || (selection & PRIVATE))
+		return 0;
+	return EVP_PKEY_export(key->pub, selection, cb, cbarg);
+}
+
+static const OSSL_PARAM *km_types(int selection)
+{
+	static const OSSL_PARAM types[] = {
+		OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
+		OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+		OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
+		OSSL_PARAM_END,
+	};
+
+	return selection & PRIVATE ? NULL : types;
+}
+
+static void *km_dup(const void *keydata, int selection)
+{
+	const struct hf_key *key = keydata;
+
+	if (!key->pub)
+		return NULL;
+	if (selection & PRIVATE)
+		return hf_key_up((struct hf_key *)(uintptr_t)key);
+	return hf_key_public_only(key);
+}
+
+static const OSSL_PARAM *km_gettable(void *provctx)
+{
+	static const OSSL_PARAM gettable[] = {
+		OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),
+		OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
+		OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_DEFAULT_DIGEST, NULL, 0),
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_MANDATORY_DIGEST, NULL, 0),
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+		OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
+		OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
+		OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_PUB_X, NULL, 0),
+		OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_PUB_Y, NULL, 0),
+		OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
+		OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+		OSSL_PARAM_END,
+	};
+
+	(void)provctx;
+	return gettable;
+}
+
+static int km_get_params(void *keydata, OSSL_PARAM params[])
+{
+	const struct hf_key *key = keydata;
+
+	return key->pub && EVP_PKEY_get_params(key->pub, params);
+}
+
+static const char *km_operation_name(int operation)
+{
+	return operation == OSSL_OP_SIGNATURE ? HF_OPERATION_NAME : NULL;
+}
+
+static const OSSL_DISPATCH functions[] = {
+	HF_FN(KEYMGMT_NEW, keymgmt_new, km_new),
+	HF_FN(KEYMGMT_FREE, keymgmt_free, km_free),
+	HF_FN(KEYMGMT_LOAD, keymgmt_load, km_load),
+	HF_FN(KEYMGMT_HAS, keymgmt_has, km_has),
+	HF_FN(KEYMGMT_MATCH, keymgmt_match, km_match),
+	HF_FN(KEYMGMT_VALIDATE, keymgmt_validate, km_validate),
+	HF_FN(KEYMGMT_IMPORT, keymgmt_import, km_import),
+	HF_FN(KEYMGMT_IMPORT_TYPES, keymgmt_import_types, km_types),
+	HF_FN(KEYMGMT_EXPORT, keymgmt_export, km_export),
+	HF_FN(KEYMGMT_EXPORT_TYPES, keymgmt_export_types, km_types),
+	HF_FN(KEYMGMT_DUP, keymgmt_dup, km_dup),
+	HF_FN(KEYMGMT_GETTABLE_PARAMS, keymgmt_gettable_params, km_gettable),
+	HF_FN(KEYMGMT_GET_PARAMS, keymgmt_get_params, km_get_params),
+	HF_FN(KEYMGMT_QUERY_OPERATION_NAME, keymgmt_query_operation_name, km_operation_name),
+	HF_FN_END,
+};
+
+const OSSL_ALGORITHM hf_keymgmts[] = {
+	{ "RSA:rsaEncryption:1.2.840.113549.1.1.1", HF_PROPERTIES, functions, "RSA key of a token" },
+	{ "EC:id-ecPublicKey:1.2.840.10045.2.1", HF_PROPERTIES, functions, "EC key of a token" },
+	{ "ED25519:1.3.101.112", HF_PROPERTIES, functions, "Ed25519 key of a token" },
+	{ NULL, NULL, NULL, NULL },
+};

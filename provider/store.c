@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store.c: holdfast: URIs. Opening one only reads it; the broker is asked when the object
+ * is loaded. It never prompts.
+ *
+ * There is no export_object on purpose: with one, libcrypto would import our keys into
+ * whichever provider comes first, without their private half.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/core_object.h>
+#include <openssl/params.h>
+#include <openssl/pem.h>
+#include <openssl/store.h>
+
+#include "broker.h"
+#include "key.h"
+
+#define CERT_MAX (256u * 1024)
+
+/*
+ * A load that failed must not look like the end of the store (libcrypto asks eof() at once
+ * to tell the two apart), but then it is over: programs loop until eof().
+ */
+enum state { STATE_OPEN, STATE_FAILED, STATE_END };
+
+struct store {
+	const struct hf_provider *provider;
+	struct hf_uri uri;
+	int expect; /* OSSL_STORE_INFO_*; 0: anything */
+	enum state state;
+	hf_KeyListReply *list; /* of HF_URI_ALL */
+	pb_size_t at;
+};
+
+static void *store_open(void *provctx, const char *text)
+{
+	const struct hf_provider *p = provctx;
+	struct store *s = calloc(1, sizeof(*s));
+	struct hf_err e = HF_ERR_INIT;
+
+	if (!s)
+		return NULL;
+	s->provider = p;
+	if (hf_uri_parse(text, &s->uri, &e)) {
+		free(s);
+		(void)HF_RAISE(p, &e);
+		return NULL;
+	}
+	return s;
+}
+
+static const OSSL_PARAM *store_settable(void *provctx)
+{
+	static const OSSL_PARAM settable[] = {
+		OSSL_PARAM_int(OSSL_STORE_PARAM_EXPECT, NULL),
+		OSSL_PARAM_END,
+	};
+
+	(void)provctx;
+	return settable;
+}
+
+static int store_set_params(void *ctx, const OSSL_PARAM params[])
+{
+	struct store *s = ctx;
+	const OSSL_PARAM *p = params ? OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT) : NULL;
+
+	return !p || OSSL_PARAM_get_int(p, &s->expect);
+}
+
+static int pass(OSSL_CALLBACK *cb, void *cbarg, int type, const char *data_type,
+		const char *structure, const char *what, const void *p, size_t n)
+{
+	OSSL_PARAM params[5], *at = params;
+
+	*at++ = OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type);
+	if (data_type)
+		*at++ = OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE,
+							 (char *)(uintptr_t)data_type, 0);
+	if (structure)
+		*at++ = OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE,
+							 (char *)(uintptr_t)structure, 0);
+	*at++ = n ? OSSL_PARAM_construct_octet_string(what, (void *)(uintptr_t)p, n) :
+		    OSSL_PARAM_construct_utf8_string(what, (char *)(uintptr_t)p, 0);
+	*at = OSSL_PARAM_construct_end();
+	return cb(params, cbarg);
+}
+
+/* Who wants a public key gets one of the default provider: it is faster and knows more. */
+static int pass_key(struct hf_key *key, int expect, OSSL_CALLBACK *cb, void *cbarg)
+{
+	const char *type = hf_family_name(key->family);
+	int ok;
+
+	if (expect == OSSL_STORE_INFO_PUBKEY)
+		ok = pass(cb, cbarg, OSSL_OBJECT_PKEY, type, "SubjectPublicKeyInfo",
+			  OSSL_OBJECT_PARAM_DATA, key->ref.spki, key->ref.spki_n);
+	else
+		ok = pass(cb, cbarg, OSSL_OBJECT_PKEY, type, NULL, OSSL_OBJECT_PARAM_REFERENCE,
+			  &key, sizeof(key));
+	hf_key_free(key); /* NULL if km_load() has taken it */
+	return ok;
+}
+
+/* The certificates of the file that cert= names; needs no broker. */
+static int load_certs(struct store *s, OSSL_CALLBACK *cb, void *cbarg, struct hf_err *e)
+{
+	HF_AUTO_BUF file = HF_BUF(CERT_MAX);
+	char *name, *header;
+	unsigned char *der;
+	int ok = 0;
+	BIO *bio;
+	long n;
+
+	if (!s->uri.cert[0])
+		return 1; /* none is known: an empty store */
+	if (hf_file_read(s->uri.cert, false, &file, e))
+		return 0;
+	bio = BIO_new_mem_buf(file.p ? (const void *)file.p : "", (int)file.n);
+	if (bio && PEM_read_bio(bio, &name, &header, &der, &n) > 0) {
+		ok = !strncmp(name, "CERTIFICATE", 11) || !strcmp(name, PEM_STRING_X509_TRUSTED);
+		if (ok)
+			ok = pass(cb, cbarg, OSSL_OBJECT_CERT, NULL, NULL, OSSL_OBJECT_PARAM_DATA,
+				  der, (size_t)n);
+		OPENSSL_free(name);
+		OPENSSL_free(header);
+		OPENSSL_free(der);
+	}
+	BIO_free(bio);
+	if (!ok)
+		(void)hf_fail(e, HF_CORRUPT, "%s: no certificate in it", s->uri.cert);
+	return ok;
+}
+
+static int load_key(struct store *s, OSSL_CALLBACK *cb, void *cbarg, struct hf_err *e)
+{
+	struct hf_key *key;
+
+	if (hf_key_open_uri(s->provider, &s->uri, &key, e))
+		return 0;
+	return pass_key(key, s->expect, cb, cbarg);
+}
+
+/* holdfast: is a directory: its entries are URIs. */
+static int load_name(struct store *s, OSSL_CALLBACK *cb, void *cbarg, struct hf_err *e)
+{
+	char uri[80], after[64] = "";
+	const hf_KeySummary *k;
+
+	if (s->list && s->at == s->list->keys_count && s->list->more && s->at)
+		(void)hf_copy(after, sizeof(after), s->list->keys[s->at - 1].name);
+	if (!s->list || after[0]) {
+		if (!s->list)
+			s->list = malloc(sizeof(*s->list));
+		s->at = 0;
+		if (!s->list || hf_broker_key_list(s->provider->link, after, s->list, e)) {
+			if (s->list)
+				s->list->keys_count = s->list->more = 0;
+			return 0;
+		}
+	}
+	if (s->at >= s->list->keys_count)
+		return 1;
+	k = &s->list->keys[s->at++];
+	snprintf(uri, sizeof(uri), HF_URI_SCHEME ":%s", k->name);
+	return pass(cb, cbarg, OSSL_OBJECT_NAME, NULL, NULL, OSSL_OBJECT_PARAM_DATA, uri, 0);
+}
+
+static bool more_names(const struct store *s)
+{
+	return s->uri.kind == HF_URI_ALL && s->list &&
+	       (s->at < s->list->keys_count || s->list->more);
+}
+
+static int store_load(void *ctx, OSSL_CALLBACK *cb, void *cbarg, OSSL_PASSPHRASE_CALLBACK *pw_cb,
+		      void *pw_cbarg)
+{
+	struct store *s = ctx;
+	struct hf_err e = HF_ERR_INIT;
+	int ok;
+
+	(void)pw_cb;
+	(void)pw_cbarg;
+	if (s->state != STATE_OPEN)
+		return 0;
+	if (s->uri.kind == HF_URI_ALL)
+		ok = load_name(s, cb, cbarg, &e);
+	else if (s->expect == OSSL_STORE_INFO_CERT)
+		ok = load_certs(s, cb, cbarg, &e);
+	else if (s->expect == OSSL_STORE_INFO_CRL || s->expect == OSSL_STORE_INFO_PARAMS)
+		ok = 1;
+	else
+		ok = load_key(s, cb, cbarg, &e);
+	s->state = !ok ? STATE_FAILED : more_names(s) ? STATE_OPEN : STATE_END;
+	if (e.rc)
+		(void)HF_RAISE(s->provider, &e);
+	return ok;
+}
+
+static int store_eof(void *ctx)
+{
+	struct store *s = ctx;
+
+	if (s->state == STATE_FAILED) {
+		s->state = STATE_END;
+		return 0;
+	}
+	return s->state == STATE_END;
+}
+
+static int store_close(void *ctx)
+{
+	struct store *s = ctx;
+
+	free(s->list);
+	free(s);
+	return 1;
+}
+
+static const OSSL_DISPATCH functions[] = {
+	HF_FN(STORE_OPEN, store_open, store_open),
+	HF_FN(STORE_SETTABLE_CTX_PARAMS, store_settable_ctx_params, store_settable),
+	HF_FN(STORE_SET_CTX_PARAMS, store_set_ctx_params, store_set_params),
+	HF_FN(STORE_LOAD, store_load, store_load),
+	HF_FN(STORE_EOF, store_eof, store_eof),
+	HF_FN(STORE_CLOSE, store_close, store_close),
+	HF_FN_END,
+};
+
+const OSSL_ALGORITHM hf_stores[] = {
+	{ HF_URI_SCHEME, HF_PROPERTIES, functions, "keys of the holdfast broker" },
+	{ NULL, NULL, NULL, NULL },
+};
