@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * backend.h: what a kind of token has to do for the keeper. The concrete type
+ * embeds struct hf_backend first. Everything here may block; nothing here knows a
+ * client. What signs is checked by the caller (keeper.c): profile before, signature after.
+ */
+#ifndef HF_KEEPER_BACKEND_H
+#define HF_KEEPER_BACKEND_H
+
+#include <time.h>
+
+#include "base/err.h"
+#include "keeper/public.h"
+#include "wire/mech.h"
+#include "wire/packet.h"
+
+#define HF_SIGNATURE_MAX 1024u
+
+/* One signature on its way. key, scheme and digest are the caller's and stay until it has finished. */
+struct hf_sign_job {
+	const hf_KeeperKey *key;
+	const struct hf_scheme *scheme;
+	uint8_t digest[64];
+	size_t digest_len;
+	uint8_t sig[HF_SIGNATURE_MAX]; /* as in X.509 */
+	size_t sig_len;
+	struct hf_public *pub; /* the recorded key, referenced: hf_public_free() is the caller's */
+	void *handle;          /* of the backend, between start and finish */
+};
+
+struct hf_backend;
+
+struct hf_backend_ops {
+	const char *type; /* "tpm2" */
+
+	/* Memory only; the token is looked for by `probe`, and again whenever it is missing. */
+	enum hf_rc (*open)(struct hf_backend **out, const hf_KeeperOpen *conf, struct hf_err *e);
+	/* Leaves nothing behind in the token. NULL is fine. */
+	void (*close)(struct hf_backend *b);
+
+	enum hf_rc (*probe)(struct hf_backend *b, hf_KeeperOpened *out, struct hf_err *e);
+	enum hf_rc (*provision)(struct hf_backend *b, hf_KeeperOpened *out, struct hf_err *e);
+	enum hf_rc (*create)(struct hf_backend *b, const hf_KeeperCreate *req,
+			     hf_KeeperCreated *out, struct hf_err *e);
+
+	/* True if sign_start would do nothing but send one command. */
+	bool (*ready)(struct hf_backend *b, const hf_KeeperKey *key);
+	/* After HF_OK from start the token works on it, and finish has to be the next call. */
+	enum hf_rc (*sign_start)(struct hf_backend *b, struct hf_sign_job *job, struct hf_err *e);
+	enum hf_rc (*sign_finish)(struct hf_backend *b, struct hf_sign_job *job, struct hf_err *e);
+	/* A signature that did not verify: the token's copy of the key is suspect. */
+	void (*distrust)(struct hf_backend *b, const hf_KeeperKey *key);
+
+	/* Nothing was asked for a while: give back what others may want. @return ms until the next. */
+	int (*idle)(struct hf_backend *b);
+};
+
+struct hf_backend {
+	const struct hf_backend_ops *ops;
+};
+
+extern const struct hf_backend_ops hf_tpm2_ops;
+
+#endif

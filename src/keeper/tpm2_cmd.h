@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tpm2_cmd.h: TPM 2.0 commands as bytes (TPM 2.0 Library, part 1 section 18): built
+ * by appending, read with a cursor that turns bad at the first doubt and stays so.
+ *
+ * Not ESAPI: its 3.2.1 makes a new OSSL_LIB_CTX for every hash (2 to 3 ms for a
+ * command in a session, 0.35 ms for a Load), reads replies with parsers that had
+ * eleven advisories since, and is unusable after one I/O error. We send fourteen
+ * commands; they fit a table, and the table is what the TPM ever hears from us.
+ */
+#ifndef HF_KEEPER_TPM2_CMD_H
+#define HF_KEEPER_TPM2_CMD_H
+
+#include <tss2/tss2_tpm2_types.h>
+
+#include "base/buf.h"
+
+#define HF_TPM2_BUFFER 4096u /* of a command or a response; TPM2_PT_MAX_COMMAND_SIZE in practice */
+#define HF_TPM2_NAME 34u     /* bytes of a Name with SHA-256 */
+
+struct hf_tpm2_command_info {
+	uint32_t code;
+	const char *name;
+	uint8_t handles;    /* in the command's handle area */
+	uint8_t auths;      /* of them, need an authorisation */
+	uint8_t out_handle; /* in the response's handle area */
+	unsigned timeout_ms;
+};
+
+/* NULL: not in the table, so it is not sent. */
+const struct hf_tpm2_command_info *hf_tpm2_command_find(uint32_t code);
+
+struct hf_tpm2_cmd {
+	const struct hf_tpm2_command_info *info;
+	uint32_t handle[2];
+	uint8_t p[HF_TPM2_BUFFER - 256]; /* parameters */
+	size_t n;
+	bool bad; /* sticky: too long */
+};
+
+/* Unused handles are ignored. */
+void hf_tpm2_cmd_init(struct hf_tpm2_cmd *c, uint32_t code, uint32_t handle0, uint32_t handle1);
+void hf_tpm2_put8(struct hf_tpm2_cmd *c, uint8_t v);
+void hf_tpm2_put16(struct hf_tpm2_cmd *c, uint16_t v);
+void hf_tpm2_put32(struct hf_tpm2_cmd *c, uint32_t v);
+void hf_tpm2_put(struct hf_tpm2_cmd *c, const void *p, size_t n);
+void hf_tpm2_put2b(struct hf_tpm2_cmd *c, const void *p, size_t n); /* with its 16-bit size */
+
+struct hf_rd {
+	const uint8_t *p;
+	size_t n;
+	bool bad; /* sticky: read past the end; everything is 0 from then on */
+};
+
+uint8_t hf_rd8(struct hf_rd *r);
+uint16_t hf_rd16(struct hf_rd *r);
+uint32_t hf_rd32(struct hf_rd *r);
+struct hf_view hf_rd_bytes(struct hf_rd *r, size_t n);
+struct hf_view hf_rd_2b(struct hf_rd *r); /* what a 16-bit size announces */
+bool hf_rd_end(const struct hf_rd *r);    /* all was there, nothing is left */
+
+/* Big endian into @out. */
+void hf_be16(uint8_t *out, uint16_t v);
+void hf_be32(uint8_t *out, uint32_t v);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tpm2_link.h: the way to the TPM: a TCTI, one command and one answer at a time.
+ * What comes back is a stranger's until hf_tpm2_receive() has measured it.
+ */
+#ifndef HF_KEEPER_TPM2_LINK_H
+#define HF_KEEPER_TPM2_LINK_H
+
+#include <tss2/tss2_tcti.h>
+
+#include "keeper/tpm2_cmd.h"
+
+struct hf_tpm2_session;
+
+struct hf_tpm2_link {
+	TSS2_TCTI_CONTEXT *tcti; /* NULL: not connected */
+	uint64_t commands;       /* sent so far */
+	const struct hf_tpm2_command_info *sent; /* is being worked on */
+	uint8_t buffer[HF_TPM2_BUFFER];
+};
+
+struct hf_tpm2_rsp {
+	uint32_t handle;  /* if the command gives one */
+	struct hf_rd params;
+};
+
+/* All of these answer with a TSS2_RC, 0 is success; tpm2_error.h explains it. */
+uint32_t hf_tpm2_connect(struct hf_tpm2_link *link, const char *tcti);
+void hf_tpm2_disconnect(struct hf_tpm2_link *link);
+
+/*
+ * @session NULL: authorisations are empty passwords. Else the one authorisation is that
+ * session, and first parameters are encrypted both ways; the session has to be the same
+ * for send and receive.
+ */
+uint32_t hf_tpm2_send(struct hf_tpm2_link *link, struct hf_tpm2_cmd *c,
+		      struct hf_tpm2_session *session);
+/* @rsp points into @link's buffer, until the next send. */
+uint32_t hf_tpm2_receive(struct hf_tpm2_link *link, struct hf_tpm2_rsp *rsp,
+			 struct hf_tpm2_session *session);
+uint32_t hf_tpm2_call(struct hf_tpm2_link *link, struct hf_tpm2_cmd *c, struct hf_tpm2_rsp *rsp,
+		      struct hf_tpm2_session *session);
+
+#endif

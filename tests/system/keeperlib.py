@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A software TPM, a proxy that reads (and may change) what goes to it, and holdfast-keeper.
+
+The keeper is spoken to as the broker does: protobuf on a SEQPACKET socketpair, its end
+being descriptor 3. holdfast_pb2 is made by protoc from src/wire/holdfast.proto.
+"""
+
+import hashlib
+import importlib
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+BUILD = os.path.abspath(os.environ.get("HOLDFAST_BUILD", os.path.join(ROOT, "build")))
+KEEPER = os.path.join(BUILD, "src", "keeper", "holdfast-keeper")
+PRIMARY = 0x81000001
+
+SIGN, CA, DECRYPT, DERIVE = 1, 2, 4, 8
+
+COMMANDS = {
+    0x120: "EvictControl", 0x131: "CreatePrimary", 0x144: "Startup", 0x153: "Create",
+    0x157: "Load", 0x159: "RSA_Decrypt", 0x15D: "Sign", 0x161: "ContextLoad",
+    0x162: "ContextSave", 0x165: "FlushContext", 0x173: "ReadPublic",
+    0x176: "StartAuthSession", 0x17A: "GetCapability", 0x18A: "TestParms",
+}
+
+
+def _protobuf():
+    where = tempfile.mkdtemp(prefix="hf-pb.")
+    wire = os.path.join(ROOT, "src", "wire")
+    subprocess.run(["protoc", "-I", wire, "--python_out", where,
+                    os.path.join(wire, "holdfast.proto")], check=True)
+    sys.path.insert(0, where)
+    try:
+        return importlib.import_module("holdfast_pb2")
+    finally:
+        sys.path.remove(where)
+        shutil.rmtree(where)
+
+
+pb = _protobuf()
+
+
+def until(what, timeout=20):
+    """Waits for a condition that another process brings about."""
+    end = time.monotonic() + timeout
+    while not what():
+        assert time.monotonic() < end, "nothing happened in %d s" % timeout
+        select.select([], [], [], 0.01)
+
+
+class Swtpm:
+    """A TPM of our own in a directory with a short path; `tcti` names it."""
+
+    def __init__(self, directory=None):
+        self.dir = directory or tempfile.mkdtemp(prefix="hf-tpm.", dir="/tmp")
+        self.mine = directory is None
+        self.path = os.path.join(self.dir, "tpm")
+        self.tcti = "swtpm:path=" + self.path
+        self.process = None
+        self.start()
+
+    def start(self):
+        os.makedirs(os.path.join(self.dir, "state"), exist_ok=True)
+        self.process = subprocess.Popen(
+            ["swtpm", "socket", "--tpm2", "--tpmstate", "dir=" + os.path.join(self.dir, "state"),
+             "--server", "type=unixio,path=" + self.path,
+             "--ctrl", "type=unixio,path=" + self.path + ".ctrl",
+             "--flags", "not-need-init,startup-clear"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: os.path.exists(self.path) and os.path.exists(self.path + ".ctrl"))
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        for p in (self.path, self.path + ".ctrl"):
+            if os.path.exists(p):
+                os.unlink(p)
+
+    def close(self):
+        self.kill()
+        if self.mine:
+            shutil.rmtree(self.dir)
+
+    def command(self, *words):
+        """One raw command on a connection of its own; the TPM must be free."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(self.path)
+            s.sendall(b"".join(words))
+            return s.recv(8192)
+
+    def handles(self, first):
+        rsp = self.command(struct.pack(">HIIIII", 0x8001, 22, 0x17A, 1, first, 64))
+        (count,) = struct.unpack(">I", rsp[15:19])
+        return list(struct.unpack(">%dI" % count, rsp[19:19 + 4 * count]))
+
+    def objects(self):
+        return self.handles(0x80000000)
+
+    def sessions(self):
+        return self.handles(0x02000000) + self.handles(0x03000000)
+
+    def lockout_counter(self):
+        rsp = self.command(struct.pack(">HIIIII", 0x8001, 22, 0x17A, 6, 0x20E, 1))
+        return struct.unpack(">I", rsp[23:27])[0]
+
+
+class Proxy:
+    """Between keeper and TPM. `commands` lists (name, command, response); `change`, if set,
+    is called with (name, command, response) and gives the response to pass on."""
+
+    def __init__(self, tpm):
+        self.tpm = tpm
+        self.dir = tempfile.mkdtemp(prefix="hf-px.", dir="/tmp")
+        self.path = os.path.join(self.dir, "tpm")
+        self.tcti = "swtpm:path=" + self.path
+        self.commands = []
+        self.change = None
+        self.connections = set()
+        self.listeners = []
+        for suffix in ("", ".ctrl"):
+            s = socket.socket(socket.AF_UNIX)
+            s.bind(self.path + suffix)
+            s.listen()
+            self.listeners.append(s)
+            threading.Thread(target=self._accept, args=(s, suffix), daemon=True).start()
+
+    def _accept(self, listener, suffix):
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client, suffix), daemon=True).start()
+
+    def _serve(self, client, suffix):
+        server = socket.socket(socket.AF_UNIX)
+        self.connections |= {client, server}
+        try:
+            server.connect(self.tpm.path + suffix)
+            while True:
+                request = self._read(client, suffix)
+                if not request:
+                    return
+                server.sendall(request)
+                response = self._read(server, suffix)
+                if not response:
+                    return
+                if not suffix:
+                    name = COMMANDS.get(struct.unpack(">I", request[6:10])[0], "?")
+                    if self.change:
+                        response = self.change(name, request, response)
+                    self.commands.append((name, request, response))
+                client.sendall(response)
+        except OSError:
+            pass
+        finally:
+            for s in (client, server):
+                s.close()
+
+    @staticmethod
+    def _read(s, suffix):
+        if suffix:
+            return s.recv(8192)
+        data = b""
+        while len(data) < 10 or len(data) < struct.unpack(">I", data[2:6])[0]:
+            more = s.recv(8192)
+            if not more:
+                return b""
+            data += more
+        return data
+
+    def names(self):
+        return [c[0] for c in self.commands]
+
+    def close(self):
+        for s in self.listeners + list(self.connections):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            s.close()
+        shutil.rmtree(self.dir)
+
+
+class Failed(Exception):
+    def __init__(self, reply):
+        super().__init__("%s: %s" % (pb.Status.Name(reply.status), reply.message))
+        self.status = pb.Status.Name(reply.status)
+        self.message = reply.message
+
+
+class Key:
+    def __init__(self, created, usage):
+        self.blob, self.spki, self.spki_sha256 = created.blob, created.spki, created.spki_sha256
+        self.usage = usage
+        self.created = created
+
+    def fill(self, key):
+        key.blob, key.spki, key.spki_sha256 = self.blob, self.spki, self.spki_sha256
+        key.usage = self.usage
+
+
+class Keeper:
+    def __init__(self, program=None):
+        self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.last_id = 0
+
+        def to_three():
+            os.dup2(theirs.fileno(), 3, inheritable=True)
+
+        self.process = subprocess.Popen(
+            [program or KEEPER], env={"OPENSSL_CONF": "/dev/null"} | {
+                k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")},
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=(3,), preexec_fn=to_three)
+        theirs.close()
+
+    def send(self, request):
+        self.last_id += 1
+        request.id = self.last_id
+        self.sock.send(request.SerializeToString())
+        return request.id
+
+    def receive(self, timeout=120):
+        self.sock.settimeout(timeout)
+        data = self.sock.recv(1 << 18)
+        assert data, "the keeper ended: " + self.errors()
+        reply = pb.KeeperReply()
+        reply.ParseFromString(data)
+        return reply
+
+    def call(self, request, timeout=120):
+        sent = self.send(request)
+        reply = self.receive(timeout)
+        assert reply.id == sent
+        if reply.status:
+            raise Failed(reply)
+        return reply
+
+    def open(self, tpm, name=b"", shared=False, handle=PRIMARY):
+        r = pb.KeeperRequest()
+        r.open.type, r.open.tcti, r.open.primary_handle = "tpm2", tpm.tcti, handle
+        r.open.primary_name, r.open.shared = name, shared
+        return self.call(r).opened
+
+    def ping(self):
+        r = pb.KeeperRequest()
+        r.ping.SetInParent()
+        return self.call(r).opened
+
+    def provision(self):
+        r = pb.KeeperRequest()
+        r.provision.SetInParent()
+        return self.call(r).opened
+
+    def create(self, algorithm, usage=SIGN):
+        r = pb.KeeperRequest()
+        r.create.algorithm, r.create.usage = algorithm, usage
+        return Key(self.call(r).created, usage)
+
+    @staticmethod
+    def sign_request(key, scheme, data, message=False, profile=None, issuer=None):
+        r = pb.KeeperRequest()
+        r.data = data
+        key.fill(r.sign.key)
+        r.sign.scheme, r.sign.message = scheme, message
+        if profile is not None:
+            r.sign.profile.CopyFrom(profile)
+        if issuer:
+            r.sign.issuer_subject, r.sign.issuer_not_after = issuer
+        return r
+
+    def sign(self, key, scheme, data, **more):
+        reply = self.call(self.sign_request(key, scheme, data, **more)).signature
+        assert reply.input_sha256 == hashlib.sha256(data).digest()
+        return reply
+
+    def certificate(self, spki, der):
+        r = pb.KeeperRequest()
+        r.certificate.spki, r.certificate.certificate = spki, der
+        return self.call(r).parsed
+
+    def errors(self):
+        self.process.wait(20)
+        return self.process.stderr.read().decode()
+
+    def close(self):
+        """Ends it as the broker does, by closing the socket; says what it said."""
+        self.sock.close()
+        said = self.errors()
+        self.process.stderr.close()
+        assert self.process.returncode in (0, -signal.SIGKILL), said
+        return said
