@@ -56,7 +56,7 @@ static enum hf_rc wrong_answer(struct hf_err *e)
 	return hf_fail(e, HF_PROTOCOL, "the broker answered something else than it was asked");
 }
 
-enum hf_rc hf_broker_key_get(struct hf_link *l, const struct hf_broker_key *key, hf_KeyInfo *info,
+enum hf_rc hf_broker_key_get(struct hf_uplink *l, const struct hf_broker_key *key, hf_KeyInfo *info,
 			     struct hf_err *e)
 {
 	hf_Reply *rep = malloc(sizeof(*rep));
@@ -65,7 +65,7 @@ enum hf_rc hf_broker_key_get(struct hf_link *l, const struct hf_broker_key *key,
 
 	if (!rep)
 		return hf_fail(e, HF_NO_MEMORY, "out of memory");
-	rc = hf_link_call(l, fill_key_get, key, rep, e);
+	rc = hf_uplink_call(l, fill_key_get, key, rep, e);
 	if (!rc && (rep->which_result != hf_Reply_key_tag ||
 		    rep->result.key.spki_sha256.size != 32 ||
 		    (key->spki_sha256 &&
@@ -77,7 +77,7 @@ enum hf_rc hf_broker_key_get(struct hf_link *l, const struct hf_broker_key *key,
 	return rc ? hf_within(e, "key %s", hf_broker_key_label(label, key)) : HF_OK;
 }
 
-enum hf_rc hf_broker_key_list(struct hf_link *l, const char *after, hf_KeyListReply *list,
+enum hf_rc hf_broker_key_list(struct hf_uplink *l, const char *after, hf_KeyListReply *list,
 			      struct hf_err *e)
 {
 	hf_Reply *rep = malloc(sizeof(*rep));
@@ -85,7 +85,7 @@ enum hf_rc hf_broker_key_list(struct hf_link *l, const char *after, hf_KeyListRe
 
 	if (!rep)
 		return hf_fail(e, HF_NO_MEMORY, "out of memory");
-	rc = hf_link_call(l, fill_key_list, after, rep, e);
+	rc = hf_uplink_call(l, fill_key_list, after, rep, e);
 	if (!rc && rep->which_result != hf_Reply_key_list_tag)
 		rc = wrong_answer(e);
 	if (!rc)
@@ -111,7 +111,7 @@ static enum hf_rc take_signature(const hf_Reply *rep, const struct hf_broker_job
 	return HF_OK;
 }
 
-enum hf_rc hf_broker_sign(struct hf_link *l, const struct hf_broker_job *job, uint8_t *sig,
+enum hf_rc hf_broker_sign(struct hf_uplink *l, const struct hf_broker_job *job, uint8_t *sig,
 			  size_t size, size_t *n, struct hf_err *e)
 {
 	hf_Reply *rep = malloc(sizeof(*rep));
@@ -120,7 +120,7 @@ enum hf_rc hf_broker_sign(struct hf_link *l, const struct hf_broker_job *job, ui
 
 	if (!rep)
 		return hf_fail(e, HF_NO_MEMORY, "out of memory");
-	rc = hf_link_call(l, fill_sign, job, rep, e);
+	rc = hf_uplink_call(l, fill_sign, job, rep, e);
 	if (!rc)
 		rc = take_signature(rep, job, sig, size, n, e);
 	free(rep);

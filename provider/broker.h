@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "link.h"
+#include "uplink.h"
 
 /* Which key: by name ("" for none), by generation (NULL for the current one), or both. */
 struct hf_broker_key {
@@ -26,15 +26,15 @@ struct hf_broker_job {
 };
 
 /* @info is 8 KiB; it is untouched unless the result is HF_OK. */
-enum hf_rc hf_broker_key_get(struct hf_link *l, const struct hf_broker_key *key, hf_KeyInfo *info,
+enum hf_rc hf_broker_key_get(struct hf_uplink *l, const struct hf_broker_key *key, hf_KeyInfo *info,
 			     struct hf_err *e);
 
 /* Up to 32 keys with names greater than @after. */
-enum hf_rc hf_broker_key_list(struct hf_link *l, const char *after, hf_KeyListReply *list,
+enum hf_rc hf_broker_key_list(struct hf_uplink *l, const char *after, hf_KeyListReply *list,
 			      struct hf_err *e);
 
 /* The signature as in X.509, at most @size bytes, made by exactly the generation asked for. */
-enum hf_rc hf_broker_sign(struct hf_link *l, const struct hf_broker_job *job, uint8_t *sig,
+enum hf_rc hf_broker_sign(struct hf_uplink *l, const struct hf_broker_job *job, uint8_t *sig,
 			  size_t size, size_t *n, struct hf_err *e);
 
 /* "edge-ca", or "sha256:0123456789abcdef..." for messages. Returns @out. */

@@ -52,6 +52,20 @@ static int pass_der(const unsigned char *der, long n, OSSL_CALLBACK *cb, void *c
 	return cb(params, cbarg);
 }
 
+/* The label says that it is meant for us: what is wrong with it is told here, and is fatal. */
+static int check_reference(const struct hf_provider *p, const unsigned char *der, long n)
+{
+	struct hf_reference *ref = malloc(sizeof(*ref));
+	struct hf_err e = HF_ERR_INIT;
+
+	if (!ref)
+		(void)hf_fail(&e, HF_NO_MEMORY, "out of memory");
+	else
+		(void)hf_reference_decode(der, (size_t)n, ref, &e);
+	free(ref);
+	return e.rc ? HF_RAISE(p, &e) : 1;
+}
+
 static int dec_pem(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *cb, void *cbarg,
 		   OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
@@ -72,7 +86,7 @@ static int dec_pem(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *c
 		name = NULL;
 	ERR_pop_to_mark();
 	if (name && !strcmp(name, HF_REFERENCE_PEM))
-		ok = pass_der(data, n, cb, cbarg);
+		ok = check_reference(p, data, n) && pass_der(data, n, cb, cbarg);
 	OPENSSL_free(name);
 	OPENSSL_free(header);
 	OPENSSL_free(data);
@@ -97,24 +111,27 @@ static int pass_key(struct hf_key *key, OSSL_CALLBACK *cb, void *cbarg)
 	return ok;
 }
 
-static struct hf_key *open_reference(const struct hf_provider *p, const struct hf_buf *der,
-				     int selection)
+/* False: it is a reference, but not to a key that can be used; then an error is raised. */
+static bool open_reference(const struct hf_provider *p, const struct hf_buf *der, int selection,
+			   struct hf_key **key)
 {
 	struct hf_reference *ref = malloc(sizeof(*ref));
-	struct hf_key *key = NULL, *pub;
 	struct hf_err e = HF_ERR_INIT;
+	struct hf_key *pub;
+	bool ours;
 
-	if (ref && !hf_reference_decode(der->p, der->n, ref, &e) &&
-	    !hf_key_open_reference(p, ref, &key, &e) && selection &&
+	*key = NULL;
+	ours = ref && !hf_reference_decode(der->p, der->n, ref, &e);
+	if (ours && !hf_key_open_reference(p, ref, key, &e) && selection &&
 	    !(selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)) {
-		pub = hf_key_public_only(key);
-		hf_key_free(key);
-		key = pub;
+		pub = hf_key_public_only(*key);
+		hf_key_free(*key);
+		*key = pub;
 	}
 	free(ref);
-	if (e.rc && !key)
-		(void)HF_RAISE(p, &e);
-	return key;
+	if (ours && !*key)
+		return HF_RAISE(p, &e);
+	return true;
 }
 
 static bool read_all(const struct hf_provider *p, OSSL_CORE_BIO *in, struct hf_buf *out)
@@ -131,19 +148,6 @@ static bool read_all(const struct hf_provider *p, OSSL_CORE_BIO *in, struct hf_b
 	return bio && out->n && !out->bad;
 }
 
-/*
- * This decoder is only asked for structure "holdfast", or for DER of unknown structure;
- * there silence is due, and an error for a reference that is damaged.
- */
-static bool looks_like_reference(const struct hf_buf *b)
-{
-	static const uint8_t version[] = { 0x02, 0x01 };
-	size_t header = b->n < 4 ? 0 : b->p[1] < 0x80 ? 2 : b->p[1] == 0x81 ? 3 : b->p[1] == 0x82 ? 4 : 0;
-
-	return header && b->p[0] == 0x30 && b->n > header + 4 &&
-	       !memcmp(b->p + header, version, sizeof(version)) && b->p[header + 3] == 0x0c;
-}
-
 static int dec_key(void *ctx, enum hf_family family, OSSL_CORE_BIO *in, int selection,
 		   OSSL_CALLBACK *cb, void *cbarg)
 {
@@ -151,9 +155,10 @@ static int dec_key(void *ctx, enum hf_family family, OSSL_CORE_BIO *in, int sele
 	HF_AUTO_BUF der = HF_BUF(HF_REFERENCE_MAX);
 	struct hf_key *key;
 
-	if (!read_all(p, in, &der) || !looks_like_reference(&der))
+	if (!read_all(p, in, &der))
 		return 1;
-	key = open_reference(p, &der, selection);
+	if (!open_reference(p, &der, selection, &key))
+		return 0;
 	if (!key)
 		return 1;
 	if (key->family == family)

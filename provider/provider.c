@@ -14,7 +14,7 @@
 #include <openssl/params.h>
 #include <openssl/provider.h>
 
-#include "link.h"
+#include "uplink.h"
 #include "wire/client.h"
 
 static const OSSL_PARAM gettable[] = {
@@ -65,7 +65,7 @@ static void provider_teardown(void *provctx)
 {
 	struct hf_provider *p = provctx;
 
-	hf_link_free(p->link);
+	hf_uplink_free(p->link);
 	OSSL_LIB_CTX_free(p->libctx);
 	free(p);
 }
@@ -110,7 +110,7 @@ static const OSSL_ALGORITHM *provider_query(void *provctx, int operation, int *n
 static const OSSL_ITEM *provider_reasons(void *provctx)
 {
 	(void)provctx;
-	return reasons;
+	return reasons + 1; /* not HF_OK: libcrypto stops at 0 */
 }
 
 static const OSSL_DISPATCH functions[] = {
@@ -163,7 +163,7 @@ __attribute__((visibility("default"))) int OSSL_provider_init(const OSSL_CORE_HA
 	}
 	/* From dispatch: core BIOs can be used in it. Not a child: that would mirror ourselves. */
 	p->libctx = OSSL_LIB_CTX_new_from_dispatch(core, in);
-	p->link = hf_link_new(socket_path(core, get_params));
+	p->link = hf_uplink_new(socket_path(core, get_params));
 	if (!p->libctx || !p->link || !OSSL_PROVIDER_load(p->libctx, "default")) {
 		provider_teardown(p);
 		return 0;

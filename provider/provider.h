@@ -33,7 +33,7 @@
 	{ OSSL_FUNC_##id, (void (*)(void))(1 ? (fn) : (OSSL_FUNC_##type##_fn *)NULL) }
 #define HF_FN_END { 0, NULL }
 
-struct hf_link;
+struct hf_uplink;
 
 struct hf_provider {
 	const OSSL_CORE_HANDLE *core;
@@ -41,7 +41,7 @@ struct hf_provider {
 	OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
 	OSSL_FUNC_core_vset_error_fn *vset_error;
 	OSSL_LIB_CTX *libctx; /* ours, with the default provider and no configuration */
-	struct hf_link *link;
+	struct hf_uplink *link;
 };
 
 /* Puts @e on OpenSSL's error queue; returns 0, as a failing provider function does. */

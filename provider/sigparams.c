@@ -21,15 +21,15 @@ struct word {
 	const char *text;
 };
 
+#define SALT_DIGEST (-1)      /* RSA_PSS_SALTLEN_DIGEST */
+#define SALT_AUTO (-2)        /* signing: we choose, and choose the digest's length */
+#define SALT_AUTO_DIGEST (-4) /* "auto-digestmax", since 3.1: the same */
+
 static const struct word pads[] = {
 	{ RSA_PKCS1_PADDING, OSSL_PKEY_RSA_PAD_MODE_PKCSV15 },
 	{ RSA_PKCS1_PSS_PADDING, OSSL_PKEY_RSA_PAD_MODE_PSS },
 	{ 0, NULL },
 };
-
-#define SALT_DIGEST (-1)      /* RSA_PSS_SALTLEN_DIGEST */
-#define SALT_AUTO (-2)        /* signing: we choose, and choose the digest's length */
-#define SALT_AUTO_DIGEST (-4) /* "auto-digestmax", since 3.1: the same */
 
 static const struct word salts[] = {
 	{ SALT_DIGEST, OSSL_PKEY_RSA_PSS_SALT_LEN_DIGEST },
@@ -55,7 +55,7 @@ static bool get_int_or_word(const OSSL_PARAM *p, const struct word *words, int *
 			return true;
 		}
 	n = strtol(p->data, &end, 10);
-	if (end == (char *)p->data || *end || n < 0 || n > 65535)
+	if (end == (char *)p->data || *end || n < SALT_AUTO_DIGEST || n > 65535)
 		return false;
 	*out = (int)n;
 	return true;

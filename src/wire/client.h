@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * client.h: the client's side of a connection to the broker. Used by the CLI as
- * it is; the provider adds what threads and forks ask for (provider/link.c).
+ * it is; the provider adds what threads and forks ask for (provider/uplink.c).
  */
 #ifndef HF_WIRE_CLIENT_H
 #define HF_WIRE_CLIENT_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * link.c: see link.h. It must not print, exit, raise a signal, leave a descriptor open
+ * uplink.c: see uplink.h. It must not print, exit, raise a signal, leave a descriptor open
  * across exec, or trust that a descriptor number is still ours: hosts close descriptors
  * wholesale when they become daemons, and the number then belongs to something else.
  */
-#include "link.h"
+#include "uplink.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 #include "wire/client.h"
 
 #define CONNECT_MS 5000u
-#define HF_LINK_PATH_MAX 256 /* longer than any socket path */
+#define HF_UPLINK_PATH_MAX 256 /* longer than any socket path */
 
 /* A call that is under way. Lives on the heap of the thread that makes it. */
 struct waiter {
@@ -57,8 +57,8 @@ struct channel {
 	uint8_t packet[HF_PACKET_MAX];
 };
 
-struct hf_link {
-	char path[HF_LINK_PATH_MAX];
+struct hf_uplink {
+	char path[HF_UPLINK_PATH_MAX];
 	_Atomic(struct channel *) channel;
 };
 
@@ -70,9 +70,9 @@ static bool same_socket(int fd, unsigned long long dev, unsigned long long ino)
 	       st.st_ino == ino;
 }
 
-struct hf_link *hf_link_new(const char *path)
+struct hf_uplink *hf_uplink_new(const char *path)
 {
-	struct hf_link *l = calloc(1, sizeof(*l));
+	struct hf_uplink *l = calloc(1, sizeof(*l));
 
 	/* A path that does not fit is no socket's: keep its head for the error message. */
 	if (l)
@@ -80,12 +80,12 @@ struct hf_link *hf_link_new(const char *path)
 	return l;
 }
 
-const char *hf_link_path(const struct hf_link *l)
+const char *hf_uplink_path(const struct hf_uplink *l)
 {
 	return l->path;
 }
 
-void hf_link_free(struct hf_link *l)
+void hf_uplink_free(struct hf_uplink *l)
 {
 	struct channel *ch, *before;
 
@@ -114,7 +114,7 @@ static void init_cond(pthread_cond_t *c)
 }
 
 /* The channel of this process. In a child of fork() a new one takes the place of the parent's. */
-static struct channel *channel_of(struct hf_link *l)
+static struct channel *channel_of(struct hf_uplink *l)
 {
 	struct channel *was = atomic_load(&l->channel), *ch;
 	pid_t pid = getpid();
@@ -153,7 +153,7 @@ static void conn_break(struct channel *ch, struct conn *c)
 	if (atomic_load(&ch->conn) == c) {
 		atomic_store(&ch->fd, -1);
 		atomic_store(&ch->conn, NULL);
-		ch->heal_until = hf_now_ms() + HF_LINK_HEAL_MS;
+		ch->heal_until = hf_now_ms() + HF_UPLINK_HEAL_MS;
 	}
 	if (c->fd >= 0)
 		shutdown(c->fd, SHUT_RDWR);
@@ -192,7 +192,7 @@ static int above_stdio(int fd)
 	return moved;
 }
 
-static enum hf_rc conn_open(struct hf_link *l, struct channel *ch, uint64_t deadline,
+static enum hf_rc conn_open(struct hf_uplink *l, struct channel *ch, uint64_t deadline,
 			    struct hf_err *e)
 {
 	uint64_t now = hf_now_ms();
@@ -356,7 +356,7 @@ static enum hf_rc send_request(struct channel *ch, struct conn *c, uint32_t id,
 }
 
 /* One try. The lock is held. */
-static enum hf_link_end try_once(struct hf_link *l, struct channel *ch, const struct ask *a,
+static enum hf_uplink_end try_once(struct hf_uplink *l, struct channel *ch, const struct ask *a,
 				 struct waiter *w, uint8_t *space, struct hf_err *e)
 {
 	struct conn *c = atomic_load(&ch->conn);
@@ -368,7 +368,7 @@ static enum hf_link_end try_once(struct hf_link *l, struct channel *ch, const st
 	if (!c) {
 		rc = conn_open(l, ch, a->deadline, e);
 		if (rc)
-			return HF_LINK_NO_BROKER;
+			return HF_UPLINK_NO_BROKER;
 		c = atomic_load(&ch->conn);
 	}
 	w->done = false;
@@ -382,21 +382,21 @@ static enum hf_link_end try_once(struct hf_link *l, struct channel *ch, const st
 	resign(c, w);
 	conn_leave(c);
 	if (!rc)
-		return HF_LINK_ANSWERED;
-	return rc == HF_UNAVAILABLE || rc == HF_PROTOCOL ? HF_LINK_LOST : HF_LINK_GAVE_UP;
+		return HF_UPLINK_ANSWERED;
+	return rc == HF_UNAVAILABLE || rc == HF_PROTOCOL ? HF_UPLINK_LOST : HF_UPLINK_GAVE_UP;
 }
 
-int hf_link_again(const struct hf_link_try *t)
+int hf_uplink_again(const struct hf_uplink_try *t)
 {
 	int pause = t->waited < 6 ? 5 << t->waited : 200;
 
-	if (t->end == HF_LINK_GAVE_UP || t->now - t->begun >= HF_LINK_TIMEOUT_MS)
+	if (t->end == HF_UPLINK_GAVE_UP || t->now - t->begun >= HF_UPLINK_TIMEOUT_MS)
 		return -1;
 	if (t->rc == HF_BUSY)
-		return t->now - t->begun < HF_LINK_BUSY_MS ? pause : -1;
-	if (t->end == HF_LINK_NO_BROKER)
+		return t->now - t->begun < HF_UPLINK_BUSY_MS ? pause : -1;
+	if (t->end == HF_UPLINK_NO_BROKER)
 		return t->rc == HF_UNAVAILABLE && t->now < t->heal_until ? pause : -1;
-	if (t->end == HF_LINK_LOST || t->rc == HF_UNAVAILABLE)
+	if (t->end == HF_UPLINK_LOST || t->rc == HF_UNAVAILABLE)
 		return t->repeated ? -1 : 0;
 	return -1;
 }
@@ -409,10 +409,10 @@ static void pause_ms(int ms)
 		;
 }
 
-static enum hf_rc call_with(struct hf_link *l, const struct ask *a, struct waiter *w,
+static enum hf_rc call_with(struct hf_uplink *l, const struct ask *a, struct waiter *w,
 			    uint8_t *space, hf_Reply *rep, struct hf_err *e)
 {
-	struct hf_link_try t = { .begun = hf_now_ms() };
+	struct hf_uplink_try t = { .begun = hf_now_ms() };
 	int wait = 0;
 
 	do {
@@ -425,15 +425,15 @@ static enum hf_rc call_with(struct hf_link *l, const struct ask *a, struct waite
 		t.end = try_once(l, ch, a, w, space, e);
 		t.heal_until = ch->heal_until;
 		pthread_mutex_unlock(&ch->lock);
-		t.rc = t.end == HF_LINK_ANSWERED ? HF_OK : e->rc;
-		if (t.end == HF_LINK_LOST || t.end == HF_LINK_GAVE_UP)
+		t.rc = t.end == HF_UPLINK_ANSWERED ? HF_OK : e->rc;
+		if (t.end == HF_UPLINK_LOST || t.end == HF_UPLINK_GAVE_UP)
 			(void)hf_within(e, "%s", l->path);
 		if (!t.rc)
 			t.rc = hf_packet_decode(hf_Reply_fields, w->reply, w->n, rep, e);
 		if (!t.rc)
 			t.rc = hf_client_result(rep, e);
 		t.now = hf_now_ms();
-		wait = hf_link_again(&t);
+		wait = hf_uplink_again(&t);
 		if (wait > 0)
 			t.waited++;
 		else
@@ -442,10 +442,10 @@ static enum hf_rc call_with(struct hf_link *l, const struct ask *a, struct waite
 	return t.rc;
 }
 
-enum hf_rc hf_link_call(struct hf_link *l, void (*fill)(hf_Request *req, const void *arg),
+enum hf_rc hf_uplink_call(struct hf_uplink *l, void (*fill)(hf_Request *req, const void *arg),
 			const void *arg, hf_Reply *rep, struct hf_err *e)
 {
-	struct ask a = { fill, arg, hf_now_ms() + HF_LINK_TIMEOUT_MS };
+	struct ask a = { fill, arg, hf_now_ms() + HF_UPLINK_TIMEOUT_MS };
 	struct waiter *w = malloc(sizeof(*w));
 	uint8_t *space = malloc(hf_Reply_size);
 	enum hf_rc rc = HF_NO_MEMORY;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * link.h: the way to the broker, for many threads and over forks.
+ * uplink.h: the way to the broker, for many threads and over forks.
  *
  * One connection per (provider, process), made at the first call. Calls of several
  * threads travel together: whoever waits and finds nobody reading, reads, and hands
  * replies to those who asked. After fork() the child has a link of its own; what it
  * inherited is closed and otherwise never touched, locks included.
  */
-#ifndef HF_PROVIDER_LINK_H
-#define HF_PROVIDER_LINK_H
+#ifndef HF_PROVIDER_UPLINK_H
+#define HF_PROVIDER_UPLINK_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,17 +16,17 @@
 #include "base/err.h"
 #include "wire/packet.h"
 
-#define HF_LINK_TIMEOUT_MS 15000u /* one call, with everything that is repeated in it */
-#define HF_LINK_HEAL_MS 3000u     /* how long a lost broker may take to come back */
-#define HF_LINK_BUSY_MS 5000u     /* how long BUSY is taken for an answer that will change */
+#define HF_UPLINK_TIMEOUT_MS 15000u /* one call, with everything that is repeated in it */
+#define HF_UPLINK_HEAL_MS 3000u     /* how long a lost broker may take to come back */
+#define HF_UPLINK_BUSY_MS 5000u     /* how long BUSY is taken for an answer that will change */
 
-struct hf_link;
+struct hf_uplink;
 
 /* @path is copied. Connects to nothing. NULL: out of memory. */
-struct hf_link *hf_link_new(const char *path);
-/* Nobody may be inside hf_link_call() any more. NULL is fine. */
-void hf_link_free(struct hf_link *l);
-const char *hf_link_path(const struct hf_link *l);
+struct hf_uplink *hf_uplink_new(const char *path);
+/* Nobody may be inside hf_uplink_call() any more. NULL is fine. */
+void hf_uplink_free(struct hf_uplink *l);
+const char *hf_uplink_path(const struct hf_uplink *l);
 
 /*
  * One request, one reply. @fill writes which_op and the operation into @req and has to set
@@ -36,13 +36,13 @@ const char *hf_link_path(const struct hf_link *l);
  * keeper was lost while it was under way, and with growing pauses while the broker is BUSY.
  * The status of the reply becomes the result, with the broker's message in @e.
  */
-enum hf_rc hf_link_call(struct hf_link *l, void (*fill)(hf_Request *req, const void *arg),
+enum hf_rc hf_uplink_call(struct hf_uplink *l, void (*fill)(hf_Request *req, const void *arg),
 			const void *arg, hf_Reply *rep, struct hf_err *e);
 
 /* How the last try ended, and what happened before: all that the next step depends on. */
-enum hf_link_end { HF_LINK_ANSWERED, HF_LINK_LOST, HF_LINK_NO_BROKER, HF_LINK_GAVE_UP };
-struct hf_link_try {
-	enum hf_link_end end;
+enum hf_uplink_end { HF_UPLINK_ANSWERED, HF_UPLINK_LOST, HF_UPLINK_NO_BROKER, HF_UPLINK_GAVE_UP };
+struct hf_uplink_try {
+	enum hf_uplink_end end;
 	enum hf_rc rc;
 	unsigned repeated;   /* after a loss */
 	unsigned waited;     /* rounds of waiting for a busy or a returning broker */
@@ -50,6 +50,6 @@ struct hf_link_try {
 	uint64_t heal_until; /* a broker that was there a moment ago may be back until then */
 };
 /* Pure. Milliseconds to wait before the next try, or -1: there is none. */
-int hf_link_again(const struct hf_link_try *t);
+int hf_uplink_again(const struct hf_uplink_try *t);
 
 #endif
