@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * broker.h: what the parts of the broker share: its state, one connection, one
+ * job, one worker. One thread, one epoll loop; nothing here blocks but fsync.
+ */
+#ifndef HF_BROKER_BROKER_H
+#define HF_BROKER_BROKER_H
+
+#include "broker/catalogue.h"
+#include "broker/journal.h"
+#include "broker/peer.h"
+#include "wire/packet.h"
+
+#define HF_KEEPER_DEPTH 2 /* requests at a keeper: one at the TPM, one behind it */
+
+struct hf_broker;
+
+/* Something the loop watches; embedded first in what it is. */
+struct hf_source {
+	int fd; /* -1: not watched */
+	uint32_t events;
+	void (*ready)(struct hf_broker *b, struct hf_source *s, uint32_t events);
+};
+
+struct hf_conn {
+	struct hf_source source;
+	struct hf_conn *next, *prev;
+	struct hf_principal who;
+	struct hf_peer *peer;
+	struct hf_unsent *unsent, **unsent_end;
+	unsigned jobs;   /* in queues and at keepers */
+	bool greeted;
+	bool closing;    /* after what is unsent */
+	bool dead;       /* to be freed */
+	uint64_t active; /* hf_now_ms() of the last packet */
+};
+
+/* One request on its way to a keeper and back. Owned by the worker that has it. */
+struct hf_job {
+	struct hf_item item; /* first: the queue knows items */
+	struct hf_job *next; /* all jobs of a worker */
+	struct hf_worker *worker;
+	struct hf_conn *conn; /* NULL: internal, or the client is gone */
+	struct hf_peer *peer;
+	uint32_t id, request_id;
+	uint64_t started_us, deadline; /* of the client, ms */
+	uint64_t sent_at;              /* to the keeper, ms; 0: still queued */
+	uint32_t keeper_ms;            /* what the keeper may take */
+	uint8_t *packet;
+	size_t n;
+	/* what the answer is about */
+	const struct hf_op *op;
+	char name[HF_NAME_SIZE], scheme[24];
+	uint8_t generation[HF_ID_SIZE], transaction[16];
+	bool has_transaction;
+	const struct hf_algorithm *algorithm;
+	unsigned usage;
+	/* @rep is NULL when the keeper gave no answer: then @e tells why. */
+	void (*done)(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
+		     struct hf_err *e);
+	struct hf_gather *gather; /* of token_list and status */
+};
+
+struct hf_worker {
+	struct hf_source source; /* the keeper's socketpair */
+	const struct hf_token_conf *token;
+	size_t index;
+	struct hf_queue queue;
+	struct hf_job *jobs; /* all: queued and at the keeper */
+	unsigned at_keeper;
+	uint64_t down_since; /* ms, while source.fd is -1 */
+	hf_TokenInfo info;
+	hf_KeeperOpen_primary_name_t pin;
+};
+
+struct hf_broker {
+	struct hf_settings *settings;
+	const char *config;
+	int epoll, control;
+	struct hf_source control_source, signals;
+	struct hf_listener *listeners;
+	size_t n_listeners;
+	struct hf_catalogue catalogue;
+	struct hf_journals journals;
+	struct hf_peers peers;
+	struct hf_conn *conns;
+	struct hf_worker workers[HF_TOKENS_MAX];
+	size_t n_workers;
+	uint32_t next_id;
+	uint64_t started, collect_at; /* seconds since 1970; collect_at 0: never */
+	uint64_t operations, refusals, audit_seq;
+	bool stopping, accept_paused, dead_conns;
+	/* one request is looked at at a time */
+	uint8_t packet[HF_KEEPER_PACKET_MAX];
+	hf_Request request;
+	hf_Reply reply;
+	hf_KeeperRequest keeper_request;
+	hf_KeeperReply keeper_reply;
+};
+
+/* The broker process; does not return before it is told to stop. Exit code. */
+int hf_broker_main(struct hf_settings *s, const char *config, struct hf_listener *listeners,
+		   size_t n_listeners, int control);
+
+/* Watches @s->fd; replaces what it watched for. */
+enum hf_rc hf_loop_watch(struct hf_broker *b, struct hf_source *s, uint32_t events,
+			 struct hf_err *e);
+void hf_loop_forget(struct hf_broker *b, struct hf_source *s); /* and closes its fd */
+
+#endif

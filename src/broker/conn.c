@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/process.h"
+#include "broker/ops.h"
+#include "broker/worker.h"
+
+struct hf_unsent {
+	struct hf_unsent *next;
+	size_t n;
+	uint8_t bytes[];
+};
+
+static void conn_ready(struct hf_broker *b, struct hf_source *s, uint32_t events);
+
+static void admit(struct hf_broker *b, int fd, const char *socket)
+{
+	struct hf_conn *c = calloc(1, sizeof(*c));
+	struct hf_err err = HF_ERR_INIT;
+
+	if (!c) {
+		(void)close(fd);
+		return;
+	}
+	c->source = (struct hf_source){ .fd = fd, .ready = conn_ready };
+	c->unsent_end = &c->unsent;
+	c->active = hf_now_ms();
+	if (hf_principal_read(&c->who, fd, socket, &err) ||
+	    !(c->peer = hf_peers_get(&b->peers, &c->who)) ||
+	    hf_loop_watch(b, &c->source, EPOLLIN, &err)) {
+		hf_log(HF_LOG_WARN, "connection on %s refused: %s", socket, err.msg);
+		if (c->peer)
+			hf_peers_put(&b->peers, c->peer);
+		(void)close(fd);
+		free(c);
+		return;
+	}
+	c->next = b->conns;
+	if (c->next)
+		c->next->prev = c;
+	b->conns = c;
+	c->peer->connections++;
+	b->peers.connections++;
+	if (b->peers.connections > b->settings->limits.connections ||
+	    c->peer->connections > b->settings->limits.connections_per_principal) {
+		(void)hf_fail(&err, HF_BUSY, "too many connections%s; close some and try again",
+			      c->peer->connections > b->settings->limits.connections_per_principal ?
+			      " of this user" : "");
+		memset(&b->reply, 0, sizeof(b->reply));
+		c->closing = true;
+		hf_conn_reply(b, c, 0, err.rc, &err);
+	}
+}
+
+void hf_conn_accept(struct hf_broker *b, struct hf_source *s, uint32_t events)
+{
+	struct hf_listener *l = (struct hf_listener *)s;
+	int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd >= 0) {
+		admit(b, fd, l->name);
+		return;
+	}
+	if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		size_t i;
+
+		/* Without this a full descriptor table would spin the loop. */
+		hf_log(HF_LOG_WARN, "cannot accept: %s; pausing until a connection closes",
+		       strerror(errno));
+		b->accept_paused = true;
+		for (i = 0; i < b->n_listeners; i++)
+			(void)hf_loop_watch(b, &b->listeners[i].source, 0, NULL);
+	}
+}
+
+/* Only marks: whoever walks over jobs must not lose them under its feet. */
+void hf_conn_close(struct hf_broker *b, struct hf_conn *c)
+{
+	if (c->dead)
+		return;
+	c->dead = true;
+	b->dead_conns = true;
+	hf_loop_forget(b, &c->source);
+}
+
+static void bury(struct hf_broker *b, struct hf_conn *c)
+{
+	size_t i;
+
+	for (i = 0; i < b->n_workers; i++)
+		hf_worker_abandon(b, &b->workers[i], c);
+	while (c->unsent) {
+		struct hf_unsent *u = c->unsent;
+
+		c->unsent = u->next;
+		hf_peers_give(&b->peers, c->peer, u->n);
+		free(u);
+	}
+	if (c->next)
+		c->next->prev = c->prev;
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		b->conns = c->next;
+	c->peer->connections--;
+	b->peers.connections--;
+	hf_peers_put(&b->peers, c->peer);
+	free(c);
+}
+
+void hf_conn_reap(struct hf_broker *b)
+{
+	struct hf_conn *c, *next;
+	size_t i;
+
+	if (!b->dead_conns)
+		return;
+	b->dead_conns = false;
+	for (c = b->conns; c; c = next) {
+		next = c->next;
+		if (c->dead)
+			bury(b, c);
+	}
+	for (i = 0; b->accept_paused && i < b->n_listeners; i++)
+		(void)hf_loop_watch(b, &b->listeners[i].source, EPOLLIN, NULL);
+	b->accept_paused = false;
+}
+
+static void flush(struct hf_broker *b, struct hf_conn *c)
+{
+	struct hf_err err = HF_ERR_INIT;
+
+	while (c->unsent) {
+		struct hf_unsent *u = c->unsent;
+		enum hf_rc rc = hf_packet_send(c->source.fd, u->bytes, u->n, &err);
+
+		if (rc == HF_BUSY)
+			break;
+		if (rc) {
+			hf_conn_close(b, c);
+			return;
+		}
+		c->unsent = u->next;
+		if (!c->unsent)
+			c->unsent_end = &c->unsent;
+		hf_peers_give(&b->peers, c->peer, u->n);
+		free(u);
+	}
+	if (!c->unsent && c->closing) {
+		hf_conn_close(b, c);
+		return;
+	}
+	/* Who does not read is not read from either. */
+	(void)hf_loop_watch(b, &c->source, c->unsent ? EPOLLOUT : EPOLLIN, NULL);
+}
+
+static bool keep_unsent(struct hf_broker *b, struct hf_conn *c, const uint8_t *p, size_t n)
+{
+	struct hf_unsent *u;
+
+	if (!hf_peers_take(&b->peers, c->peer, n))
+		return false;
+	u = malloc(sizeof(*u) + n);
+	if (!u) {
+		hf_peers_give(&b->peers, c->peer, n);
+		return false;
+	}
+	u->next = NULL;
+	u->n = n;
+	memcpy(u->bytes, p, n);
+	*c->unsent_end = u;
+	c->unsent_end = &u->next;
+	return true;
+}
+
+void hf_conn_reply(struct hf_broker *b, struct hf_conn *c, uint32_t id, enum hf_rc rc,
+		   const struct hf_err *e)
+{
+	uint8_t packet[16384]; /* no reply is larger: hf_Reply_size */
+	size_t n;
+	enum hf_rc sent;
+
+	_Static_assert(sizeof(packet) >= hf_Reply_size, "a reply fits");
+	if (c->dead)
+		return;
+	b->reply.id = id;
+	b->reply.status = (hf_Status)rc;
+	b->reply.message[0] = '\0';
+	if (rc) {
+		b->reply.which_result = 0;
+		(void)hf_copy(b->reply.message, sizeof(b->reply.message), e ? e->msg : "");
+	}
+	if (hf_packet_encode(hf_Reply_fields, &b->reply, packet, sizeof(packet), &n, NULL)) {
+		hf_conn_close(b, c);
+		return;
+	}
+	sent = c->unsent ? HF_BUSY : hf_packet_send(c->source.fd, packet, n, NULL);
+	if (sent == HF_OK && !c->closing)
+		return;
+	if (sent != HF_OK && (sent != HF_BUSY || !keep_unsent(b, c, packet, n)))
+		hf_conn_close(b, c); /* gone, or it does not read what it asked for */
+	else
+		flush(b, c);
+}
+
+static void refuse(struct hf_broker *b, struct hf_conn *c, uint32_t id, const struct hf_err *e)
+{
+	memset(&b->reply, 0, sizeof(b->reply));
+	c->closing = true;
+	hf_conn_reply(b, c, id, e->rc, e);
+}
+
+static void conn_ready(struct hf_broker *b, struct hf_source *s, uint32_t events)
+{
+	struct hf_conn *c = (struct hf_conn *)s;
+	struct hf_err err = HF_ERR_INIT;
+	enum hf_rc rc;
+	size_t n;
+
+	if (events & EPOLLOUT) {
+		flush(b, c);
+		return;
+	}
+	rc = hf_packet_recv(s->fd, b->packet, HF_PACKET_MAX, &n, &err);
+	if (rc == HF_BUSY)
+		return;
+	if (rc == HF_UNAVAILABLE) {
+		hf_conn_close(b, c);
+		return;
+	}
+	c->active = hf_now_ms();
+	if (!rc)
+		rc = hf_packet_decode(hf_Request_fields, b->packet, n, &b->request, &err);
+	if (rc)
+		refuse(b, c, 0, &err);
+	else
+		hf_ops_run(b, c);
+}

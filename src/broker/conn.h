@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conn.h: one client connection: packets in, replies out, both bounded. */
+#ifndef HF_BROKER_CONN_H
+#define HF_BROKER_CONN_H
+
+#include "broker/broker.h"
+
+struct hf_listener {
+	struct hf_source source;
+	char name[HF_NAME_SIZE];
+};
+
+/* A listener's ready function: accepts what is there. */
+void hf_conn_accept(struct hf_broker *b, struct hf_source *s, uint32_t events);
+/* Closes now; hf_conn_reap() drops its queued jobs and frees it, after each turn of the loop. */
+void hf_conn_close(struct hf_broker *b, struct hf_conn *c);
+void hf_conn_reap(struct hf_broker *b);
+
+/* Sends b->reply with the result @rc (message from @e); may close the connection. */
+void hf_conn_reply(struct hf_broker *b, struct hf_conn *c, uint32_t id, enum hf_rc rc,
+		   const struct hf_err *e);
+
+#endif

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/ops.h"
+
+#include <string.h>
+
+#include "broker/audit.h"
+#include "broker/conn.h"
+#include "broker/worker.h"
+
+static enum hf_rc op_hello(struct hf_call *c)
+{
+	const hf_Hello *h = &c->b->request.op.hello;
+	hf_HelloReply *r = &c->b->reply.result.hello;
+
+	if (h->version < 1)
+		return hf_fail(&c->err, HF_UNSUPPORTED, "protocol version %u is not spoken here; %u is",
+			       (unsigned)h->version, HF_WIRE_VERSION);
+	c->conn->greeted = true;
+	c->b->reply.which_result = hf_Reply_hello_tag;
+	r->version = HF_WIRE_VERSION;
+	r->packet_max = HF_PACKET_MAX;
+	(void)hf_copy(r->software, sizeof(r->software), "holdfastd " HF_VERSION);
+	return HF_OK;
+}
+
+#define ANY_RIGHT (HF_RIGHT_ADMIN * 2 - 1)
+
+static const struct hf_op ops[] = {
+	{ hf_Request_hello_tag, "hello", HF_TARGET_NONE, 0, true, op_hello },
+	{ hf_Request_key_list_tag, "key-list", HF_TARGET_NONE, HF_RIGHT_PUBLIC, true, hf_op_key_list },
+	{ hf_Request_key_get_tag, "key-get", HF_TARGET_KEY, HF_RIGHT_PUBLIC, true, hf_op_key_get },
+	{ hf_Request_key_create_tag, "key-create", HF_TARGET_NEW, HF_RIGHT_CREATE, false, hf_op_key_create },
+	{ hf_Request_key_stage_tag, "key-stage", HF_TARGET_KEY, HF_RIGHT_ROTATE, false, hf_op_key_stage },
+	{ hf_Request_key_current_tag, "key-current", HF_TARGET_KEY, HF_RIGHT_ROTATE, false, hf_op_key_current },
+	{ hf_Request_key_retire_tag, "key-retire", HF_TARGET_KEY, HF_RIGHT_ROTATE, false, hf_op_key_retire },
+	{ hf_Request_key_delete_tag, "key-delete", HF_TARGET_KEY, HF_RIGHT_DELETE, false, hf_op_key_delete },
+	{ hf_Request_key_issuer_tag, "key-issuer", HF_TARGET_KEY, HF_RIGHT_ROTATE, false, hf_op_key_issuer },
+	{ hf_Request_sign_tag, "sign", HF_TARGET_KEY, HF_RIGHT_USE, false, hf_op_sign },
+	{ hf_Request_token_list_tag, "token-list", HF_TARGET_NONE, ANY_RIGHT, true, hf_op_token_list },
+	{ hf_Request_status_get_tag, "status", HF_TARGET_NONE, ANY_RIGHT, true, hf_op_status },
+	{ hf_Request_token_provision_tag, "token-provision", HF_TARGET_NONE, HF_RIGHT_ADMIN, false,
+	  hf_op_provision },
+};
+
+static const struct hf_op *find_op(pb_size_t tag)
+{
+	size_t i;
+
+	for (i = 0; i < HF_COUNT(ops); i++)
+		if (ops[i].tag == tag)
+			return &ops[i];
+	return NULL;
+}
+
+/* What the request names: a name, an id, or both. */
+static void target_of(const hf_Request *r, const char **name, const hf_KeyRef **ref)
+{
+	*name = "";
+	*ref = NULL;
+	switch (r->which_op) {
+	case hf_Request_key_get_tag:
+		*ref = &r->op.key_get.key;
+		break;
+	case hf_Request_key_current_tag:
+		*ref = &r->op.key_current.key;
+		break;
+	case hf_Request_key_retire_tag:
+		*ref = &r->op.key_retire.key;
+		break;
+	case hf_Request_key_issuer_tag:
+		*ref = &r->op.key_issuer.key;
+		break;
+	case hf_Request_sign_tag:
+		*ref = &r->op.sign.key;
+		break;
+	case hf_Request_key_create_tag:
+		*name = r->op.key_create.name;
+		break;
+	case hf_Request_key_stage_tag:
+		*name = r->op.key_stage.name;
+		break;
+	case hf_Request_key_delete_tag:
+		*name = r->op.key_delete.name;
+		break;
+	default:
+		break;
+	}
+	if (*ref)
+		*name = (*ref)->name;
+}
+
+static void look_up(struct hf_call *c, const char *name, const hf_KeyRef *ref)
+{
+	struct hf_found f = { NULL, NULL };
+	bool by_id = ref && ref->spki_sha256.size == HF_ID_SIZE;
+
+	if (ref && ref->spki_sha256.size && !by_id)
+		return;
+	if (name[0])
+		f.key = hf_catalogue_find(&c->b->catalogue, name);
+	else if (by_id)
+		f = hf_catalogue_find_id(&c->b->catalogue, ref->spki_sha256.bytes);
+	if (f.key && name[0])
+		f.generation = by_id ? hf_key_generation(f.key, ref->spki_sha256.bytes) :
+				       &f.key->generations[f.key->current];
+	if (f.generation) {
+		c->key = f.key;
+		c->generation = f.generation;
+	}
+}
+
+static unsigned right_to_use(const struct hf_key *k)
+{
+	return k->usage & HF_USAGE_CA ? HF_RIGHT_CA : HF_RIGHT_SIGN;
+}
+
+/* Unknown and forbidden look the same, but to an administrator. */
+static enum hf_rc decide_key(struct hf_call *c)
+{
+	const struct hf_settings *s = c->b->settings;
+	const struct hf_principal *who = &c->conn->who;
+	const char *name;
+	const hf_KeyRef *ref;
+	unsigned right = c->op->right;
+	bool allowed;
+
+	target_of(&c->b->request, &name, &ref);
+	if (c->op->target == HF_TARGET_KEY) {
+		look_up(c, name, ref);
+		if (c->key && right == HF_RIGHT_USE)
+			right = right_to_use(c->key);
+		name = c->key ? c->key->name : name;
+	} else if (!hf_key_name_ok(name)) {
+		return hf_fail(&c->err, HF_ARGUMENT, "a key's name has 1 to 63 letters, digits, dots, "
+			       "underscores and hyphens, and starts with a letter or digit");
+	}
+	allowed = hf_policy_allows(s, who, name, right == HF_RIGHT_USE ? HF_RIGHT_SIGN : right);
+	if (allowed && (c->key || c->op->target == HF_TARGET_NEW))
+		return HF_OK;
+	if (!hf_policy_holds(s, who, HF_RIGHT_ADMIN))
+		return hf_fail(&c->err, HF_NO_KEY, "no such key, or not yours");
+	if (!c->key && c->op->target == HF_TARGET_KEY)
+		return hf_fail(&c->err, HF_NO_KEY, "no such key: %s; 'holdfast key list' shows all",
+			       name[0] ? name : "no key has that fingerprint");
+	return hf_fail(&c->err, HF_NO_KEY, "key %s: no [[principal]] gives uid %u the right to %s on "
+		       "socket %s", name, (unsigned)who->uid, c->op->name, who->socket);
+}
+
+static enum hf_rc decide(struct hf_call *c)
+{
+	c->op = find_op(c->b->request.which_op);
+	if (!c->op)
+		return hf_fail(&c->err, HF_UNSUPPORTED, "this broker (%s) does not know that operation",
+			       HF_VERSION);
+	if (!c->conn->greeted && c->b->request.which_op != hf_Request_hello_tag) {
+		c->conn->closing = true;
+		return hf_fail(&c->err, HF_PROTOCOL, "hello has to come first");
+	}
+	if (c->op->target != HF_TARGET_NONE)
+		return decide_key(c);
+	if (!c->op->right || hf_policy_holds(c->b->settings, &c->conn->who, c->op->right))
+		return HF_OK;
+	return hf_fail(&c->err, HF_DENIED, "no [[principal]] in config.toml gives this user (uid %u) "
+		       "any right to %s", (unsigned)c->conn->who.uid, c->op->name);
+}
+
+static void audit_call(struct hf_call *c, enum hf_rc rc)
+{
+	const char *name = "";
+	const hf_KeyRef *ref = NULL;
+	struct hf_audit a = { .rc = rc, .started_us = c->started_us };
+
+	if (!c->op || (c->op->quiet && !rc))
+		return;
+	target_of(&c->b->request, &name, &ref);
+	a.op = c->op->name;
+	a.key = name;
+	a.generation = ref && ref->spki_sha256.size == HF_ID_SIZE ? ref->spki_sha256.bytes : NULL;
+	hf_audit_write(c->b, &c->conn->who, &a);
+}
+
+void hf_ops_run(struct hf_broker *b, struct hf_conn *conn)
+{
+	struct hf_call c = { .b = b, .conn = conn, .started_us = hf_audit_now_us() };
+	uint32_t id = b->request.id;
+	enum hf_rc rc;
+
+	memset(&b->reply, 0, sizeof(b->reply));
+	rc = decide(&c);
+	if (!rc)
+		rc = c.op->run(&c);
+	if (c.pending)
+		return;
+	b->operations++;
+	b->refusals += rc == HF_NO_KEY || rc == HF_DENIED || rc == HF_REFUSED;
+	audit_call(&c, rc);
+	hf_conn_reply(b, conn, id, rc, &c.err);
+}
+
+struct hf_job *hf_ops_job(struct hf_call *c, struct hf_worker *w, struct hf_view data)
+{
+	struct hf_job *j = hf_job_new(c->b, w, c->conn, data, &c->err);
+
+	if (!j)
+		return NULL;
+	j->op = c->op;
+	j->started_us = c->started_us;
+	if (c->key) {
+		(void)hf_copy(j->name, sizeof(j->name), c->key->name);
+		memcpy(j->generation, c->generation->id, HF_ID_SIZE);
+		j->item.cost = c->key->algorithm->cost;
+	}
+	return j;
+}
+
+void hf_ops_answer(struct hf_broker *b, struct hf_job *j, enum hf_rc rc, const struct hf_err *e,
+		   const hf_KeeperSigned *s)
+{
+	static const uint8_t none[HF_ID_SIZE];
+	struct hf_audit a = { .op = j->op->name, .key = j->name, .scheme = j->scheme, .rc = rc,
+			      .started_us = j->started_us };
+
+	if (memcmp(j->generation, none, sizeof(none)))
+		a.generation = j->generation;
+	if (s && s->input_sha256.size == HF_ID_SIZE)
+		a.input_sha256 = s->input_sha256.bytes;
+	if (s && s->has_issued && s->issued.kind != hf_Issued_Kind_NONE)
+		a.issued = &s->issued;
+	b->operations++;
+	b->refusals += rc == HF_REFUSED;
+	if (!j->conn)
+		return;
+	hf_audit_write(b, &j->conn->who, &a);
+	hf_conn_reply(b, j->conn, j->request_id, rc, e);
+}

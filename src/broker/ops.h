@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ops.h: what a client can ask for: one table. Looking up the key, deciding and
+ * auditing happen in one place, before any operation runs, so that none can forget.
+ * What is not in the table does not exist.
+ */
+#ifndef HF_BROKER_OPS_H
+#define HF_BROKER_OPS_H
+
+#include "broker/broker.h"
+
+/* One request while it is looked at. */
+struct hf_call {
+	struct hf_broker *b;
+	struct hf_conn *conn;
+	const struct hf_op *op;
+	struct hf_key *key;               /* target KEY: never NULL */
+	struct hf_generation *generation; /* the one that was asked for, else the current one */
+	uint64_t started_us;
+	bool pending; /* the answer comes later, from a job */
+	struct hf_err err;
+};
+
+enum hf_target { HF_TARGET_NONE, HF_TARGET_KEY, HF_TARGET_NEW };
+
+/* Instead of a right: the one that the key's usage asks for. */
+#define HF_RIGHT_USE 0x10000u
+
+struct hf_op {
+	pb_size_t tag; /* of hf_Request.op */
+	const char *name;
+	enum hf_target target;
+	unsigned right; /* on the key; on any key where there is no target; 0: none needed */
+	bool quiet;     /* success is not worth a line in the audit */
+	enum hf_rc (*run)(struct hf_call *c);
+};
+
+/* Decides on b->request, runs it, answers it. */
+void hf_ops_run(struct hf_broker *b, struct hf_conn *c);
+
+/* For ops_*.c: the operations, and what they share. */
+enum hf_rc hf_op_key_list(struct hf_call *c);
+enum hf_rc hf_op_key_get(struct hf_call *c);
+enum hf_rc hf_op_key_create(struct hf_call *c);
+enum hf_rc hf_op_key_stage(struct hf_call *c);
+enum hf_rc hf_op_key_current(struct hf_call *c);
+enum hf_rc hf_op_key_retire(struct hf_call *c);
+enum hf_rc hf_op_key_delete(struct hf_call *c);
+enum hf_rc hf_op_key_issuer(struct hf_call *c);
+enum hf_rc hf_op_sign(struct hf_call *c);
+enum hf_rc hf_op_token_list(struct hf_call *c);
+enum hf_rc hf_op_status(struct hf_call *c);
+enum hf_rc hf_op_provision(struct hf_call *c);
+
+/* A job that waited together with others lets go of what they share. */
+void hf_gather_put(struct hf_gather *g);
+
+/* b->reply becomes the KeyInfo of a key and one of its generations. */
+void hf_ops_key_info(struct hf_broker *b, const struct hf_key *k, const struct hf_generation *g);
+/* A job that answers @c's request: copies what the audit wants to know. */
+struct hf_job *hf_ops_job(struct hf_call *c, struct hf_worker *w, struct hf_view data);
+/* Answers @j's client with b->reply and @rc, and writes the audit line. */
+void hf_ops_answer(struct hf_broker *b, struct hf_job *j, enum hf_rc rc, const struct hf_err *e,
+		   const hf_KeeperSigned *s);
+
+#endif

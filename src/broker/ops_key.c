@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ops_key.c: the operations on the catalogue. */
+#include <string.h>
+#include <time.h>
+
+#include "broker/ops.h"
+#include "broker/worker.h"
+
+static void fill_generation(hf_Generation *to, const struct hf_key *k, const struct hf_generation *g)
+{
+	(void)HF_PB_SET(to->spki_sha256, g->id, HF_ID_SIZE);
+	to->created = g->created;
+	to->imported = g->imported;
+	to->retire_at = g->retire_at;
+	to->state = g == &k->generations[k->current] ? hf_Generation_State_CURRENT :
+		    g->retire_at ? hf_Generation_State_RETIRING : hf_Generation_State_STAGED;
+}
+
+void hf_ops_key_info(struct hf_broker *b, const struct hf_key *k, const struct hf_generation *g)
+{
+	hf_KeyInfo *i = &b->reply.result.key;
+	const struct hf_scheme *s;
+	size_t n;
+
+	memset(&b->reply, 0, sizeof(b->reply));
+	b->reply.which_result = hf_Reply_key_tag;
+	(void)hf_copy(i->name, sizeof(i->name), k->name);
+	(void)hf_copy(i->token, sizeof(i->token), k->token);
+	(void)hf_copy(i->algorithm, sizeof(i->algorithm), k->algorithm->name);
+	i->usage = k->usage;
+	i->issuer_not_after = k->issuer_not_after;
+	(void)HF_PB_SET(i->spki_sha256, g->id, HF_ID_SIZE);
+	(void)HF_PB_SET(i->spki, g->spki.p, g->spki.n);
+	for (n = 0; n < k->n && n < HF_COUNT(i->generations); n++)
+		fill_generation(&i->generations[n], k, &k->generations[n]);
+	i->generations_count = (pb_size_t)n;
+	if (!(k->usage & (HF_USAGE_SIGN | HF_USAGE_CA)))
+		return;
+	for (s = hf_schemes; s->name && i->schemes_count < HF_COUNT(i->schemes); s++)
+		if (s->family == k->algorithm->family)
+			(void)hf_copy(i->schemes[i->schemes_count++], sizeof(i->schemes[0]), s->name);
+}
+
+enum hf_rc hf_op_key_list(struct hf_call *c)
+{
+	hf_KeyListReply *r = &c->b->reply.result.key_list;
+	const struct hf_catalogue *cat = &c->b->catalogue;
+	size_t i;
+
+	c->b->reply.which_result = hf_Reply_key_list_tag;
+	for (i = hf_catalogue_after(cat, c->b->request.op.key_list.after); i < cat->n; i++) {
+		const struct hf_key *k = cat->keys[i];
+		const struct hf_generation *g = &k->generations[k->current];
+		hf_KeySummary *to;
+
+		if (!hf_policy_allows(c->b->settings, &c->conn->who, k->name, HF_RIGHT_PUBLIC))
+			continue;
+		if (r->keys_count == HF_COUNT(r->keys)) {
+			r->more = true;
+			break;
+		}
+		to = &r->keys[r->keys_count++];
+		(void)hf_copy(to->name, sizeof(to->name), k->name);
+		(void)hf_copy(to->token, sizeof(to->token), k->token);
+		(void)hf_copy(to->algorithm, sizeof(to->algorithm), k->algorithm->name);
+		to->usage = k->usage;
+		to->generations = (uint32_t)k->n;
+		to->created = g->created;
+		(void)HF_PB_SET(to->spki_sha256, g->id, HF_ID_SIZE);
+	}
+	return HF_OK;
+}
+
+enum hf_rc hf_op_key_get(struct hf_call *c)
+{
+	hf_ops_key_info(c->b, c->key, c->generation);
+	return HF_OK;
+}
+
+/* What the keeper made, or why that cannot be it. */
+static enum hf_rc made_of(const hf_KeeperReply *rep, struct hf_made *m, struct hf_err *e)
+{
+	const hf_KeeperCreated *k = &rep->result.created;
+
+	if (rep->which_result != hf_KeeperReply_created_tag || k->spki_sha256.size != HF_ID_SIZE ||
+	    !k->blob.size || !k->spki.size)
+		return hf_fail(e, HF_FAILED, "the keeper answered without a key");
+	*m = (struct hf_made){
+		.spki = { k->spki.bytes, k->spki.size },
+		.blob = { k->blob.bytes, k->blob.size },
+		.creation_data = { k->creation_data.bytes, k->creation_data.size },
+		.creation_hash = { k->creation_hash.bytes, k->creation_hash.size },
+		.creation_ticket = { k->creation_ticket.bytes, k->creation_ticket.size },
+		.id = k->spki_sha256.bytes,
+	};
+	return HF_OK;
+}
+
+static void created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
+		    struct hf_err *e)
+{
+	enum hf_rc rc = e->rc;
+	struct hf_made made;
+	struct hf_key *k = NULL;
+
+	memset(&b->reply, 0, sizeof(b->reply));
+	if (!rc)
+		rc = made_of(rep, &made, e);
+	if (!rc)
+		rc = hf_catalogue_create(&b->catalogue, j->name, j->worker->token->name, j->algorithm,
+					 j->usage, &made, &k, e);
+	if (!rc) {
+		memcpy(j->generation, made.id, HF_ID_SIZE);
+		hf_ops_key_info(b, k, &k->generations[0]);
+	}
+	hf_ops_answer(b, j, rc, e, NULL);
+}
+
+static void staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
+		   struct hf_err *e)
+{
+	struct hf_key *k = hf_catalogue_find(&b->catalogue, j->name);
+	enum hf_rc rc = e->rc;
+	struct hf_made made;
+
+	memset(&b->reply, 0, sizeof(b->reply));
+	if (!rc)
+		rc = made_of(rep, &made, e);
+	if (!rc && !k)
+		rc = hf_fail(e, HF_NO_KEY, "key %s was deleted meanwhile", j->name);
+	if (!rc) {
+		made.transaction = j->has_transaction ? j->transaction : NULL;
+		rc = hf_catalogue_stage(&b->catalogue, k, &made, e);
+	}
+	if (!rc) {
+		memcpy(j->generation, made.id, HF_ID_SIZE);
+		hf_ops_key_info(b, k, &k->generations[k->n - 1]);
+	}
+	hf_ops_answer(b, j, rc, e, NULL);
+}
+
+/* Asks the keeper of @w for a key pair. */
+static enum hf_rc ask_create(struct hf_call *c, struct hf_worker *w, const struct hf_algorithm *a,
+			     unsigned usage, struct hf_job **out)
+{
+	hf_KeeperCreate *k = &c->b->keeper_request.op.create;
+	struct hf_job *j;
+
+	memset(&c->b->keeper_request, 0, sizeof(c->b->keeper_request));
+	c->b->keeper_request.which_op = hf_KeeperRequest_create_tag;
+	(void)hf_copy(k->algorithm, sizeof(k->algorithm), a->name);
+	k->usage = usage;
+	j = hf_ops_job(c, w, (struct hf_view){ NULL, 0 });
+	if (!j)
+		return c->err.rc;
+	j->keeper_ms = HF_CREATE_MS;
+	if (!c->b->request.timeout_ms)
+		j->deadline += HF_CREATE_MS;
+	j->item.cost = a->family == HF_FAMILY_RSA ? 1000 : 10;
+	j->algorithm = a;
+	j->usage = usage;
+	*out = j;
+	return HF_OK;
+}
+
+static enum hf_rc token_makes(struct hf_call *c, const struct hf_worker *w, const char *algorithm)
+{
+	HF_AUTO_BUF list = HF_BUF(512);
+	size_t i;
+
+	if (!w->info.algorithms_count)
+		return HF_OK; /* not seen yet: the keeper knows */
+	for (i = 0; i < w->info.algorithms_count; i++) {
+		if (!strcmp(w->info.algorithms[i], algorithm))
+			return HF_OK;
+		hf_buf_fmt(&list, "%s%s", i ? ", " : "", w->info.algorithms[i]);
+	}
+	return hf_fail(&c->err, HF_UNSUPPORTED, "token %s has no %s; it has %s", w->token->name,
+		       algorithm, list.p ? (const char *)list.p : "nothing");
+}
+
+enum hf_rc hf_op_key_create(struct hf_call *c)
+{
+	const hf_KeyCreate *r = &c->b->request.op.key_create;
+	const struct hf_algorithm *a = hf_algorithm_find(r->algorithm);
+	struct hf_worker *w = hf_worker_find(c->b, r->token);
+	char usage[64], name[HF_NAME_SIZE];
+	struct hf_job *j;
+	enum hf_rc rc;
+
+	if (!a)
+		return hf_fail(&c->err, HF_ARGUMENT, "algorithm '%s' is not known", r->algorithm);
+	if (!w)
+		return hf_fail(&c->err, HF_ARGUMENT, "there is no token '%s'; see 'holdfast token list'",
+			       r->token);
+	hf_usage_text(usage, r->usage);
+	if (!r->usage || hf_usage_parse(usage) != r->usage)
+		return hf_fail(&c->err, HF_ARGUMENT, "usage %u makes no sense: ca goes alone, others "
+			       "are sign, decrypt, derive", (unsigned)r->usage);
+	if (hf_catalogue_find(&c->b->catalogue, r->name))
+		return hf_fail(&c->err, HF_EXISTS, "key %s exists already; 'holdfast key rotate' makes a "
+			       "new generation of it", r->name);
+	rc = token_makes(c, w, a->name);
+	if (rc)
+		return rc;
+	(void)hf_copy(name, sizeof(name), r->name);
+	rc = ask_create(c, w, a, r->usage, &j);
+	if (rc)
+		return rc;
+	(void)hf_copy(j->name, sizeof(j->name), name);
+	j->done = created;
+	c->pending = true;
+	hf_worker_submit(c->b, j);
+	return HF_OK;
+}
+
+static struct hf_generation *find_transaction(struct hf_key *k, const uint8_t transaction[16])
+{
+	size_t i;
+
+	for (i = 0; i < k->n; i++)
+		if (!memcmp(k->generations[i].transaction, transaction, 16))
+			return &k->generations[i];
+	return NULL;
+}
+
+enum hf_rc hf_op_key_stage(struct hf_call *c)
+{
+	const hf_KeyStage *r = &c->b->request.op.key_stage;
+	const struct hf_algorithm *a = c->key->algorithm;
+	struct hf_worker *w = hf_worker_find(c->b, c->key->token);
+	struct hf_generation *again;
+	struct hf_job *j;
+	enum hf_rc rc;
+
+	if (r->transaction.size != 0 && r->transaction.size != 16)
+		return hf_fail(&c->err, HF_ARGUMENT, "a transaction has 16 bytes");
+	again = r->transaction.size ? find_transaction(c->key, r->transaction.bytes) : NULL;
+	if (again) {
+		hf_ops_key_info(c->b, c->key, again);
+		return HF_OK;
+	}
+	if (r->algorithm[0] && strcmp(r->algorithm, a->name))
+		return hf_fail(&c->err, HF_UNSUPPORTED, "key %s is %s and stays it; create another key",
+			       c->key->name, a->name);
+	if (!w)
+		return hf_fail(&c->err, HF_UNAVAILABLE, "key %s is in token %s, which is not configured",
+			       c->key->name, c->key->token);
+	if (c->key->n == HF_GENERATIONS_MAX)
+		return hf_fail(&c->err, HF_REFUSED, "key %s has %d generations already; retire one",
+			       c->key->name, HF_GENERATIONS_MAX);
+	rc = ask_create(c, w, a, c->key->usage, &j);
+	if (rc)
+		return rc;
+	j->has_transaction = r->transaction.size == 16;
+	memcpy(j->transaction, r->transaction.bytes, sizeof(j->transaction));
+	j->done = staged;
+	c->pending = true;
+	hf_worker_submit(c->b, j);
+	return HF_OK;
+}
+
+enum hf_rc hf_op_key_current(struct hf_call *c)
+{
+	const hf_KeyCurrent *r = &c->b->request.op.key_current;
+	uint64_t now = (uint64_t)time(NULL);
+	enum hf_rc rc;
+
+	if (!r->key.spki_sha256.size)
+		return hf_fail(&c->err, HF_ARGUMENT, "which generation of %s? Its fingerprint is missing",
+			       c->key->name);
+	rc = hf_catalogue_make_current(&c->b->catalogue, c->key, c->generation, now, r->grace_s,
+				       &c->err);
+	if (rc)
+		return rc;
+	c->b->collect_at = hf_catalogue_collect(&c->b->catalogue, now);
+	hf_ops_key_info(c->b, c->key, &c->key->generations[c->key->current]);
+	return HF_OK;
+}
+
+enum hf_rc hf_op_key_retire(struct hf_call *c)
+{
+	if (!c->b->request.op.key_retire.key.spki_sha256.size)
+		return hf_fail(&c->err, HF_ARGUMENT, "which generation of %s? Its fingerprint is missing",
+			       c->key->name);
+	return hf_catalogue_retire(&c->b->catalogue, c->key, c->generation, &c->err);
+}
+
+enum hf_rc hf_op_key_delete(struct hf_call *c)
+{
+	return hf_catalogue_delete(&c->b->catalogue, c->key, &c->err);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/peer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+struct hf_peer *hf_peers_get(struct hf_peers *p, const struct hf_principal *who)
+{
+	struct hf_peer *peer;
+
+	for (peer = p->first; peer; peer = peer->next)
+		if (peer->uid == who->uid && !strcmp(peer->socket, who->socket))
+			break;
+	if (!peer) {
+		peer = calloc(1, sizeof(*peer));
+		if (!peer)
+			return NULL;
+		peer->uid = who->uid;
+		(void)hf_copy(peer->socket, sizeof(peer->socket), who->socket);
+		peer->next = p->first;
+		p->first = peer;
+	}
+	peer->refs++;
+	return peer;
+}
+
+void hf_peers_put(struct hf_peers *p, struct hf_peer *peer)
+{
+	struct hf_peer **at;
+
+	if (--peer->refs)
+		return;
+	for (at = &p->first; *at != peer; at = &(*at)->next)
+		;
+	*at = peer->next;
+	free(peer);
+}
+
+bool hf_peers_take(struct hf_peers *p, struct hf_peer *peer, size_t n)
+{
+	if (n > HF_BYTES_PER_PEER - peer->bytes || n > HF_BYTES_MAX - p->bytes)
+		return false;
+	peer->bytes += n;
+	p->bytes += n;
+	return true;
+}
+
+void hf_peers_give(struct hf_peers *p, struct hf_peer *peer, size_t n)
+{
+	peer->bytes -= n;
+	p->bytes -= n;
+}
+
+enum hf_rc hf_principal_read(struct hf_principal *who, int fd, const char *socket, struct hf_err *e)
+{
+	struct ucred cred;
+	socklen_t n = sizeof(cred);
+	gid_t more[HF_GROUPS_MAX];
+	socklen_t size = sizeof(more);
+	size_t i;
+
+	memset(who, 0, sizeof(*who));
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n))
+		return hf_fail_errno(e, HF_DENIED, "credentials of a client");
+	who->uid = cred.uid;
+	who->pid = cred.pid;
+	who->groups[who->n_groups++] = cred.gid;
+	(void)hf_copy(who->socket, sizeof(who->socket), socket);
+	if (cred.uid == HF_UID_OVERFLOW || cred.uid == (uid_t)-1)
+		return hf_fail(e, HF_DENIED, "a client of the overflow uid is nobody in particular");
+	/* With more groups than fit, none of the supplementary ones counts: deny rather than guess. */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, more, &size))
+		return HF_OK;
+	for (i = 0; i < size / sizeof(gid_t) && who->n_groups < HF_GROUPS_MAX; i++)
+		who->groups[who->n_groups++] = more[i];
+	return HF_OK;
+}
+
+enum hf_rc hf_principal_check_namespace(struct hf_err *e)
+{
+	unsigned long inside, outside, length;
+	FILE *f = fopen("/proc/self/uid_map", "re");
+	int n;
+
+	if (!f)
+		return HF_OK; /* no user namespaces, no /proc: nothing to confuse uids */
+	n = fscanf(f, "%lu %lu %lu", &inside, &outside, &length);
+	(void)fclose(f);
+	if (n == 3 && inside == 0 && length >= 0xffffffffUL)
+		return HF_OK;
+	return hf_fail(e, HF_REFUSED,
+		       "this user namespace maps only some uids: clients could not be told apart; "
+		       "run holdfastd outside of it (in systemd: PrivateUsers=no)");
+}

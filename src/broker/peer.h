@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * peer.h: the clients of one uid on one socket share their limits and their place
+ * in the queues. A peer lives as long as one of its connections or jobs does.
+ */
+#ifndef HF_BROKER_PEER_H
+#define HF_BROKER_PEER_H
+
+#include "broker/policy.h"
+#include "broker/queue.h"
+
+#define HF_BYTES_MAX (8u << 20)           /* queued requests and unread replies, all peers */
+#define HF_BYTES_PER_PEER (HF_BYTES_MAX / 4)
+
+struct hf_peer {
+	struct hf_peer *next;
+	char socket[HF_NAME_SIZE];
+	uid_t uid;
+	unsigned refs, connections, jobs;
+	size_t bytes;
+	struct hf_flow flows[HF_TOKENS_MAX];
+};
+
+struct hf_peers {
+	struct hf_peer *first;
+	unsigned connections;
+	size_t bytes;
+};
+
+/* The peer of @who, with one reference more. NULL: out of memory. */
+struct hf_peer *hf_peers_get(struct hf_peers *p, const struct hf_principal *who);
+void hf_peers_put(struct hf_peers *p, struct hf_peer *peer);
+
+/* Accounts @n bytes to @peer; false (and nothing accounted) if that is over a budget. */
+bool hf_peers_take(struct hf_peers *p, struct hf_peer *peer, size_t n);
+void hf_peers_give(struct hf_peers *p, struct hf_peer *peer, size_t n);
+
+/*
+ * Reads the credentials of a connection from the kernel. HF_DENIED for the overflow
+ * uid: inside a user namespace all strangers are one.
+ */
+enum hf_rc hf_principal_read(struct hf_principal *who, int fd, const char *socket,
+			     struct hf_err *e);
+
+/* HF_REFUSED in a user namespace that does not map every uid (security.md P1). */
+enum hf_rc hf_principal_check_namespace(struct hf_err *e);
+
+#endif

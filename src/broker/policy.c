@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/policy.h"
+
+#include <string.h>
+
+static const struct {
+	const char *name;
+	unsigned right;
+} rights[] = {
+	{ "public", HF_RIGHT_PUBLIC }, { "sign", HF_RIGHT_SIGN },     { "ca", HF_RIGHT_CA },
+	{ "decrypt", HF_RIGHT_DECRYPT }, { "derive", HF_RIGHT_DERIVE }, { "create", HF_RIGHT_CREATE },
+	{ "rotate", HF_RIGHT_ROTATE }, { "delete", HF_RIGHT_DELETE }, { "admin", HF_RIGHT_ADMIN },
+};
+
+unsigned hf_right_parse(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < HF_COUNT(rights); i++)
+		if (!strcmp(rights[i].name, name))
+			return rights[i].right;
+	return 0;
+}
+
+/* Goes back to the last star only: linear in text times stars, no recursion to exhaust. */
+bool hf_glob(const char *pattern, const char *text)
+{
+	const char *star = NULL, *mark = NULL;
+
+	while (*text) {
+		if (*pattern == '*') {
+			star = pattern++;
+			mark = text;
+		} else if (*pattern == '?' || *pattern == *text) {
+			pattern++;
+			text++;
+		} else if (star) {
+			pattern = star + 1;
+			text = ++mark;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return !*pattern;
+}
+
+static bool is_about(const struct hf_grant *g, const struct hf_principal *who)
+{
+	size_t i;
+
+	if (who->uid == HF_UID_OVERFLOW || who->uid == (uid_t)-1)
+		return false;
+	if (g->uid < 0 && g->gid < 0)
+		return false;
+	if (g->socket[0] && strcmp(g->socket, who->socket))
+		return false;
+	if (g->uid >= 0 && (uid_t)g->uid != who->uid)
+		return false;
+	if (g->gid < 0)
+		return true;
+	for (i = 0; i < who->n_groups; i++)
+		if (who->groups[i] == (gid_t)g->gid)
+			return true;
+	return false;
+}
+
+bool hf_policy_allows(const struct hf_settings *s, const struct hf_principal *who, const char *key,
+		      unsigned right)
+{
+	size_t i, k;
+
+	for (i = 0; i < s->n_grants; i++) {
+		const struct hf_grant *g = &s->grants[i];
+
+		if (!(g->rights & right) || !is_about(g, who))
+			continue;
+		for (k = 0; k < g->n_keys; k++)
+			if (hf_glob(g->keys[k], key))
+				return true;
+	}
+	return false;
+}
+
+bool hf_policy_holds(const struct hf_settings *s, const struct hf_principal *who, unsigned wanted)
+{
+	size_t i;
+
+	for (i = 0; i < s->n_grants; i++)
+		if ((s->grants[i].rights & wanted) && is_about(&s->grants[i], who))
+			return true;
+	return false;
+}

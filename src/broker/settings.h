@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * settings.h: holdfastd.json, as `holdfast config apply` wrote it, in a struct.
+ * Everything is bounded; a member that is not known is an error with its name.
+ */
+#ifndef HF_BROKER_SETTINGS_H
+#define HF_BROKER_SETTINGS_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/file.h"
+
+#define HF_TOKENS_MAX 8
+#define HF_SOCKETS_MAX 32
+#define HF_GRANTS_MAX 1024
+#define HF_PATTERNS_MAX 256
+#define HF_PROFILES_MAX 64
+#define HF_NAME_SIZE 64 /* of keys, tokens and sockets, with the NUL */
+
+struct hf_token_conf {
+	char name[HF_NAME_SIZE], type[16], tcti[512];
+	uint32_t primary_handle;
+	uint32_t timeout_ms; /* a signature that takes longer means a dead token */
+};
+
+struct hf_socket_conf {
+	char name[HF_NAME_SIZE], path[108], owner[HF_NAME_SIZE], group[HF_NAME_SIZE];
+	uint32_t mode;
+};
+
+/* One [[principal]]: who, on which socket, may do what with which keys. */
+struct hf_grant {
+	int64_t uid, gid;          /* -1: any; both -1: nobody */
+	char socket[HF_NAME_SIZE]; /* "": any */
+	unsigned rights;           /* enum hf_right bits */
+	char (*keys)[HF_NAME_SIZE];
+	size_t n_keys;
+};
+
+struct hf_profile {
+	char key[HF_NAME_SIZE]; /* pattern */
+	uint32_t max_days, self_max_days, pathlen;
+	char names[16][128];
+	size_t n_names;
+};
+
+struct hf_limits {
+	uint32_t connections, connections_per_principal, queue_per_principal, idle_s;
+};
+
+struct hf_settings {
+	char state_dir[HF_PATH_MAX];
+	char default_token[HF_NAME_SIZE];
+	struct hf_token_conf tokens[HF_TOKENS_MAX];
+	struct hf_socket_conf sockets[HF_SOCKETS_MAX];
+	struct hf_grant *grants;
+	struct hf_profile *profiles;
+	size_t n_tokens, n_sockets, n_grants, n_profiles;
+	struct hf_limits limits;
+};
+
+/* NULL and @e on failure: HF_IO (no file), HF_ARGUMENT (not what it has to be). */
+struct hf_settings *hf_settings_load(const char *path, struct hf_err *e);
+/* The same from memory; @where is for messages. */
+struct hf_settings *hf_settings_parse(const char *text, size_t n, const char *where,
+				      struct hf_err *e);
+void hf_settings_free(struct hf_settings *s);
+
+/* The profile of a ca key: the first that matches, else the default one. Never NULL. */
+const struct hf_profile *hf_settings_profile(const struct hf_settings *s, const char *key);
+
+#endif

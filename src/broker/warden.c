@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/warden.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifdef HAVE_LIBSYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#include "base/log.h"
+#include "base/process.h"
+
+#define STOP_MS 5000u
+#define DELAY_MIN_MS 50u
+#define DELAY_MAX_MS 5000u
+#define STEADY_MS 10000u /* lived this long: the next death is a new story */
+
+/* A child: the broker or one keeper. */
+struct child {
+	pid_t pid;          /* 0: not running */
+	uint64_t born, due; /* due: when to start it (again), 0: now */
+	unsigned delay;
+};
+
+struct warden {
+	const struct hf_warden_args *args;
+	struct child broker, keepers[HF_TOKENS_MAX];
+	int control, signals, ready_fd;
+	bool stopping;
+	uint64_t stop_by;
+};
+
+void hf_warden_kill(int control, size_t worker)
+{
+	struct hf_warden_msg m = { HF_WARDEN_KILL, (uint32_t)worker };
+
+	(void)hf_fd_send(control, &m, sizeof(m), -1);
+}
+
+void hf_warden_ready(int control)
+{
+	struct hf_warden_msg m = { HF_WARDEN_READY, 0 };
+
+	(void)hf_fd_send(control, &m, sizeof(m), -1);
+}
+
+/* In a child, first thing: it must not outlive the warden. */
+static void die_with_parent(pid_t parent)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+}
+
+static void died(struct child *c, const char *name, int status)
+{
+	uint64_t now = hf_now_ms();
+
+	if (WIFSIGNALED(status))
+		hf_log(HF_LOG_ERR, "%s was killed by signal %d (%s); starting another", name,
+		       WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		hf_log(HF_LOG_ERR, "%s ended with %d; starting another", name, WEXITSTATUS(status));
+	c->pid = 0;
+	if (now - c->born > STEADY_MS)
+		c->delay = 0;
+	c->due = now + c->delay;
+	c->delay = c->delay ? c->delay * 2 : DELAY_MIN_MS;
+	if (c->delay > DELAY_MAX_MS)
+		c->delay = DELAY_MAX_MS;
+}
+
+/* The keeper gets nothing of our environment but what finds its libraries and tells its fate. */
+static void exec_keeper(const char *path, int fd)
+{
+	static const char *const passed[] = { "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS",
+					      "LSAN_OPTIONS", "JOURNAL_STREAM" };
+	char kept[HF_COUNT(passed)][512];
+	char *env[HF_COUNT(passed) + 4], *argv[] = { (char[]){ "holdfast-keeper" }, NULL };
+	size_t i, n = 0;
+	sigset_t none;
+
+	env[n++] = (char[]){ "OPENSSL_CONF=/dev/null" }; /* or it would load our provider */
+	env[n++] = (char[]){ "TSS2_LOG=all+none" };
+	env[n++] = (char[]){ "PATH=/usr/bin:/bin" };
+	for (i = 0; i < HF_COUNT(passed); i++) {
+		const char *value = getenv(passed[i]);
+
+		if (value && snprintf(kept[i], sizeof(kept[i]), "%s=%s", passed[i], value) <
+				     (int)sizeof(kept[i]))
+			env[n++] = kept[i];
+	}
+	env[n] = NULL;
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (fd == 3 ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, 3) < 0)
+		_exit(127);
+	(void)close_range(4, ~0u, 0);
+	(void)execve(path, argv, env);
+	hf_log(HF_LOG_ERR, "cannot run %s: %s", path, strerror(errno));
+	_exit(127);
+}
+
+static void start_keeper(struct warden *w, size_t i)
+{
+	struct hf_warden_msg m = { HF_WARDEN_KEEPER, (uint32_t)i };
+	struct child *c = &w->keepers[i];
+	pid_t self = getpid(), pid;
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) {
+		hf_log(HF_LOG_ERR, "socketpair: %s", strerror(errno));
+		c->due = hf_now_ms() + DELAY_MAX_MS;
+		return;
+	}
+	pid = fork();
+	if (pid == 0) {
+		die_with_parent(self);
+		exec_keeper(w->args->keeper, ends[1]);
+	}
+	(void)close(ends[1]);
+	c->born = hf_now_ms();
+	c->due = pid < 0 ? c->born + DELAY_MAX_MS : 0;
+	c->pid = pid < 0 ? 0 : pid;
+	if (pid > 0)
+		(void)hf_fd_send(w->control, &m, sizeof(m), ends[0]);
+	(void)close(ends[0]);
+}
+
+static void start_broker(struct warden *w)
+{
+	const struct hf_warden_args *a = w->args;
+	pid_t self = getpid(), pid;
+	int ends[2];
+	size_t i;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) {
+		hf_log(HF_LOG_ERR, "socketpair: %s", strerror(errno));
+		w->broker.due = hf_now_ms() + DELAY_MAX_MS;
+		return;
+	}
+	pid = fork();
+	if (pid == 0) {
+		die_with_parent(self);
+		(void)close(ends[0]);
+		(void)close(w->signals);
+		hf_fd_close(&w->ready_fd);
+		for (i = 0; i < a->listeners->n_made; i++)
+			(void)close(a->listeners->made[i].lock);
+		exit(hf_broker_main(a->settings, a->config, a->listeners->each, a->listeners->n,
+				    ends[1]));
+	}
+	(void)close(ends[1]);
+	w->broker.born = hf_now_ms();
+	w->broker.due = pid < 0 ? w->broker.born + DELAY_MAX_MS : 0;
+	w->broker.pid = pid < 0 ? 0 : pid;
+	w->control = ends[0];
+	(void)fcntl(w->control, F_SETFL, O_NONBLOCK);
+}
+
+static void kill_child(const struct child *c, int sig)
+{
+	if (c->pid > 0)
+		(void)kill(c->pid, sig);
+}
+
+/* Without its broker a keeper sees the end of its socket, flushes the TPM and ends. */
+static void broker_died(struct warden *w, int status)
+{
+	hf_fd_close(&w->control);
+	if (w->stopping)
+		w->broker.pid = 0;
+	else
+		died(&w->broker, "the broker", status);
+}
+
+static void reap(struct warden *w)
+{
+	char name[96];
+	int status;
+	pid_t pid;
+	size_t i;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == w->broker.pid) {
+			broker_died(w, status);
+			continue;
+		}
+		for (i = 0; i < w->args->settings->n_tokens; i++) {
+			if (w->keepers[i].pid != pid)
+				continue;
+			(void)snprintf(name, sizeof(name), "the keeper of token %s",
+				       w->args->settings->tokens[i].name);
+			if (w->stopping || w->control < 0)
+				w->keepers[i] = (struct child){ 0 };
+			else
+				died(&w->keepers[i], name, status);
+		}
+	}
+}
+
+static bool all_gone(const struct warden *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->args->settings->n_tokens; i++)
+		if (w->keepers[i].pid)
+			return false;
+	return !w->broker.pid;
+}
+
+/* A new broker waits until the keepers of the old one are gone: they own the TPM. */
+static void start_due(struct warden *w)
+{
+	uint64_t now = hf_now_ms();
+	size_t i;
+
+	if (w->stopping)
+		return;
+	if (!w->broker.pid && w->broker.due <= now && all_gone(w))
+		start_broker(w);
+	if (w->control < 0)
+		return;
+	for (i = 0; i < w->args->settings->n_tokens; i++)
+		if (!w->keepers[i].pid && w->keepers[i].due <= now)
+			start_keeper(w, i);
+}
+
+static int timeout_of(const struct warden *w)
+{
+	uint64_t now = hf_now_ms(), first = w->stopping ? w->stop_by : 0;
+	size_t i;
+
+	if (!w->stopping && !w->broker.pid && w->broker.due)
+		first = w->broker.due;
+	for (i = 0; !w->stopping && w->control >= 0 && i < w->args->settings->n_tokens; i++)
+		if (!w->keepers[i].pid && (!first || w->keepers[i].due < first))
+			first = w->keepers[i].due;
+	if (!first)
+		return -1;
+	return first <= now ? 0 : (int)(first - now);
+}
+
+static void tell_ready(struct warden *w)
+{
+	if (w->ready_fd >= 0)
+		(void)!write(w->ready_fd, "\n", 1);
+	hf_fd_close(&w->ready_fd);
+#ifdef HAVE_LIBSYSTEMD
+	(void)sd_notify(0, "READY=1");
+#endif
+}
+
+static void hear_broker(struct warden *w)
+{
+	struct hf_warden_msg m;
+	int fd = -1;
+	ssize_t n = hf_fd_recv(w->control, &m, sizeof(m), &fd);
+
+	hf_fd_close(&fd);
+	if (n != (ssize_t)sizeof(m)) {
+		if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			hf_fd_close(&w->control); /* SIGCHLD follows */
+		return;
+	}
+	if (m.kind == HF_WARDEN_READY)
+		tell_ready(w);
+	if (m.kind == HF_WARDEN_KILL && m.worker < w->args->settings->n_tokens)
+		kill_child(&w->keepers[m.worker], SIGKILL);
+}
+
+static void hear_signal(struct warden *w)
+{
+	struct signalfd_siginfo s;
+
+	if (read(w->signals, &s, sizeof(s)) != (ssize_t)sizeof(s))
+		return;
+	if (s.ssi_signo == SIGHUP) {
+		kill_child(&w->broker, SIGHUP);
+	} else if (s.ssi_signo != SIGCHLD && !w->stopping) {
+		w->stopping = true;
+		w->stop_by = hf_now_ms() + STOP_MS;
+#ifdef HAVE_LIBSYSTEMD
+		(void)sd_notify(0, "STOPPING=1");
+#endif
+		kill_child(&w->broker, SIGTERM);
+	}
+	reap(w);
+}
+
+static void kill_all(struct warden *w)
+{
+	size_t i;
+
+	kill_child(&w->broker, SIGKILL);
+	for (i = 0; i < w->args->settings->n_tokens; i++)
+		kill_child(&w->keepers[i], SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+}
+
+static void turn(struct warden *w)
+{
+	struct pollfd p[2] = { { .fd = w->signals, .events = POLLIN },
+			       { .fd = w->control, .events = POLLIN } };
+
+	if (poll(p, 2, timeout_of(w)) <= 0)
+		return;
+	if (p[1].revents && w->control >= 0)
+		hear_broker(w);
+	if (p[0].revents)
+		hear_signal(w);
+}
+
+int hf_warden_main(const struct hf_warden_args *a)
+{
+	struct warden w = { .args = a, .control = -1, .ready_fd = a->ready_fd };
+	sigset_t mask;
+
+	(void)sigemptyset(&mask);
+	(void)sigaddset(&mask, SIGTERM);
+	(void)sigaddset(&mask, SIGINT);
+	(void)sigaddset(&mask, SIGHUP);
+	(void)sigaddset(&mask, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &mask, NULL);
+	w.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (w.signals < 0) {
+		hf_log(HF_LOG_ERR, "signalfd: %s", strerror(errno));
+		return 1;
+	}
+	while (!w.stopping || (!all_gone(&w) && hf_now_ms() < w.stop_by)) {
+		start_due(&w);
+		turn(&w);
+	}
+	kill_all(&w);
+	return 0;
+}

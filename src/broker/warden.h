@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * warden.h: the first process of holdfastd. Starts broker and keepers, hands the
+ * broker the keepers' sockets, restarts what dies, kills what hangs, and on SIGTERM
+ * leaves nothing behind. It reads nothing from clients and nothing from keepers.
+ */
+#ifndef HF_BROKER_WARDEN_H
+#define HF_BROKER_WARDEN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/listen.h"
+#include "broker/settings.h"
+
+/* Over the control socket. Warden to broker: KEEPER with its socket. Back: READY, KILL. */
+enum hf_warden_kind { HF_WARDEN_KEEPER = 1, HF_WARDEN_READY = 2, HF_WARDEN_KILL = 3 };
+
+struct hf_warden_msg {
+	uint32_t kind, worker;
+};
+
+/* For the broker: the keeper of @worker is of no use any more; the warden sends another. */
+void hf_warden_kill(int control, size_t worker);
+void hf_warden_ready(int control);
+
+struct hf_warden_args {
+	struct hf_settings *settings;
+	struct hf_listeners *listeners;
+	const char *config, *keeper;
+	int ready_fd; /* gets a newline once the broker listens; -1: none */
+};
+
+/* Runs until SIGTERM or SIGINT; exit code. In the broker process it does not return. */
+int hf_warden_main(const struct hf_warden_args *a);
+
+#endif

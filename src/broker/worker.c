@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/worker.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "base/process.h"
+#include "broker/ops.h"
+#include "broker/pin.h"
+#include "broker/warden.h"
+
+/* Not in the list any more, it cannot be finished twice. */
+static void unlist(struct hf_job *j)
+{
+	struct hf_job **at;
+
+	for (at = &j->worker->jobs; *at && *at != j; at = &(*at)->next)
+		;
+	if (*at)
+		*at = j->next;
+}
+
+static void job_free(struct hf_broker *b, struct hf_job *j)
+{
+	unlist(j);
+	if (j->peer) {
+		hf_peers_give(&b->peers, j->peer, j->n);
+		j->peer->jobs--;
+		hf_peers_put(&b->peers, j->peer);
+	}
+	if (j->conn)
+		j->conn->jobs--;
+	hf_gather_put(j->gather);
+	free(j->packet);
+	free(j);
+}
+
+/* The end of every job: its answer, whoever gives it. */
+static void finish(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
+		   struct hf_err *e)
+{
+	if (j->done && (j->conn || !j->peer))
+		j->done(b, j, rep, e);
+	job_free(b, j);
+}
+
+static void dequeue(struct hf_worker *w, struct hf_job *j)
+{
+	if (j->sent_at)
+		w->at_keeper--;
+	else if (j->peer)
+		(void)hf_queue_drop(&w->queue, &j->peer->flows[w->index], &j->item);
+}
+
+static void keeper_gone(struct hf_broker *b, struct hf_worker *w, enum hf_rc rc, const char *why)
+{
+	struct hf_job *j, *next;
+
+	hf_log(HF_LOG_ERR, "token %s: %s", w->token->name, why);
+	hf_loop_forget(b, &w->source);
+	w->down_since = hf_now_ms();
+	w->info.state = hf_TokenInfo_State_UNAVAILABLE;
+	w->info.restarts++;
+	(void)hf_copy(w->info.error, sizeof(w->info.error), why);
+	hf_warden_kill(b->control, w->index);
+	for (j = w->jobs; j; j = next) {
+		struct hf_err err = HF_ERR_INIT;
+
+		next = j->next;
+		/* The broker's own requests are asked anew of the next keeper. */
+		if (!j->sent_at && j->peer)
+			continue;
+		(void)hf_fail(&err, rc, "token %s: %s; try again", w->token->name, why);
+		dequeue(w, j);
+		finish(b, j, NULL, &err);
+	}
+}
+
+static void send_job(struct hf_broker *b, struct hf_worker *w, struct hf_job *j)
+{
+	j->sent_at = hf_now_ms();
+	w->at_keeper++;
+	if (hf_packet_send(w->source.fd, j->packet, j->n, NULL))
+		keeper_gone(b, w, HF_UNAVAILABLE, "its keeper does not take requests any more");
+}
+
+static void pump(struct hf_broker *b, struct hf_worker *w)
+{
+	while (w->source.fd >= 0 && w->at_keeper < HF_KEEPER_DEPTH) {
+		struct hf_item *i = hf_queue_pop(&w->queue);
+
+		if (!i)
+			return;
+		send_job(b, w, (struct hf_job *)i);
+	}
+}
+
+static void keeper_ready(struct hf_broker *b, struct hf_source *s, uint32_t events)
+{
+	struct hf_worker *w = (struct hf_worker *)s;
+	hf_KeeperReply *rep = &b->keeper_reply;
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_job *j;
+	enum hf_rc rc;
+	size_t n;
+
+	(void)events;
+	rc = hf_packet_recv(s->fd, b->packet, HF_KEEPER_PACKET_MAX, &n, &err);
+	if (rc == HF_BUSY)
+		return;
+	if (rc == HF_UNAVAILABLE) {
+		keeper_gone(b, w, HF_UNAVAILABLE, "its keeper died and is being replaced");
+		return;
+	}
+	if (!rc)
+		rc = hf_packet_decode(hf_KeeperReply_fields, b->packet, n, rep, &err);
+	for (j = rc ? NULL : w->jobs; j && !(j->sent_at && j->id == rep->id); j = j->next)
+		;
+	if (!j) {
+		keeper_gone(b, w, HF_UNAVAILABLE, "its keeper answered what nobody asked");
+		return;
+	}
+	w->at_keeper--;
+	unlist(j);
+	w->info.operations++;
+	if (rep->status)
+		(void)hf_fail(&err, (enum hf_rc)rep->status, "token %s: %s", w->token->name,
+			      rep->message);
+	pump(b, w); /* the token first, then the client */
+	finish(b, j, rep, &err);
+}
+
+/* ------------------------------------------------- what the broker itself asks */
+
+/* Of open, ping and provision. */
+void hf_worker_learn(struct hf_broker *b, struct hf_worker *w, const hf_KeeperReply *rep,
+		     const struct hf_err *e)
+{
+	const hf_KeeperOpened *o = &rep->result.opened;
+	hf_TokenInfo *t = &w->info;
+	struct hf_err err = HF_ERR_INIT;
+
+	if (rep->status || rep->which_result != hf_KeeperReply_opened_tag) {
+		t->state = rep->status == hf_Status_GONE ? hf_TokenInfo_State_WRONG :
+			   rep->status == hf_Status_LOCKOUT ? hf_TokenInfo_State_LOCKOUT :
+			   hf_TokenInfo_State_UNAVAILABLE;
+		if (strcmp(t->error, e->msg))
+			hf_log(HF_LOG_WARN, "%s", e->msg);
+		(void)hf_copy(t->error, sizeof(t->error), e->msg);
+		return;
+	}
+	if (t->state != hf_TokenInfo_State_READY)
+		hf_log(HF_LOG_INFO, "token %s: ready: %s", t->name, o->description);
+	t->state = hf_TokenInfo_State_READY;
+	t->error[0] = '\0';
+	t->provisioned = o->provisioned;
+	memcpy(t->description, o->description, sizeof(t->description));
+	memcpy(t->algorithms, o->algorithms, sizeof(t->algorithms));
+	t->algorithms_count = o->algorithms_count;
+	if (!w->pin.size && o->primary_name.size) {
+		memcpy(&w->pin, &o->primary_name, sizeof(w->pin));
+		if (hf_pin_write(b->settings->state_dir, t->name, w->pin.bytes, w->pin.size, &err))
+			hf_log(HF_LOG_ERR, "token %s: cannot record which TPM it is: %s", t->name,
+			       err.msg);
+	}
+}
+
+static void opened(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
+		   struct hf_err *e)
+{
+	if (rep)
+		hf_worker_learn(b, j->worker, rep, e);
+}
+
+void hf_worker_attach(struct hf_broker *b, struct hf_worker *w, int fd)
+{
+	hf_KeeperOpen *o = &b->keeper_request.op.open;
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_job *j;
+
+	if (w->source.fd >= 0)
+		hf_loop_forget(b, &w->source);
+	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+	w->source.fd = fd;
+	w->at_keeper = 0;
+	memset(&b->keeper_request, 0, sizeof(b->keeper_request));
+	b->keeper_request.which_op = hf_KeeperRequest_open_tag;
+	(void)hf_copy(o->type, sizeof(o->type), w->token->type);
+	(void)hf_copy(o->tcti, sizeof(o->tcti), w->token->tcti);
+	o->primary_handle = w->token->primary_handle;
+	o->shared = strstr(w->token->tcti, "tpmrm") || strstr(w->token->tcti, "tabrmd");
+	memcpy(&o->primary_name, &w->pin, sizeof(o->primary_name));
+	j = hf_job_new(b, w, NULL, (struct hf_view){ NULL, 0 }, &err);
+	if (!j || hf_loop_watch(b, &w->source, EPOLLIN, &err)) {
+		hf_log(HF_LOG_ERR, "token %s: %s", w->token->name, err.msg);
+		return;
+	}
+	j->done = opened;
+	j->keeper_ms = w->token->timeout_ms + HF_PING_MS; /* the first contact may take a while */
+	send_job(b, w, j);
+	pump(b, w);
+}
+
+/* ------------------------------------------------------------------- jobs */
+
+struct hf_job *hf_job_new(struct hf_broker *b, struct hf_worker *w, struct hf_conn *c,
+			  struct hf_view data, struct hf_err *e)
+{
+	uint8_t packet[HF_KEEPER_PACKET_MAX / 3]; /* without the data */
+	struct hf_job *j;
+	size_t n;
+
+	if (c && c->peer->jobs >= b->settings->limits.queue_per_principal) {
+		(void)hf_fail(e, HF_BUSY, "%u requests of yours are waiting already; try again",
+			      c->peer->jobs);
+		return NULL;
+	}
+	_Static_assert(sizeof(packet) > hf_KeeperSign_size + 64, "all but the data fits");
+	j = calloc(1, sizeof(*j));
+	if (!j || !(j->packet = malloc(sizeof(packet) + data.n))) {
+		free(j);
+		(void)hf_fail(e, HF_NO_MEMORY, "out of memory");
+		return NULL;
+	}
+	j->id = b->keeper_request.id = ++b->next_id;
+	if (hf_keeper_encode(&b->keeper_request, data, j->packet, sizeof(packet) + data.n, &n, e) ||
+	    (c && !hf_peers_take(&b->peers, c->peer, n))) {
+		if (e && e->rc == HF_OK)
+			(void)hf_fail(e, HF_BUSY, "too many bytes are waiting already; try again");
+		free(j->packet);
+		free(j);
+		return NULL;
+	}
+	j->packet = realloc(j->packet, n); /* shrinks: what is queued is what is counted */
+	j->n = n;
+	j->worker = w;
+	j->conn = c;
+	j->keeper_ms = w->token->timeout_ms;
+	j->deadline = hf_now_ms() + HF_CLIENT_MS;
+	j->item.cost = 1;
+	if (c) {
+		j->peer = hf_peers_get(&b->peers, &c->who);
+		j->peer->jobs++;
+		j->request_id = b->request.id;
+		c->jobs++;
+		if (b->request.timeout_ms)
+			j->deadline = hf_now_ms() + b->request.timeout_ms;
+	}
+	j->next = w->jobs;
+	w->jobs = j;
+	return j;
+}
+
+void hf_worker_submit(struct hf_broker *b, struct hf_job *j)
+{
+	struct hf_worker *w = j->worker;
+
+	hf_queue_push(&w->queue, &j->peer->flows[w->index], &j->item);
+	pump(b, w);
+}
+
+struct hf_worker *hf_worker_find(struct hf_broker *b, const char *token)
+{
+	size_t i;
+
+	for (i = 0; i < b->n_workers; i++)
+		if (!strcmp(b->workers[i].token->name, token[0] ? token : b->settings->default_token))
+			return &b->workers[i];
+	return NULL;
+}
+
+void hf_worker_abandon(struct hf_broker *b, struct hf_worker *w, struct hf_conn *c)
+{
+	struct hf_job *j, *next;
+
+	for (j = w->jobs; j; j = next) {
+		next = j->next;
+		if (j->conn != c)
+			continue;
+		j->conn->jobs--;
+		j->conn = NULL;
+		if (j->sent_at)
+			continue; /* its answer is thrown away */
+		dequeue(w, j);
+		finish(b, j, NULL, NULL);
+	}
+}
+
+/* The client's deadline, and while there is no keeper the token's. */
+static uint64_t deadline_of(const struct hf_worker *w, const struct hf_job *j)
+{
+	uint64_t down = w->down_since + w->token->timeout_ms;
+
+	return w->source.fd < 0 && down < j->deadline ? down : j->deadline;
+}
+
+static void expire_job(struct hf_broker *b, struct hf_worker *w, struct hf_job *j)
+{
+	struct hf_err err = HF_ERR_INIT;
+
+	(void)hf_fail(&err, w->source.fd < 0 ? HF_UNAVAILABLE : HF_TIMEOUT,
+		      "token %s: %s; see 'holdfast token list'", w->token->name,
+		      w->source.fd < 0 ? "its keeper is not running" : "it did not get to this in time");
+	if (!j->sent_at) {
+		dequeue(w, j);
+		finish(b, j, NULL, &err);
+	} else if (j->conn) {
+		j->done(b, j, NULL, &err); /* the keeper still has it: only the client is told */
+		j->conn->jobs--;
+		j->conn = NULL;
+	}
+}
+
+uint64_t hf_worker_expire(struct hf_broker *b, struct hf_worker *w, uint64_t now)
+{
+	uint64_t first = 0;
+	struct hf_job *j, *next;
+
+	for (j = w->jobs; j; j = next) {
+		uint64_t keeper = j->sent_at ? j->sent_at + j->keeper_ms : 0;
+		uint64_t client = j->conn ? deadline_of(w, j) : 0;
+
+		next = j->next;
+		if (keeper && keeper <= now) {
+			char why[96];
+
+			(void)snprintf(why, sizeof(why), "it has not answered for %u ms", j->keeper_ms);
+			keeper_gone(b, w, HF_TIMEOUT, why);
+			return 1; /* the list has changed: come again */
+		}
+		if (client && client <= now) {
+			expire_job(b, w, j);
+			continue;
+		}
+		if (keeper && (!first || keeper < first))
+			first = keeper;
+		if (client && (!first || client < first))
+			first = client;
+	}
+	return first;
+}
+
+void hf_worker_init(struct hf_broker *b, struct hf_worker *w, const struct hf_token_conf *t,
+		    size_t index)
+{
+	struct hf_err err = HF_ERR_INIT;
+	size_t n;
+
+	memset(w, 0, sizeof(*w));
+	w->source = (struct hf_source){ .fd = -1, .ready = keeper_ready };
+	w->token = t;
+	w->index = index;
+	w->down_since = hf_now_ms();
+	w->info.state = hf_TokenInfo_State_STARTING;
+	(void)hf_copy(w->info.name, sizeof(w->info.name), t->name);
+	(void)hf_copy(w->info.type, sizeof(w->info.type), t->type);
+	n = hf_pin_read(b->settings->state_dir, t->name, w->pin.bytes, sizeof(w->pin.bytes), &err);
+	w->pin.size = (pb_size_t)n;
+	if (err.rc)
+		hf_log(HF_LOG_ERR, "token %s: %s", t->name, err.msg);
+}
+
+void hf_worker_finish(struct hf_broker *b, struct hf_worker *w)
+{
+	hf_loop_forget(b, &w->source);
+	while (w->jobs) {
+		struct hf_job *j = w->jobs;
+
+		dequeue(w, j);
+		j->conn = NULL;
+		job_free(b, j);
+	}
+}
