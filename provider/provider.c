@@ -66,6 +66,8 @@ static void provider_teardown(void *provctx)
 	struct hf_provider *p = provctx;
 
 	hf_uplink_free(p->link);
+	if (p->software)
+		OSSL_PROVIDER_unload(p->software);
 	OSSL_LIB_CTX_free(p->libctx);
 	free(p);
 }
@@ -164,7 +166,8 @@ __attribute__((visibility("default"))) int OSSL_provider_init(const OSSL_CORE_HA
 	/* From dispatch: core BIOs can be used in it. Not a child: that would mirror ourselves. */
 	p->libctx = OSSL_LIB_CTX_new_from_dispatch(core, in);
 	p->link = hf_uplink_new(socket_path(core, get_params));
-	if (!p->libctx || !p->link || !OSSL_PROVIDER_load(p->libctx, "default")) {
+	p->software = p->libctx ? OSSL_PROVIDER_load(p->libctx, "default") : NULL;
+	if (!p->software || !p->link) {
 		provider_teardown(p);
 		return 0;
 	}

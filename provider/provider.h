@@ -41,6 +41,7 @@ struct hf_provider {
 	OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
 	OSSL_FUNC_core_vset_error_fn *vset_error;
 	OSSL_LIB_CTX *libctx; /* ours, with the default provider and no configuration */
+	OSSL_PROVIDER *software; /* the default provider in it */
 	struct hf_uplink *link;
 };
 

@@ -33,7 +33,8 @@ enum hf_rc hf_reference_decode(const uint8_t *der, size_t n, struct hf_reference
 			       struct hf_err *e);
 
 /* Appends DER to @out. HF_ARGUMENT if decoding would refuse it. */
-enum hf_rc hf_reference_encode(const struct hf_reference *ref, struct hf_buf *out, struct hf_err *e);
+enum hf_rc hf_reference_encode(const struct hf_reference *ref, struct hf_buf *out,
+			       struct hf_err *e);
 
 /* Appends the file: a line of text that says what it is, then the PEM block. */
 enum hf_rc hf_reference_pem(const struct hf_reference *ref, struct hf_buf *out, struct hf_err *e);

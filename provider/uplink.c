@@ -324,7 +324,7 @@ struct ask {
 	uint64_t deadline;
 };
 
-/* A packet is sent whole or not at all, so the lock is kept; it is let go while there is no room. */
+/* A packet is sent whole or not at all, so the lock is kept, but while there is no room. */
 static enum hf_rc send_request(struct channel *ch, struct conn *c, uint32_t id,
 			       const struct ask *a, struct hf_err *e)
 {

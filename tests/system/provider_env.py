@@ -65,6 +65,11 @@ class Openssl:
         # LC_ALL: texts of errno are compared
         self.environ = dict(os.environ, OPENSSL_CONF=self.conf, HOLDFAST_SOCKET=socket,
                             OPENSSL_MODULES=f"{BUILD}/provider", LC_ALL="C")
+        # a provider with a sanitizer in it wants the sanitizer to be there before the program
+        if os.environ.get("HOLDFAST_TEST_PRELOAD"):
+            self.environ.update(LD_PRELOAD=os.environ["HOLDFAST_TEST_PRELOAD"],
+                                ASAN_OPTIONS="detect_leaks=0:abort_on_error=1",
+                                UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
 
     def path(self, name):
         return os.path.join(self.dir, name)

@@ -8,6 +8,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,22 +242,23 @@ static int cmd_prefork(const char *uri, int n)
 
 struct work {
 	EVP_PKEY *key;
-	int times;
+	int times; /* negative: until told to stop */
+	atomic_bool stop;
 };
 
 static void *worker(void *arg)
 {
-	const struct work *w = arg;
+	struct work *w = arg;
 	int i;
 
-	for (i = 0; i < w->times; i++)
+	for (i = 0; (w->times < 0 || i < w->times) && !atomic_load(&w->stop); i++)
 		CHECK(sign_once(w->key));
 	return NULL;
 }
 
 static int cmd_threads(const char *uri, int n)
 {
-	struct work w = { load(uri), 20 };
+	struct work w = { load(uri), 20, false };
 	pthread_t *t = calloc((size_t)n, sizeof(*t));
 	int i;
 
@@ -272,7 +275,7 @@ static int cmd_threads(const char *uri, int n)
 /* Forks while other threads are in the middle of signing, and hold the lock. */
 static int cmd_midfork(const char *uri, int n)
 {
-	struct work w = { load(uri), 200 };
+	struct work w = { load(uri), -1, false };
 	pthread_t t[4];
 	size_t i;
 
@@ -290,6 +293,7 @@ static int cmd_midfork(const char *uri, int n)
 		}
 		wait_children(1);
 	}
+	atomic_store(&w.stop, true);
 	for (i = 0; i < 4; i++)
 		pthread_join(t[i], NULL);
 	EVP_PKEY_free(w.key);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The provider inside a program that forks, has threads, closes descriptors and exits."""
+import os
 import subprocess
 import threading
 
@@ -16,7 +17,10 @@ def host(fake, openssl):  # noqa: F811
         fake.add_key(name, algorithm)
 
     def run(command, uri="holdfast:ec", n=1, timeout=120):
-        r = openssl.run(HOST, command, uri, str(n), timeout=timeout)
+        # what is alive at exit is no leak; everything else that a sanitizer finds is
+        leaks = "0" if command == "live-exit" else "1"
+        r = openssl.run(HOST, command, uri, str(n), timeout=timeout,
+                        env={"ASAN_OPTIONS": f"detect_leaks={leaks}:abort_on_error=1"})
         assert r.code == 0, r.errors
         assert r.errors == ""
         return r
@@ -66,6 +70,8 @@ def test_threads_when_the_broker_is_slow_and_dies(host, fake):  # noqa: F811
     host("threads", n=16)
 
 
+@pytest.mark.skipif("HOLDFAST_TEST_PRELOAD" in os.environ, reason="the sanitizer's own allocator "
+                    "is not safe over fork() in a program with threads (gcc 12)")
 def test_fork_in_the_middle(host):
     host("midfork", n=50)
 
