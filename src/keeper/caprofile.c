@@ -59,6 +59,16 @@ static bool empty_element(struct hf_view in, uint8_t tag)
 	return !in.n || (hf_der_next(&in, &d) && d.tag == tag && !in.n);
 }
 
+/* A key's bits are octets; libcrypto overlooks a count of unused bits that says otherwise. */
+static bool whole_octets(struct hf_view spki)
+{
+	struct hf_view seq, skip, bits;
+
+	return hf_der_take(&spki, HF_DER_SEQUENCE, &seq) &&
+	       hf_der_take(&seq, HF_DER_SEQUENCE, &skip) &&
+	       hf_der_take(&seq, HF_DER_BIT_STRING, &bits) && !seq.n && bits.n > 1 && !bits.p[0];
+}
+
 /* TBSCertificate of version 3, RFC 5280 4.1; unique identifiers are obsolete and not taken. */
 static bool is_certificate(struct hf_view in, struct parts *p)
 {
@@ -74,7 +84,8 @@ static bool is_certificate(struct hf_view in, struct parts *p)
 	       hf_der_take(&in, HF_DER_SEQUENCE, &validity) && take_time(&validity, &p->not_before) &&
 	       take_time(&validity, &p->not_after) && !validity.n &&
 	       take_whole(&in, HF_DER_SEQUENCE, &p->subject) &&
-	       take_whole(&in, HF_DER_SEQUENCE, &p->spki) && empty_element(in, HF_DER_CONTEXT + 3);
+	       take_whole(&in, HF_DER_SEQUENCE, &p->spki) && whole_octets(p->spki) &&
+	       empty_element(in, HF_DER_CONTEXT + 3);
 }
 
 /* A certificate of version 1 has no version, one of version 2 says 1. */
@@ -423,11 +434,11 @@ static void complete(struct hf_buf *out, struct hf_view data, struct hf_view alg
 	out->bad |= body.bad;
 }
 
-static bool gives_back(unsigned char *again, int n, struct hf_view data)
+static bool gives_back(int n, unsigned char **again, struct hf_view data)
 {
-	bool ok = n > 0 && same((struct hf_view){ again, (size_t)n }, data);
+	bool ok = n > 0 && same((struct hf_view){ *again, (size_t)n }, data);
 
-	OPENSSL_free(again);
+	OPENSSL_free(*again);
 	return ok;
 }
 
@@ -444,7 +455,7 @@ static enum hf_rc parse_certificate(const struct hf_ca_input *in, const struct p
 	unsigned char *again = NULL;
 	enum hf_rc rc;
 
-	if (x && at == whole.p + whole.n && gives_back(again, i2d_re_X509_tbs(x, &again), in->data))
+	if (x && at == whole.p + whole.n && gives_back(i2d_re_X509_tbs(x, &again), &again, in->data))
 		rc = check_certificate(in, p, x, out, e);
 	else
 		rc = not_back(e);
@@ -461,7 +472,7 @@ static enum hf_rc parse_crl(const struct hf_ca_input *in, const struct parts *p,
 	enum hf_rc rc;
 
 	if (crl && at == whole.p + whole.n &&
-	    gives_back(again, i2d_re_X509_CRL_tbs(crl, &again), in->data))
+	    gives_back(i2d_re_X509_CRL_tbs(crl, &again), &again, in->data))
 		rc = check_crl(in, p, crl, out, e);
 	else
 		rc = not_back(e);
@@ -478,7 +489,7 @@ static enum hf_rc parse_request(const struct hf_ca_input *in, const struct parts
 	enum hf_rc rc;
 
 	if (req && at == whole.p + whole.n &&
-	    gives_back(again, i2d_re_X509_REQ_tbs(req, &again), in->data))
+	    gives_back(i2d_re_X509_REQ_tbs(req, &again), &again, in->data))
 		rc = check_request(in, p, req, out, e);
 	else
 		rc = not_back(e);

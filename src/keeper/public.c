@@ -47,6 +47,17 @@ static bool family_of(const EVP_PKEY *pkey, enum hf_family *family)
 	return true;
 }
 
+/* The one encoding of it, so that its hash is its address. */
+static bool canonical(const EVP_PKEY *pkey, struct hf_view spki)
+{
+	unsigned char *again = NULL;
+	int n = i2d_PUBKEY(pkey, &again);
+	bool ok = n > 0 && (size_t)n == spki.n && !memcmp(again, spki.p, spki.n);
+
+	OPENSSL_free(again);
+	return ok;
+}
+
 enum hf_rc hf_public_new(struct hf_public **out, struct hf_view spki, struct hf_err *e)
 {
 	const unsigned char *p = spki.p;
@@ -55,7 +66,7 @@ enum hf_rc hf_public_new(struct hf_public **out, struct hf_view spki, struct hf_
 
 	*out = NULL;
 	pkey = spki.n && spki.n <= 8192 ? d2i_PUBKEY(NULL, &p, (long)spki.n) : NULL;
-	if (!pkey || p != spki.p + spki.n) {
+	if (!pkey || p != spki.p + spki.n || !canonical(pkey, spki)) {
 		EVP_PKEY_free(pkey);
 		return hf_fail(e, HF_CORRUPT, "the recorded public key is malformed");
 	}
@@ -184,7 +195,7 @@ static enum hf_rc rsa_strong(const EVP_PKEY *pkey, struct hf_err *e)
 enum hf_rc hf_public_strong(const EVP_PKEY *pkey, struct hf_err *e)
 {
 	static const char *const curves[] = { "prime256v1", "secp384r1", "secp521r1" };
-	char group[64];
+	char group[64], form[32];
 	size_t i;
 
 	if (EVP_PKEY_is_a(pkey, "RSA") || EVP_PKEY_is_a(pkey, "RSA-PSS"))
@@ -193,7 +204,11 @@ enum hf_rc hf_public_strong(const EVP_PKEY *pkey, struct hf_err *e)
 		return HF_OK;
 	if (!EVP_PKEY_is_a(pkey, "EC"))
 		return hf_fail(e, HF_REFUSED, "a key of this type is not accepted; use EC or RSA");
-	/* Reading the point has checked that it lies on the curve. */
+	/* Reading the point has checked that it lies on the curve. RFC 5480 2.2 forbids one form. */
+	if (!EVP_PKEY_get_utf8_string_param(pkey, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, form,
+					    sizeof(form), NULL) ||
+	    !strcmp(form, OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_HYBRID))
+		return hf_fail(e, HF_REFUSED, "the EC key's point is in hybrid form, which X.509 forbids");
 	if (EVP_PKEY_get_group_name(pkey, group, sizeof(group), NULL))
 		for (i = 0; i < HF_COUNT(curves); i++)
 			if (!strcmp(group, curves[i]))

@@ -122,7 +122,9 @@ uint16_t hf_rd16(struct hf_rd *r)
 {
 	struct hf_view v = hf_rd_bytes(r, 2);
 
-	return v.n ? (uint16_t)(v.p[0] << 8 | v.p[1]) : 0;
+	if (!v.n)
+		return 0;
+	return (uint16_t)((unsigned)v.p[0] << 8 | v.p[1]);
 }
 
 uint32_t hf_rd32(struct hf_rd *r)

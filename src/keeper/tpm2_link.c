@@ -10,15 +10,19 @@
 #include "base/process.h"
 #include "keeper/tpm2_error.h"
 #include "keeper/tpm2_session.h"
+#include "keeper/tpm2_socket.h"
 
 #define HEADER 10u
 
 uint32_t hf_tpm2_connect(struct hf_tpm2_link *link, const char *tcti)
 {
+	const char *path = hf_tpm2_socket_path(tcti);
 	uint32_t rc;
 
 	hf_tpm2_disconnect(link);
-	rc = Tss2_TctiLdr_Initialize(tcti, &link->tcti);
+	link->own = path != NULL;
+	rc = path ? hf_tpm2_socket_open(path, &link->tcti) :
+		    Tss2_TctiLdr_Initialize(tcti, &link->tcti);
 	if (rc)
 		link->tcti = NULL;
 	return rc;
@@ -26,8 +30,12 @@ uint32_t hf_tpm2_connect(struct hf_tpm2_link *link, const char *tcti)
 
 void hf_tpm2_disconnect(struct hf_tpm2_link *link)
 {
-	if (link->tcti)
+	if (link->tcti && link->own) {
+		Tss2_Tcti_Finalize(link->tcti);
+		free(link->tcti);
+	} else if (link->tcti) {
 		Tss2_TctiLdr_Finalize(&link->tcti);
+	}
 	link->tcti = NULL;
 	link->sent = NULL;
 }
@@ -73,12 +81,11 @@ uint32_t hf_tpm2_send(struct hf_tpm2_link *link, struct hf_tpm2_cmd *c,
 	hf_be32(b + 6, info->code);
 	rc = Tss2_Tcti_Transmit(link->tcti, n, b);
 	link->sent = rc ? NULL : info;
-	link->commands += !rc;
 	return rc;
 }
 
 /*
- * The TCTI for swtpm ignores receive timeouts, so we wait ourselves. Other programs may
+ * TCTIs differ in what they make of a timeout, so we wait ourselves. Another program may
  * hold a TPM that takes one connection at a time: then nothing ever comes.
  */
 static uint32_t wait_for(struct hf_tpm2_link *link, unsigned timeout_ms)

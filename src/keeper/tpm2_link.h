@@ -14,7 +14,7 @@ struct hf_tpm2_session;
 
 struct hf_tpm2_link {
 	TSS2_TCTI_CONTEXT *tcti; /* NULL: not connected */
-	uint64_t commands;       /* sent so far */
+	bool own;                /* is of tpm2_socket.c, not of tpm2-tss */
 	const struct hf_tpm2_command_info *sent; /* is being worked on */
 	uint8_t buffer[HF_TPM2_BUFFER];
 };

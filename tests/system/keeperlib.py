@@ -19,6 +19,11 @@ import tempfile
 import threading
 import time
 
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.path.abspath(os.environ.get("HOLDFAST_BUILD", os.path.join(ROOT, "build")))
 KEEPER = os.path.join(BUILD, "src", "keeper", "holdfast-keeper")
@@ -300,3 +305,51 @@ class Keeper:
         self.process.stderr.close()
         assert self.process.returncode in (0, -signal.SIGKILL), said
         return said
+
+
+HASHES = {"sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
+
+
+def check(key, scheme, digest, signature):
+    """Verifies with python3-cryptography; raises if it does not."""
+    name = HASHES[scheme.rsplit("-", 1)[1]]()
+    pre = utils.Prehashed(name)
+    public = load_der_public_key(key.spki)
+    if scheme.startswith("ecdsa"):
+        public.verify(signature, digest, ec.ECDSA(pre))
+    elif "pss" in scheme:
+        pad = padding.PSS(padding.MGF1(name), name.digest_size)
+        public.verify(signature, digest, pad, pre)
+    else:
+        public.verify(signature, digest, padding.PKCS1v15(), pre)
+
+
+@pytest.fixture(name="tpm")
+def fixture_tpm():
+    t = Swtpm()
+    yield t
+    t.close()
+
+
+@pytest.fixture(name="proxy")
+def fixture_proxy(tpm):
+    p = Proxy(tpm)
+    yield p
+    p.close()
+
+
+@pytest.fixture(name="keeper")
+def fixture_keeper():
+    k = Keeper()
+    yield k
+    if k.sock.fileno() >= 0:
+        k.close()
+
+
+@pytest.fixture(name="rig")
+def fixture_rig(tpm, proxy, keeper):
+    """A keeper on a TPM, with its traffic in view."""
+    keeper.open(proxy)
+    yield keeper, proxy
+    keeper.close()
+    assert tpm.objects() == [] and tpm.sessions() == [], "something was left in the TPM"
