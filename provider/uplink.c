@@ -206,6 +206,8 @@ static enum hf_rc conn_open(struct hf_uplink *l, struct channel *ch, uint64_t de
 	rc = hf_client_open(l->path, "holdfast.so " HF_VERSION,
 			    deadline - now < CONNECT_MS ? (unsigned)(deadline - now) : CONNECT_MS,
 			    &fd, e);
+	if (rc == HF_BUSY && ch->heal_until < now) /* somebody was there */
+		ch->heal_until = now + HF_UPLINK_HEAL_MS;
 	if (rc)
 		return rc;
 	fd = above_stdio(fd);

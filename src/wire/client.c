@@ -95,6 +95,8 @@ enum hf_rc hf_client_open(const char *path, const char *software, unsigned timeo
 	rc = check_server(sock, path, e);
 	if (!rc)
 		rc = hello(sock, software, timeout_ms, e);
+	if (rc == HF_UNAVAILABLE) /* it was there a moment ago, and is being restarted perhaps */
+		return hf_fail(e, HF_BUSY, "the broker at %s closed the connection while greeting", path);
 	if (rc)
 		return rc;
 	*fd = sock;

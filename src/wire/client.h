@@ -19,7 +19,8 @@ const char *hf_client_socket(void);
 /*
  * Connects (close-on-exec), checks that the server is root, our own user or the
  * user of the key daemon, and says hello. *@fd is the caller's. @timeout_ms bounds
- * the whole of it. HF_UNAVAILABLE: nobody listens. HF_DENIED: no permission.
+ * the whole of it. HF_UNAVAILABLE: nobody listens. HF_DENIED: no permission. HF_BUSY:
+ * somebody does, but has too much to do or is just going away; trying again may help.
  */
 enum hf_rc hf_client_open(const char *path, const char *software, unsigned timeout_ms, int *fd,
 			  struct hf_err *e);

@@ -142,6 +142,13 @@ class FakeBroker:
                 c.shutdown(socket.SHUT_RDWR)
             self.open = set()
 
+    close = stop
+
+    def rotate(self, name):
+        """A further generation, current at once."""
+        key = self.keys[name]
+        key.generations.append(Generation(key.algorithm))
+
     def count(self, operation):
         return sum(1 for op, _ in list(self.log) if op == operation)
 

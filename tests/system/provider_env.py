@@ -9,6 +9,7 @@ import tempfile
 import pytest
 
 from fakebroker import ROOT, FakeBroker
+from realbroker import RealBroker
 
 BUILD = os.path.abspath(os.environ.get("HOLDFAST_BUILD", f"{ROOT}/build"))
 
@@ -111,6 +112,68 @@ class Openssl:
         name = f"{key}.key.pem"
         self("pkey", "-in", uri or f"holdfast:{key}", "-out", name)
         return name
+
+
+# The same tests run on software keys in every order of providers, and on a TPM in the one
+# that we ship.
+STACKS = [("fake", order) for order in sorted(ORDERS)] + [("tpm", "dropin")]
+
+
+class Brokers:
+    """Makes each kind of broker once, with keys in it."""
+
+    def __init__(self, keys):
+        self.keys, self.made = keys, {}
+        self.dir = tempfile.mkdtemp(prefix="hf-")
+
+    def get(self, kind):
+        if kind not in self.made:
+            if kind == "fake":
+                b = FakeBroker(os.path.join(self.dir, "s")).start()
+                can = None
+            else:
+                b = RealBroker(name for name, (_, usage) in self.keys.items() if usage == "ca")
+                b.start()
+                can = b.algorithms()
+            self.made[kind] = b
+            for name, (algorithm, usage) in self.keys.items():
+                if can is None or algorithm in can:
+                    b.add_key(name, algorithm, usage)
+        return self.made[kind]
+
+    def close(self):
+        for b in self.made.values():
+            b.close()
+        shutil.rmtree(self.dir)
+
+
+def stack_fixtures(keys):
+    """Fixtures `brokers`, `broker` and `openssl` for a module."""
+    @pytest.fixture(scope="module")
+    def brokers():
+        b = Brokers(keys)
+        yield b
+        b.close()
+
+    @pytest.fixture(params=STACKS, ids="-".join)
+    def stack(request, brokers, tmp_path):
+        kind, order = request.param
+        broker = brokers.get(kind)
+        # a test that is about a key which this token cannot have
+        for name in ("key", "server", "client", "ca"):
+            value = getattr(request.node, "callspec").params.get(name)
+            if value in keys and value not in broker.keys:
+                pytest.skip(f"no {keys[value][0]} in this token")
+        return broker, Openssl(str(tmp_path), broker.path, order)
+
+    @pytest.fixture
+    def broker(stack):
+        return stack[0]
+
+    @pytest.fixture
+    def openssl(stack):
+        return stack[1]
+    return brokers, stack, broker, openssl
 
 
 @pytest.fixture

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The provider inside a program that forks, has threads, closes descriptors and exits."""
+import contextlib
 import os
+import signal
 import subprocess
 import threading
 
 import pytest
 
-from provider_env import BUILD, fake, openssl, short_dir  # noqa: F401
+from keeperlib import until
+from provider_env import BUILD, Openssl, fake, openssl, short_dir  # noqa: F401
+from realbroker import RealBroker
 
 HOST = f"{BUILD}/tests/system/provider-host"
 
@@ -94,6 +98,73 @@ def test_no_standard_streams(host):
 
 def test_nothing_is_inherited_over_exec(host):
     assert host("exec", n=1).text == host("exec", n=0).text
+
+
+@pytest.fixture(scope="module")
+def tpm():
+    b = RealBroker().start()
+    b.add_key("ec")
+    b.add_key("rsa", "rsa-2048")
+    yield b
+    b.close()
+
+
+@pytest.fixture
+def tpm_openssl(tpm, tmp_path):
+    return Openssl(str(tmp_path), tpm.path, "dropin")
+
+
+@pytest.mark.parametrize("command,n", [("semantics", 1), ("contexts", 1), ("sign", 20),
+                                       ("prefork", 16), ("threads", 64), ("unload", 5),
+                                       ("live-exit", 1), ("closed-fds", 1)])
+@pytest.mark.parametrize("key", ["ec", "rsa"])
+def test_on_a_tpm(tpm_openssl, key, command, n):
+    r = tpm_openssl.run(HOST, command, f"holdfast:{key}", str(n), timeout=120,
+                        env={"ASAN_OPTIONS": "detect_leaks=0"})
+    assert r.code == 0, r.errors
+
+
+def keepers(broker):
+    """Process ids of the keepers below a broker."""
+    r = subprocess.run(["pgrep", "-s", "0", "-f", "holdfast-keeper"], capture_output=True, text=True)
+    mine = []
+    for pid in r.stdout.split():
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                state, parent = f.read().rsplit(")", 1)[1].split()[:2]
+        except FileNotFoundError:
+            continue
+        if state != "Z" and parent == str(broker.process.pid):
+            mine.append(int(pid))
+    return mine
+
+
+def test_keeper_is_killed_under_load(tpm, tpm_openssl):
+    p = subprocess.Popen([HOST, "threads", "holdfast:ec", "32"], env=tpm_openssl.environ,
+                         stderr=subprocess.PIPE, text=True)
+    killed = 0
+    while p.poll() is None and killed < 2:
+        before = tpm.call(status_get={}).status_reply.operations
+        until(lambda: p.poll() is not None or
+              tpm.call(status_get={}).status_reply.operations > before + 50)
+        if p.poll() is None:
+            for pid in keepers(tpm):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+    errors = p.stderr.read()
+    assert p.wait(60) == 0, errors + tpm.logged()[-2000:]
+    assert killed, "the load was over before a keeper could be killed"
+
+
+def test_broker_restarts_under_load(tpm, tpm_openssl):
+    p = subprocess.Popen([HOST, "threads", "holdfast:ec", "32"], env=tpm_openssl.environ,
+                         stderr=subprocess.PIPE, text=True)
+    until(lambda: tpm.call(status_get={}).status_reply.connections > 1)
+    tpm.stop()
+    tpm.start()
+    errors = p.stderr.read()
+    assert p.wait(60) == 0, errors + tpm.logged()[-2000:]
 
 
 class Steps:

@@ -2,31 +2,15 @@
 """TLS 1.2 and 1.3 with keys of holdfast on both sides, between two processes."""
 import os
 import subprocess
-import tempfile
 import time
 
 import pytest
 
-from fakebroker import FakeBroker
-from provider_env import ORDERS, Openssl, short_dir  # noqa: F401
+from provider_env import short_dir, stack_fixtures  # noqa: F401
 
-KEYS = {"ec": "ec-p256", "ec384": "ec-p384", "rsa": "rsa-2048", "ed": "ed25519"}
-
-
-@pytest.fixture(scope="module")
-def broker():
-    with tempfile.TemporaryDirectory(prefix="hf-") as d:
-        b = FakeBroker(os.path.join(d, "s"))
-        for name, algorithm in KEYS.items():
-            b.add_key(name, algorithm)
-        b.start()
-        yield b
-        b.stop()
-
-
-@pytest.fixture(params=sorted(ORDERS))
-def openssl(request, broker, tmp_path):
-    return Openssl(str(tmp_path), broker.path, request.param)
+KEYS = {"ec": ("ec-p256", "sign"), "ec384": ("ec-p384", "sign"), "rsa": ("rsa-2048", "sign"),
+        "ed": ("ed25519", "sign")}
+brokers, stack, broker, openssl = stack_fixtures(KEYS)
 
 
 def certificate(openssl, key):
