@@ -250,6 +250,16 @@ def test_cms_sign(openssl, key, opts):
     assert r.out == b"data\n" * 1000
 
 
+@pytest.mark.parametrize("key", ["ec", "rsa"])
+def test_smime_sign(openssl, key):
+    make_ca(openssl)
+    issue(openssl, key)
+    openssl.file("data", b"data\n")
+    openssl("smime", "-sign", "-in", "data", "-signer", f"{key}.pem", "-inkey", f"holdfast:{key}",
+            "-md", "sha256", "-out", "mail")
+    openssl.plain("smime", "-verify", "-in", "mail", "-CAfile", "edge-ca.pem", "-purpose", "any")
+
+
 @pytest.mark.parametrize("key", ["ec", "rsa", "ed"])
 def test_pkey_shows_public_parts_and_no_secret(openssl, broker, key):
     pub = openssl("pkey", "-in", f"holdfast:{key}", "-pubout").out

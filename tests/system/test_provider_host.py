@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from keeperlib import until
-from provider_env import BUILD, Openssl, fake, openssl, short_dir  # noqa: F401
+from provider_env import BUILD, ORDERS, Openssl, fake, openssl, short_dir  # noqa: F401
 from realbroker import RealBroker
 
 HOST = f"{BUILD}/tests/system/provider-host"
@@ -35,6 +35,16 @@ def host(fake, openssl):  # noqa: F811
 @pytest.mark.parametrize("from_file", [False, True])
 def test_key_semantics(host, openssl, key, from_file):  # noqa: F811
     host("semantics", openssl.reference(key) if from_file else f"holdfast:{key}")
+
+
+@pytest.mark.parametrize("order", sorted(ORDERS))
+def test_error_queue_is_left_clean(fake, tmp_path, order):  # noqa: F811
+    openssl = Openssl(str(tmp_path), fake.path, order)  # noqa: F811
+    fake.add_key("ec")
+    openssl("genpkey", "-algorithm", "RSA", "-out", "soft.pem")
+    for key in ("holdfast:ec", openssl.reference("ec"), "soft.pem"):
+        r = openssl.run(HOST, "sign", key, "2")
+        assert r.code == 0, (key, r.errors)
 
 
 @pytest.mark.parametrize("key", ["ec", "rsa"])
