@@ -16,7 +16,7 @@
 
 #define HF_SIGNATURE_MAX 1024u
 
-/* One signature on its way. key, scheme and digest are the caller's and stay until it has finished. */
+/* One signature on its way. What it points to is the caller's, and stays until it has finished. */
 struct hf_sign_job {
 	const hf_KeeperKey *key;
 	const struct hf_scheme *scheme;
@@ -25,7 +25,7 @@ struct hf_sign_job {
 	uint8_t sig[HF_SIGNATURE_MAX]; /* as in X.509 */
 	size_t sig_len;
 	struct hf_public *pub; /* the recorded key, referenced: hf_public_free() is the caller's */
-	void *handle;          /* of the backend, between start and finish */
+	void *handle;	       /* of the backend, between start and finish */
 };
 
 struct hf_backend;
@@ -51,7 +51,8 @@ struct hf_backend_ops {
 	/* A signature that did not verify: the token's copy of the key is suspect. */
 	void (*distrust)(struct hf_backend *b, const hf_KeeperKey *key);
 
-	/* Nothing was asked for a while: give back what others may want. @return ms until the next. */
+	/* Nothing was asked for a while: give back what others may want. Ms until the next, or -1.
+	 */
 	int (*idle)(struct hf_backend *b);
 };
 

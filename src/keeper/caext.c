@@ -10,8 +10,8 @@
 
 /* What may be critical. All else of this list is let through, critical it is refused. */
 static const int may_be_critical[] = {
-	NID_basic_constraints, NID_key_usage,	  NID_ext_key_usage,
-	NID_subject_alt_name,  NID_certificate_policies, NID_name_constraints,
+	NID_basic_constraints,	  NID_key_usage,	NID_ext_key_usage, NID_subject_alt_name,
+	NID_certificate_policies, NID_name_constraints,
 };
 
 static enum hf_rc read_constraints(X509_EXTENSION *ext, struct hf_ca_claims *out)
@@ -88,10 +88,13 @@ static enum hf_rc read_one(const X509 *x, int i, struct hf_ca_claims *out, struc
 
 	(void)OBJ_obj2txt(name, sizeof(name), oid, 0);
 	if (X509_get_ext_by_OBJ(x, oid, i) >= 0)
-		return hf_fail(e, HF_REFUSED, "the extension %s is there twice; leave one out", name);
+		return hf_fail(e, HF_REFUSED, "the extension %s is there twice; leave one out",
+			       name);
 	if (X509_EXTENSION_get_critical(ext) && !known_critical(nid))
-		return hf_fail(e, HF_REFUSED, "the extension %s is critical and not known here; "
-					      "leave it out, or not critical", name);
+		return hf_fail(e, HF_REFUSED,
+			       "the extension %s is critical and not known here; "
+			       "leave it out, or not critical",
+			       name);
 	if (!hf_der_strict(v))
 		return hf_fail(e, HF_REFUSED, "the extension %s is not DER", name);
 	for (k = 0; k < HF_COUNT(readers); k++)
@@ -154,8 +157,10 @@ static enum hf_rc allowed(const char *what, const char *text, size_t n, const hf
 	for (i = 0; i < profile->names_count; i++)
 		if (hf_glob(profile->names[i], text, n))
 			return HF_OK;
-	return hf_fail(e, HF_REFUSED, "%s \"%s\" is not among the names of the key's profile; ask for "
-				      "another name, or add it to the profile", what, shown);
+	return hf_fail(e, HF_REFUSED,
+		       "%s \"%s\" is not among the names of the key's profile; ask for "
+		       "another name, or add it to the profile",
+		       what, shown);
 }
 
 static enum hf_rc check_common_names(const X509 *x, const hf_CaProfile *profile, struct hf_err *e)
@@ -166,8 +171,8 @@ static enum hf_rc check_common_names(const X509 *x, const hf_CaProfile *profile,
 
 	while (!rc && (i = X509_NAME_get_index_by_NID(subject, NID_commonName, i)) >= 0) {
 		unsigned char *text = NULL;
-		int n = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(
-							   X509_NAME_get_entry(subject, i)));
+		int n = ASN1_STRING_to_UTF8(
+			&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i)));
 
 		if (n < 0)
 			return hf_fail(e, HF_REFUSED, "the common name is malformed");
@@ -183,8 +188,8 @@ static enum hf_rc check_address(const ASN1_OCTET_STRING *ip, const hf_CaProfile 
 	char text[INET6_ADDRSTRLEN];
 	int n = ASN1_STRING_length(ip);
 
-	if ((n != 4 && n != 16) || !inet_ntop(n == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(ip),
-					      text, sizeof(text)))
+	if ((n != 4 && n != 16) ||
+	    !inet_ntop(n == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(ip), text, sizeof(text)))
 		return hf_fail(e, HF_REFUSED, "an IP address in subjectAltName has %d bytes", n);
 	return allowed("IP address", text, strlen(text), profile, e);
 }
@@ -209,8 +214,9 @@ static enum hf_rc check_alternative(const GENERAL_NAME *name, const hf_CaProfile
 		/* A profile with names cannot tell whether it means this one: no. */
 		if (!profile->names_count)
 			return HF_OK;
-		return hf_fail(e, HF_REFUSED, "subjectAltName has a name that is neither DNS, IP, URI nor "
-					      "mail; the key's profile lists names, so it is not allowed");
+		return hf_fail(e, HF_REFUSED,
+			       "subjectAltName has a name that is neither DNS, IP, URI nor "
+			       "mail; the key's profile lists names, so it is not allowed");
 	}
 	return allowed(what, (const char *)ASN1_STRING_get0_data(name->d.ia5),
 		       (size_t)ASN1_STRING_length(name->d.ia5), profile, e);

@@ -24,7 +24,7 @@ struct hf_ca_claims {
  */
 enum hf_rc hf_ca_claims(const X509 *x, struct hf_ca_claims *out, struct hf_err *e);
 
-/* HF_REFUSED unless each CN and subjectAltName is well-formed and allowed by the profile's globs. */
+/* HF_REFUSED unless each CN and subjectAltName is well-formed and allowed by the profile. */
 enum hf_rc hf_ca_names(const X509 *x, const hf_CaProfile *profile, struct hf_err *e);
 
 /* '*' is any text, '?' any one character; ASCII case does not count. Linear in practice. */

@@ -16,10 +16,10 @@
 #include "keeper/der.h"
 #include "keeper/public.h"
 
-#define DAY 86400
-#define AHEAD_MAX 300	/* seconds that notBefore may lie ahead: two clocks on one device */
-#define BEHIND_MAX DAY	/* and behind: back-dating is for peers with slow clocks, not for history */
-#define BACKDATED 3600	/* of which this much does not count against max_days */
+#define DAY	   86400
+#define AHEAD_MAX  300	/* seconds that notBefore may lie ahead: two clocks on one device */
+#define BEHIND_MAX DAY	/* and behind: back-dating is for slow clocks, not for history */
+#define BACKDATED  3600 /* of which this much does not count against max_days */
 #define SERIAL_MIN 8u	/* octets: random enough not to repeat (P31), room for 64 bits */
 #define SERIAL_MAX 20u	/* RFC 5280 4.1.2.2 */
 
@@ -81,9 +81,9 @@ static bool is_certificate(struct hf_view in, struct parts *p)
 	return hf_der_take(&in, HF_DER_INTEGER, &p->serial) &&
 	       take_whole(&in, HF_DER_SEQUENCE, &p->algorithm) &&
 	       take_whole(&in, HF_DER_SEQUENCE, &p->issuer) &&
-	       hf_der_take(&in, HF_DER_SEQUENCE, &validity) && take_time(&validity, &p->not_before) &&
-	       take_time(&validity, &p->not_after) && !validity.n &&
-	       take_whole(&in, HF_DER_SEQUENCE, &p->subject) &&
+	       hf_der_take(&in, HF_DER_SEQUENCE, &validity) &&
+	       take_time(&validity, &p->not_before) && take_time(&validity, &p->not_after) &&
+	       !validity.n && take_whole(&in, HF_DER_SEQUENCE, &p->subject) &&
 	       take_whole(&in, HF_DER_SEQUENCE, &p->spki) && whole_octets(p->spki) &&
 	       empty_element(in, HF_DER_CONTEXT + 3);
 }
@@ -137,8 +137,9 @@ static enum hf_rc recognise(const struct hf_ca_input *in, hf_Issued_Kind *kind, 
 
 	memset(p, 0, sizeof(*p));
 	if (!hf_der_strict(in->data) || !hf_der_take(&all, HF_DER_SEQUENCE, &body))
-		return hf_fail(e, HF_REFUSED, "a ca key signs certificates, CRLs and its own requests; "
-					      "this is none of them, or not DER");
+		return hf_fail(e, HF_REFUSED,
+			       "a ca key signs certificates, CRLs and its own requests; "
+			       "this is none of them, or not DER");
 	if (is_certificate(body, p))
 		*kind = same(p->spki, in->spki) ? hf_Issued_Kind_SELF : hf_Issued_Kind_CERTIFICATE;
 	else if (is_crl(body, p))
@@ -146,12 +147,14 @@ static enum hf_rc recognise(const struct hf_ca_input *in, hf_Issued_Kind *kind, 
 	else if (is_request(body, p))
 		*kind = hf_Issued_Kind_REQUEST;
 	else if (is_old_certificate(body))
-		return hf_fail(e, HF_REFUSED, "the certificate is of version 1: it has no extensions, so "
-					      "nothing says that it is not a CA. With `openssl x509 -req` give "
-					      "-extfile FILE, with basicConstraints=critical,CA:FALSE in it");
+		return hf_fail(e, HF_REFUSED,
+			       "the certificate is of version 1: it has no extensions, so "
+			       "nothing says that it is not a CA. With `openssl x509 -req` give "
+			       "-extfile FILE, with basicConstraints=critical,CA:FALSE in it");
 	else
-		return hf_fail(e, HF_REFUSED, "a ca key signs certificates, CRLs and its own requests; "
-					      "this is none of them");
+		return hf_fail(e, HF_REFUSED,
+			       "a ca key signs certificates, CRLs and its own requests; "
+			       "this is none of them");
 	return HF_OK;
 }
 
@@ -204,9 +207,11 @@ static enum hf_rc check_algorithm(struct hf_view der, const struct hf_scheme *s,
 	bool ok = alg && is_scheme(alg, s);
 
 	X509_ALGOR_free(alg);
-	return ok ? HF_OK :
-		    hf_fail(e, HF_REFUSED, "the signature algorithm named inside is not %s, which is "
-					   "what it would be signed with", s->name);
+	return ok ? HF_OK
+		  : hf_fail(e, HF_REFUSED,
+			    "the signature algorithm named inside is not %s, which is "
+			    "what it would be signed with",
+			    s->name);
 }
 
 static bool seconds_of(struct hf_view der, int64_t *out)
@@ -235,35 +240,42 @@ static enum hf_rc check_serial(struct hf_view serial, hf_Issued *out, struct hf_
 	if (v.n > 1 && !v.p[0])
 		v.p++, v.n--;
 	if (v.n < SERIAL_MIN || serial.n > SERIAL_MAX)
-		return hf_fail(e, HF_REFUSED, "the serial number has %zu octets; use 8 to 20 random ones "
-					      "(openssl x509 does, without -set_serial and -CAserial)", v.n);
+		return hf_fail(e, HF_REFUSED,
+			       "the serial number has %zu octets; use 8 to 20 random ones "
+			       "(openssl x509 does, without -set_serial and -CAserial)",
+			       v.n);
 	(void)HF_PB_SET(out->serial, v.p, v.n);
 	return HF_OK;
 }
 
 static enum hf_rc check_validity(const struct hf_ca_input *in, const struct parts *p,
-				 uint32_t max_days, uint64_t limit, hf_Issued *out, struct hf_err *e)
+				 uint32_t max_days, uint64_t limit, hf_Issued *out,
+				 struct hf_err *e)
 {
 	int64_t from, to;
 
 	if (!seconds_of(p->not_before, &from) || !seconds_of(p->not_after, &to) || to < 0)
-		return hf_fail(e, HF_REFUSED, "notBefore or notAfter is no valid date, or in the wrong form "
-					      "(years from 2050 have four digits, earlier ones two)");
+		return hf_fail(e, HF_REFUSED,
+			       "notBefore or notAfter is no valid date, or in the wrong form "
+			       "(years from 2050 have four digits, earlier ones two)");
 	if (to <= from)
 		return hf_fail(e, HF_REFUSED, "notAfter is not later than notBefore");
 	if (from > in->now + AHEAD_MAX)
-		return hf_fail(e, HF_REFUSED, "notBefore lies in the future; check the clock of who asks");
+		return hf_fail(e, HF_REFUSED,
+			       "notBefore lies in the future; check the clock of who asks");
 	if (from < in->now - BEHIND_MAX)
 		return hf_fail(e, HF_REFUSED, "notBefore lies more than a day in the past");
 	if (to <= in->now)
 		return hf_fail(e, HF_REFUSED, "the certificate would have expired already");
 	if (to - from > (int64_t)max_days * DAY + BACKDATED)
-		return hf_fail(e, HF_REFUSED, "it would be valid for %lld days, the key's profile allows %u; "
-					      "ask for fewer, or change max_days of the profile",
+		return hf_fail(e, HF_REFUSED,
+			       "it would be valid for %lld days, the key's profile allows %u; "
+			       "ask for fewer, or change max_days of the profile",
 			       (long long)((to - from + DAY - 1) / DAY), max_days);
 	if (limit && (uint64_t)to > limit)
-		return hf_fail(e, HF_REFUSED, "notAfter is later than that of the issuer's own certificate; "
-					      "ask for fewer days, or renew the issuer first");
+		return hf_fail(e, HF_REFUSED,
+			       "notAfter is later than that of the issuer's own certificate; "
+			       "ask for fewer days, or renew the issuer first");
 	out->not_after = (uint64_t)to;
 	return HF_OK;
 }
@@ -288,11 +300,13 @@ static enum hf_rc describe(const X509_NAME *subject, hf_Issued *out, struct hf_e
 	return HF_OK;
 }
 
-static enum hf_rc check_issuer(const struct hf_ca_input *in, const struct parts *p, struct hf_err *e)
+static enum hf_rc check_issuer(const struct hf_ca_input *in, const struct parts *p,
+			       struct hf_err *e)
 {
 	if (in->issuer_subject.n && !same(in->issuer_subject, p->issuer))
-		return hf_fail(e, HF_REFUSED, "the issuer named inside is not the subject of the certificate "
-					      "that is registered for this key");
+		return hf_fail(e, HF_REFUSED,
+			       "the issuer named inside is not the subject of the certificate "
+			       "that is registered for this key");
 	return HF_OK;
 }
 
@@ -308,29 +322,37 @@ static enum hf_rc check_leaf(const struct hf_ca_input *in, const struct parts *p
 	bool is_own;
 
 	if (!subject_key || hf_public_strong(subject_key, e))
-		return subject_key ? hf_within(e, "the certificate's key") :
-				     hf_fail(e, HF_REFUSED, "the certificate's key cannot be read");
+		return subject_key ? hf_within(e, "the certificate's key")
+				   : hf_fail(e, HF_REFUSED, "the certificate's key cannot be read");
 	own = d2i_PUBKEY(NULL, &own_der, (long)in->spki.n);
-	is_own = own && EVP_PKEY_eq(own, subject_key) == 1;
+	if (!own)
+		return hf_fail(e, HF_CORRUPT, "the recorded public key is malformed");
+	is_own = EVP_PKEY_eq(own, subject_key) == 1;
 	EVP_PKEY_free(own);
 	if (is_own)
-		return hf_fail(e, HF_REFUSED, "the certificate is for the ca key itself, in another encoding");
+		return hf_fail(e, HF_REFUSED,
+			       "the certificate is for the ca key itself, in another encoding");
 	if (same(p->subject, p->issuer))
-		return hf_fail(e, HF_REFUSED, "the subject is the issuer's own name; choose another");
+		return hf_fail(e, HF_REFUSED,
+			       "the subject is the issuer's own name; choose another");
 	if (hf_ca_claims(x, &claims, e))
 		return e->rc;
 	if (!claims.constraints)
-		return hf_fail(e, HF_REFUSED, "nothing says that the certificate is not a CA; add "
-					      "basicConstraints=critical,CA:FALSE (openssl x509: -extfile)");
+		return hf_fail(e, HF_REFUSED,
+			       "nothing says that the certificate is not a CA; add "
+			       "basicConstraints=critical,CA:FALSE (openssl x509: -extfile)");
 	if (claims.ca || claims.has_pathlen)
-		return hf_fail(e, HF_REFUSED, "the certificate would be a CA (CA:TRUE or pathlen); this key "
-					      "issues end entity certificates only: CA:FALSE");
+		return hf_fail(e, HF_REFUSED,
+			       "the certificate would be a CA (CA:TRUE or pathlen); this key "
+			       "issues end entity certificates only: CA:FALSE");
 	if (claims.signs_certificates || claims.signs_crls)
-		return hf_fail(e, HF_REFUSED, "keyUsage has keyCertSign or cRLSign, which are for CAs; "
-					      "leave them out");
+		return hf_fail(e, HF_REFUSED,
+			       "keyUsage has keyCertSign or cRLSign, which are for CAs; "
+			       "leave them out");
 	if (claims.signs_ocsp)
-		return hf_fail(e, HF_REFUSED, "extendedKeyUsage has OCSPSigning, which would speak for the "
-					      "CA; leave it out");
+		return hf_fail(e, HF_REFUSED,
+			       "extendedKeyUsage has OCSPSigning, which would speak for the "
+			       "CA; leave it out");
 	if (hf_ca_names(x, in->profile, e) || check_issuer(in, p, e))
 		return e->rc;
 	return check_validity(in, p, in->profile->max_days, in->issuer_not_after, out, e);
@@ -342,21 +364,25 @@ static enum hf_rc check_self(const struct hf_ca_input *in, const struct parts *p
 	struct hf_ca_claims claims;
 
 	if (!same(p->subject, p->issuer))
-		return hf_fail(e, HF_REFUSED, "a certificate for the ca key itself has to be self-signed: "
-					      "subject and issuer have to be the same; for another CA's "
-					      "signature make a request");
+		return hf_fail(e, HF_REFUSED,
+			       "a certificate for the ca key itself has to be self-signed: "
+			       "subject and issuer have to be the same; for another CA's "
+			       "signature make a request");
 	if (hf_ca_claims(x, &claims, e))
 		return e->rc;
 	if (!claims.constraints_critical || !claims.ca)
-		return hf_fail(e, HF_REFUSED, "the ca key's own certificate needs "
-					      "basicConstraints=critical,CA:TRUE");
+		return hf_fail(e, HF_REFUSED,
+			       "the ca key's own certificate needs "
+			       "basicConstraints=critical,CA:TRUE");
 	if (!claims.has_pathlen || claims.pathlen > (long)in->profile->pathlen)
-		return hf_fail(e, HF_REFUSED, "the ca key's own certificate needs a pathlen of at most %u, as "
-					      "its profile says (basicConstraints=critical,CA:TRUE,pathlen:%u)",
+		return hf_fail(e, HF_REFUSED,
+			       "the ca key's own certificate needs a pathlen of at most %u, as "
+			       "its profile says (basicConstraints=critical,CA:TRUE,pathlen:%u)",
 			       in->profile->pathlen, in->profile->pathlen);
 	if (!claims.usage_critical || !claims.signs_certificates)
-		return hf_fail(e, HF_REFUSED, "the ca key's own certificate needs "
-					      "keyUsage=critical,keyCertSign");
+		return hf_fail(e, HF_REFUSED,
+			       "the ca key's own certificate needs "
+			       "keyUsage=critical,keyCertSign");
 	if (!HF_PB_SET(out->subject_der, p->subject.p, p->subject.n))
 		return hf_fail(e, HF_REFUSED, "the subject is longer than 1024 bytes");
 	return check_validity(in, p, in->profile->self_max_days, 0, out, e);
@@ -377,8 +403,8 @@ static enum hf_rc check_certificate(const struct hf_ca_input *in, const struct p
 		return hf_fail(e, HF_FAILED, "cannot hash the subject's key");
 	if (describe(X509_get_subject_name(x), out, e))
 		return e->rc;
-	return out->kind == hf_Issued_Kind_SELF ? check_self(in, p, x, out, e) :
-						  check_leaf(in, p, x, out, e);
+	return out->kind == hf_Issued_Kind_SELF ? check_self(in, p, x, out, e)
+						: check_leaf(in, p, x, out, e);
 }
 
 static enum hf_rc check_crl(const struct hf_ca_input *in, const struct parts *p, X509_CRL *crl,
@@ -401,8 +427,9 @@ static enum hf_rc check_crl(const struct hf_ca_input *in, const struct parts *p,
 
 		if (X509_EXTENSION_get_critical(ext) && nid != NID_issuing_distribution_point &&
 		    nid != NID_delta_crl)
-			return hf_fail(e, HF_REFUSED, "the CRL has a critical extension that is not known "
-						      "here");
+			return hf_fail(e, HF_REFUSED,
+				       "the CRL has a critical extension that is not known "
+				       "here");
 	}
 	out->not_after = to > 0 ? (uint64_t)to : 0;
 	return describe(X509_CRL_get_issuer(crl), out, e);
@@ -412,8 +439,9 @@ static enum hf_rc check_request(const struct hf_ca_input *in, const struct parts
 				const X509_REQ *req, hf_Issued *out, struct hf_err *e)
 {
 	if (!same(p->spki, in->spki))
-		return hf_fail(e, HF_REFUSED, "the request is for another key; a ca key signs only requests "
-					      "for itself");
+		return hf_fail(e, HF_REFUSED,
+			       "the request is for another key; a ca key signs only requests "
+			       "for itself");
 	if (!hash_spki(p->spki, out))
 		return hf_fail(e, HF_FAILED, "cannot hash the subject's key");
 	return describe(X509_REQ_get_subject_name(req), out, e);
@@ -421,7 +449,7 @@ static enum hf_rc check_request(const struct hf_ca_input *in, const struct parts
 
 /* ---- there and back through libcrypto */
 
-/* SEQUENCE { what is to be signed, an algorithm, an empty signature }: a complete object to parse. */
+/* SEQUENCE { what is to be signed, an algorithm, an empty signature }: an object to parse. */
 static void complete(struct hf_buf *out, struct hf_view data, struct hf_view algorithm)
 {
 	static const uint8_t no_signature[] = { HF_DER_BIT_STRING, 1, 0 };
@@ -444,7 +472,8 @@ static bool gives_back(int n, unsigned char **again, struct hf_view data)
 
 static enum hf_rc not_back(struct hf_err *e)
 {
-	return hf_fail(e, HF_REFUSED, "libcrypto reads it as something else than it says; make it anew");
+	return hf_fail(e, HF_REFUSED,
+		       "libcrypto reads it as something else than it says; make it anew");
 }
 
 static enum hf_rc parse_certificate(const struct hf_ca_input *in, const struct parts *p,
@@ -455,7 +484,8 @@ static enum hf_rc parse_certificate(const struct hf_ca_input *in, const struct p
 	unsigned char *again = NULL;
 	enum hf_rc rc;
 
-	if (x && at == whole.p + whole.n && gives_back(i2d_re_X509_tbs(x, &again), &again, in->data))
+	if (x && at == whole.p + whole.n &&
+	    gives_back(i2d_re_X509_tbs(x, &again), &again, in->data))
 		rc = check_certificate(in, p, x, out, e);
 	else
 		rc = not_back(e);
@@ -540,10 +570,12 @@ static enum hf_rc check_registered(const X509 *x, const struct parts *p, struct 
 	if (!same(p->spki, spki))
 		return hf_fail(e, HF_ARGUMENT, "the certificate is for another key");
 	if (hf_ca_claims(x, &claims, e) || describe(X509_get_subject_name(x), &text, e))
-		return hf_fail(e, HF_ARGUMENT, "the certificate's extensions or subject are malformed");
+		return hf_fail(e, HF_ARGUMENT,
+			       "the certificate's extensions or subject are malformed");
 	if (!claims.ca)
-		return hf_fail(e, HF_ARGUMENT, "the certificate is not a CA's (basicConstraints CA:TRUE); "
-					       "it cannot be the issuer of others");
+		return hf_fail(e, HF_ARGUMENT,
+			       "the certificate is not a CA's (basicConstraints CA:TRUE); "
+			       "it cannot be the issuer of others");
 	if (!seconds_of(p->not_after, &to) || to < 0)
 		return hf_fail(e, HF_ARGUMENT, "the certificate's notAfter is malformed");
 	if (!HF_PB_SET(out->subject_der, p->subject.p, p->subject.n))

@@ -17,13 +17,13 @@
 #include "wire/packet.h"
 
 struct hf_ca_input {
-	struct hf_view data;            /* TBSCertificate, TBSCertList or CertificationRequestInfo */
+	struct hf_view data; /* TBSCertificate, TBSCertList or CertificationRequestInfo */
 	const struct hf_scheme *scheme; /* that will be used */
-	struct hf_view spki;            /* of the signing key, DER */
+	struct hf_view spki;		/* of the signing key, DER */
 	const hf_CaProfile *profile;
 	uint64_t issuer_not_after;     /* of the registered issuer certificate; 0: none */
 	struct hf_view issuer_subject; /* DER Name; empty: none registered */
-	int64_t now;                   /* seconds since 1970 */
+	int64_t now;		       /* seconds since 1970 */
 };
 
 /*

@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#define CONSTRUCTED 0x20u
+#define CONSTRUCTED	 0x20u
 #define UNIVERSAL_SET_OF 0x31u
-#define DEPTH_MAX 24u
+#define DEPTH_MAX	 24u
 
 bool hf_der_next(struct hf_view *in, struct hf_der *out)
 {

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/log.h"
 #include "keeper/backend.h"
 #include "keeper/caprofile.h"
 #include "wire/packet.h"
@@ -179,10 +178,12 @@ static enum hf_rc check_ca(struct slot *s, struct hf_err *e)
 	};
 
 	if (!req->message)
-		return hf_fail(e, HF_REFUSED, "a ca key signs certificates, CRLs and requests, not digests; "
-					      "hand it the whole of what is to be signed");
+		return hf_fail(e, HF_REFUSED,
+			       "a ca key signs certificates, CRLs and requests, not digests; "
+			       "hand it the whole of what is to be signed");
 	if (!req->has_profile)
-		return hf_fail(e, HF_REFUSED, "the ca key has no profile; add one to the configuration");
+		return hf_fail(e, HF_REFUSED,
+			       "the ca key has no profile; add one to the configuration");
 	return hf_ca_check(&in, &s->issued, e);
 }
 
@@ -221,7 +222,8 @@ static enum hf_rc prepare(struct keeper *k, struct slot *s, struct hf_err *e)
 	if (s->ca)
 		rc = check_ca(s, e);
 	else if (req->key.usage & HF_USAGE_CA)
-		return hf_fail(e, HF_REFUSED, "the key has ca and another usage, which protects nothing");
+		return hf_fail(e, HF_REFUSED,
+			       "the key has ca and another usage, which protects nothing");
 	else if (!(req->key.usage & HF_USAGE_SIGN))
 		return hf_fail(e, HF_DENIED, "the key was not made for signing");
 	else

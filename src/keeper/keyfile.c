@@ -8,10 +8,11 @@
 #include "keeper/der.h"
 
 #define BEGIN "-----BEGIN TSS2 PRIVATE KEY-----"
-#define END "-----END TSS2 PRIVATE KEY-----"
-#define LINE 64u
+#define END   "-----END TSS2 PRIVATE KEY-----"
+#define LINE  64u
 
-/* 2.23.133.10.1.3: a key that TPM2_Load() takes; .4 importable and .5 sealed differ in the last arc. */
+/* 2.23.133.10.1.3: a key that TPM2_Load() takes; .4 importable and .5 sealed differ in the last
+ * arc. */
 static const uint8_t oid_loadable[] = { 0x67, 0x81, 0x05, 0x0a, 0x01, 0x03 };
 
 /* The optional elements before `parent`, by their context tag. */
@@ -37,15 +38,17 @@ static enum hf_rc read_option(const struct hf_der *d, bool *empty_auth, struct h
 		return true_or_false(d->body, empty_auth, e);
 	case POLICY:
 	case AUTH_POLICY:
-		return hf_fail(e, HF_UNSUPPORTED, "key file: the key is bound to a policy; "
-						  "holdfast uses keys without one");
+		return hf_fail(e, HF_UNSUPPORTED,
+			       "key file: the key is bound to a policy; "
+			       "holdfast uses keys without one");
 	case SECRET:
 		return hf_fail(e, HF_UNSUPPORTED, "key file: the key has to be imported first");
 	case RSA_PARENT:
 		if (true_or_false(d->body, &rsa, e))
 			return e ? e->rc : HF_CORRUPT;
-		return rsa ? hf_fail(e, HF_UNSUPPORTED, "key file: the parent is an RSA primary; "
-							"holdfast uses the P-256 one")
+		return rsa ? hf_fail(e, HF_UNSUPPORTED,
+				     "key file: the parent is an RSA primary; "
+				     "holdfast uses the P-256 one")
 			   : HF_OK;
 	default:
 		return HF_OK; /* a description, or something younger than this program */
@@ -101,8 +104,9 @@ static enum hf_rc read_der(struct hf_view in, struct hf_keyfile *out, struct hf_
 	    !hf_der_take(&seq, HF_DER_OCTET_STRING, &out->priv) || !sized(out->priv) || seq.n)
 		return hf_fail(e, HF_CORRUPT, "key file: its key is malformed");
 	if (!empty_auth)
-		return hf_fail(e, HF_UNSUPPORTED, "key file: the key wants a password; "
-						  "holdfast uses keys without one");
+		return hf_fail(e, HF_UNSUPPORTED,
+			       "key file: the key wants a password; "
+			       "holdfast uses keys without one");
 	return HF_OK;
 }
 

@@ -13,7 +13,8 @@
 #define HF_KEYFILE_MAX 8192u /* bytes of PEM, and so of DER */
 
 struct hf_keyfile {
-	uint32_t parent;     /* 0x40000001: the primary of the owner hierarchy; or a persistent handle */
+	uint32_t
+		parent; /* 0x40000001: the primary of the owner hierarchy; or a persistent handle */
 	struct hf_view pub;  /* marshalled TPM2B_PUBLIC, with its size */
 	struct hf_view priv; /* marshalled TPM2B_PRIVATE, with its size */
 };

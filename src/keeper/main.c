@@ -53,13 +53,15 @@ int main(int argc, char **argv)
 	hf_process_harden();
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	set_signals();
-	/* No openssl.cnf: it might load our own provider, which would ask the broker, which asks us. */
+	/* No openssl.cnf: it might load our own provider, which would ask the broker, which asks
+	 * us. */
 	if (!OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL)) {
 		hf_log(HF_LOG_ERR, "libcrypto does not start");
 		return 1;
 	}
 	if (argc > 1 || fcntl(BROKER_FD, F_GETFD) < 0) {
-		hf_log(HF_LOG_ERR, "started by holdfastd, with its socket as descriptor 3; not by hand");
+		hf_log(HF_LOG_ERR,
+		       "started by holdfastd, with its socket as descriptor 3; not by hand");
 		return 2;
 	}
 	(void)fcntl(BROKER_FD, F_SETFD, FD_CLOEXEC);

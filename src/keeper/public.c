@@ -132,12 +132,14 @@ enum hf_rc hf_public_verify(struct hf_public *p, const struct hf_scheme *scheme,
 			    struct hf_view digest, struct hf_view sig, struct hf_err *e)
 {
 	if (scheme->family != p->family)
-		return hf_fail(e, HF_ARGUMENT, "scheme %s is for another kind of key", scheme->name);
+		return hf_fail(e, HF_ARGUMENT, "scheme %s is for another kind of key",
+			       scheme->name);
 	if (p->scheme != scheme && !set_up(p, scheme))
 		return hf_fail(e, HF_UNSUPPORTED, "cannot verify %s signatures", scheme->name);
 	if (EVP_PKEY_verify(p->verifier, sig.p, sig.n, digest.p, digest.n) != 1)
-		return hf_fail(e, HF_FAILED, "the token's signature does not verify; it was withheld. "
-					     "If this repeats, the token is faulty");
+		return hf_fail(e, HF_FAILED,
+			       "the token's signature does not verify; it was withheld. "
+			       "If this repeats, the token is faulty");
 	return HF_OK;
 }
 
@@ -180,13 +182,15 @@ static enum hf_rc rsa_strong(const EVP_PKEY *pkey, struct hf_err *e)
 	}
 	bits = BN_num_bits(n);
 	if (bits < 2048 || bits > 8192)
-		rc = hf_fail(e, HF_REFUSED, "an RSA key of %d bits is not accepted; use 2048 to 8192",
-			     bits);
+		rc = hf_fail(e, HF_REFUSED,
+			     "an RSA key of %d bits is not accepted; use 2048 to 8192", bits);
 	else if (!BN_is_odd(n) || !BN_is_odd(exp) || BN_num_bits(exp) < 17 || BN_num_bits(exp) > 64)
-		rc = hf_fail(e, HF_REFUSED, "the RSA key's public exponent is not accepted; use 65537");
+		rc = hf_fail(e, HF_REFUSED,
+			     "the RSA key's public exponent is not accepted; use 65537");
 	else if (roca(n))
-		rc = hf_fail(e, HF_REFUSED, "the RSA key bears the mark of CVE-2017-15361 (ROCA): its "
-					    "private half can be computed; make another one");
+		rc = hf_fail(e, HF_REFUSED,
+			     "the RSA key bears the mark of CVE-2017-15361 (ROCA): its "
+			     "private half can be computed; make another one");
 	BN_free(n);
 	BN_free(exp);
 	return rc;
@@ -204,14 +208,16 @@ enum hf_rc hf_public_strong(const EVP_PKEY *pkey, struct hf_err *e)
 		return HF_OK;
 	if (!EVP_PKEY_is_a(pkey, "EC"))
 		return hf_fail(e, HF_REFUSED, "a key of this type is not accepted; use EC or RSA");
-	/* Reading the point has checked that it lies on the curve. RFC 5480 2.2 forbids one form. */
+	/* Reading the point has checked that it lies on the curve. RFC 5480 2.2 has two forms. */
 	if (!EVP_PKEY_get_utf8_string_param(pkey, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, form,
 					    sizeof(form), NULL) ||
 	    !strcmp(form, OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_HYBRID))
-		return hf_fail(e, HF_REFUSED, "the EC key's point is in hybrid form, which X.509 forbids");
+		return hf_fail(e, HF_REFUSED,
+			       "the EC key's point is in hybrid form, which X.509 forbids");
 	if (EVP_PKEY_get_group_name(pkey, group, sizeof(group), NULL))
 		for (i = 0; i < HF_COUNT(curves); i++)
 			if (!strcmp(group, curves[i]))
 				return HF_OK;
-	return hf_fail(e, HF_REFUSED, "the EC key's curve is not accepted; use P-256, P-384 or P-521");
+	return hf_fail(e, HF_REFUSED,
+		       "the EC key's curve is not accepted; use P-256, P-384 or P-521");
 }

@@ -17,7 +17,7 @@ struct hf_public {
 	EVP_PKEY *pkey;
 	enum hf_family family;
 	unsigned bits;
-	EVP_PKEY_CTX *verifier;         /* set up for @scheme, kept: setting up costs as much as P-256 */
+	EVP_PKEY_CTX *verifier; /* set up for @scheme, kept: setting up costs as much as P-256 */
 	const struct hf_scheme *scheme;
 };
 

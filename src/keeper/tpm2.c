@@ -5,6 +5,7 @@
  * again, so that nothing has to be restarted when it comes back.
  */
 #include "keeper/tpm2.h"
+#include "keeper/tpm2_caps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include "base/process.h"
 #include "keeper/tpm2_error.h"
 
-#define RETRIES_MAX 8u	     /* 20 ms, doubled each time up to 1 s: 3.5 s in all */
+#define RETRIES_MAX	8u     /* 20 ms, doubled each time up to 1 s: 3.5 s in all */
 #define SESSION_IDLE_MS 60000u /* an idle session hinders others behind a resource manager */
 
 static void add_lockout(struct hf_tpm2 *t, struct hf_err *e)
@@ -26,9 +27,11 @@ static void add_lockout(struct hf_tpm2 *t, struct hf_err *e)
 	    hf_tpm2_property(t, TPM2_PT_LOCKOUT_RECOVERY, &recovery))
 		return;
 	n = strlen(e->msg);
-	(void)snprintf(e->msg + n, sizeof(e->msg) - n,
-		       "; it allows one more attempt after %u s at the latest (lockout recovery: %u s); "
-		       "holdfast does not try before it is asked again", interval, recovery);
+	(void)snprintf(
+		e->msg + n, sizeof(e->msg) - n,
+		"; it allows one more attempt after %u s at the latest (lockout recovery: %u s); "
+		"holdfast does not try before it is asked again",
+		interval, recovery);
 }
 
 enum hf_rc hf_tpm2_fail(struct hf_tpm2 *t, uint32_t code, struct hf_err *e, const char *what)
@@ -204,9 +207,10 @@ static enum hf_rc tpm2_open(struct hf_backend **out, const hf_KeeperOpen *conf, 
 	struct hf_tpm2 *t;
 
 	if (conf->primary_name.size && conf->primary_name.size != HF_TPM2_NAME)
-		return hf_fail(e, HF_ARGUMENT, "the pinned Name has %u bytes, a SHA-256 Name has %u",
+		return hf_fail(e, HF_ARGUMENT,
+			       "the pinned Name has %u bytes, a SHA-256 Name has %u",
 			       (unsigned)conf->primary_name.size, HF_TPM2_NAME);
-	/* tss would write its own errors to standard error, or to any file the environment names. */
+	/* tss would write errors of its own, to standard error or to a file. */
 	(void)setenv("TSS2_LOG", "all+NONE", 1);
 	(void)unsetenv("TSS2_LOGFILE");
 	t = calloc(1, sizeof(*t));

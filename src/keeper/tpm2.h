@@ -32,8 +32,8 @@ struct hf_tpm2_key {
 	struct hf_public *pub;
 	uint32_t attributes; /* TPMA_OBJECT */
 	uint32_t handle;     /* 0: not loaded */
-	bool busy;           /* a command with it is under way */
-	bool suspect;        /* gave a wrong signature: bring it in anew, from its file */
+	bool busy;	     /* a command with it is under way */
+	bool suspect;	     /* gave a wrong signature: bring it in anew, from its file */
 	struct hf_tpm2_saved saved;
 };
 
@@ -50,11 +50,11 @@ struct hf_tpm2 {
 	/* the TPM, while ready */
 	struct hf_tpm2_link link;
 	bool ready;
-	uint32_t code; /* of the last failure; 0: it was not the TPM's */
+	uint32_t code;	 /* of the last failure; 0: it was not the TPM's */
 	char wrong[256]; /* why this TPM is not ours; "": it may be */
 	char description[128];
-	bool has[8];     /* by index of hf_algorithms */
-	unsigned slots;  /* objects that fit at a time */
+	bool has[8];	/* by index of hf_algorithms */
+	unsigned slots; /* objects that fit at a time */
 	enum hf_tpm2_pss pss;
 	struct hf_tpm2_primary primary;
 	struct hf_tpm2_session session;
@@ -63,7 +63,6 @@ struct hf_tpm2 {
 };
 
 /* tpm2.c */
-
 /* Turns a response code into an error, and remembers it for hf_tpm2_run(). */
 enum hf_rc hf_tpm2_fail(struct hf_tpm2 *t, uint32_t code, struct hf_err *e, const char *what);
 /* Connects and looks at the TPM if that is not done. */
@@ -79,21 +78,8 @@ enum hf_rc hf_tpm2_rerun(struct hf_tpm2 *t, const char *what,
 			 enum hf_rc (*fn)(struct hf_tpm2 *, void *, struct hf_err *), void *arg,
 			 struct hf_err *e);
 
-/* tpm2_caps.c: each answers with a TSS2_RC */
-
-uint32_t hf_tpm2_property(struct hf_tpm2 *t, uint32_t property, uint32_t *value);
-uint32_t hf_tpm2_describe(struct hf_tpm2 *t);       /* description, slots */
-uint32_t hf_tpm2_find_algorithms(struct hf_tpm2 *t);
-uint32_t hf_tpm2_flush_leftovers(struct hf_tpm2 *t); /* of a predecessor that was killed */
-uint32_t hf_tpm2_startup(struct hf_tpm2 *t);
-uint32_t hf_tpm2_flush(struct hf_tpm2 *t, uint32_t handle);
-uint32_t hf_tpm2_save(struct hf_tpm2 *t, uint32_t handle, struct hf_tpm2_saved *out);
-uint32_t hf_tpm2_restore(struct hf_tpm2 *t, const struct hf_tpm2_saved *saved, uint32_t *handle);
-void hf_tpm2_saved_free(struct hf_tpm2_saved *s);
-
 /* tpm2_primary.c */
-
-/* Finds or makes the primary and compares its Name with the pin. */
+/* Finds or makes it, and compares its Name with the pin. */
 enum hf_rc hf_tpm2_primary_find(struct hf_tpm2 *t, struct hf_err *e);
 /* Its handle, loading it if it is not persistent; give it back with _put. */
 enum hf_rc hf_tpm2_primary_get(struct hf_tpm2 *t, uint32_t *handle, struct hf_err *e);
@@ -101,7 +87,6 @@ void hf_tpm2_primary_put(struct hf_tpm2 *t);
 enum hf_rc hf_tpm2_primary_persist(struct hf_tpm2 *t, void *arg, struct hf_err *e);
 
 /* tpm2_key.c */
-
 /* Makes sure that @n objects more fit, by saving and flushing keys used longest ago. */
 enum hf_rc hf_tpm2_room(struct hf_tpm2 *t, unsigned n, struct hf_err *e);
 /* The key, loaded. HF_GONE, HF_CORRUPT, HF_UNSUPPORTED. */
@@ -118,14 +103,13 @@ enum hf_rc hf_tpm2_load(struct hf_tpm2 *t, struct hf_view pub2b, struct hf_view 
 			uint32_t *handle, struct hf_err *e);
 
 /* tpm2_create.c, tpm2_sign.c: operations of the table in tpm2.c */
-
 enum hf_rc hf_tpm2_create(struct hf_backend *b, const hf_KeeperCreate *req, hf_KeeperCreated *out,
 			  struct hf_err *e);
 bool hf_tpm2_sign_ready(struct hf_backend *b, const hf_KeeperKey *key);
 enum hf_rc hf_tpm2_sign_start(struct hf_backend *b, struct hf_sign_job *job, struct hf_err *e);
 enum hf_rc hf_tpm2_sign_finish(struct hf_backend *b, struct hf_sign_job *job, struct hf_err *e);
 
-/* One TPM2_Sign with the object @handle, raw: TPMT_SIGNATURE to X.509 form. For the PSS probe too. */
+/* One TPM2_Sign with the object @handle, and its answer in X.509 form. For the PSS probe too. */
 uint32_t hf_tpm2_sign_send(struct hf_tpm2 *t, uint32_t handle, const struct hf_scheme *scheme,
 			   struct hf_view digest);
 enum hf_rc hf_tpm2_sign_receive(struct hf_tpm2 *t, const struct hf_public *pub,

@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "keeper/tpm2.h"
+#include "keeper/tpm2_caps.h"
 #include "keeper/tpm2_error.h"
 #include "keeper/tpm2_public.h"
 
-#define SLOTS_MIN 3u  /* every profile of the TPM 2.0 specification promises 3 */
-#define SLOTS_MAX 16u
+#define SLOTS_MIN     3u /* every profile of the TPM 2.0 specification promises 3 */
+#define SLOTS_MAX     16u
 #define LEFTOVERS_MAX 64u
-#define SAVED_MAX 3072u
+#define SAVED_MAX     3072u
 
 static uint32_t capability(struct hf_tpm2 *t, uint32_t cap, uint32_t property, uint32_t count,
 			   struct hf_rd *out)
@@ -74,7 +75,8 @@ uint32_t hf_tpm2_describe(struct hf_tpm2 *t)
 		return rc;
 	text_of(name, maker);
 	(void)snprintf(t->description, sizeof(t->description), "TPM 2.0, %s, firmware %u.%u.%u.%u",
-		       name[0] ? name : "maker unknown", v1 >> 16, v1 & 0xffff, v2 >> 16, v2 & 0xffff);
+		       name[0] ? name : "maker unknown", v1 >> 16, v1 & 0xffff, v2 >> 16,
+		       v2 & 0xffff);
 	/* A resource manager has as many slots per client as the TPM promises, not as it has. */
 	t->slots = t->shared || available < least ? least : available;
 	if (t->slots < SLOTS_MIN)

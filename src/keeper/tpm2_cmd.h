@@ -15,14 +15,14 @@
 
 #include "base/buf.h"
 
-#define HF_TPM2_BUFFER 4096u /* of a command or a response; TPM2_PT_MAX_COMMAND_SIZE in practice */
-#define HF_TPM2_NAME 34u     /* bytes of a Name with SHA-256 */
+#define HF_TPM2_BUFFER 4096u /* of a command or a response: what chips have */
+#define HF_TPM2_NAME   34u   /* bytes of a Name with SHA-256 */
 
 struct hf_tpm2_command_info {
 	uint32_t code;
 	const char *name;
 	uint8_t handles;    /* in the command's handle area */
-	uint8_t auths;      /* of them, need an authorisation */
+	uint8_t auths;	    /* of them, need an authorisation */
 	uint8_t out_handle; /* in the response's handle area */
 	unsigned timeout_ms;
 };
@@ -57,7 +57,7 @@ uint16_t hf_rd16(struct hf_rd *r);
 uint32_t hf_rd32(struct hf_rd *r);
 struct hf_view hf_rd_bytes(struct hf_rd *r, size_t n);
 struct hf_view hf_rd_2b(struct hf_rd *r); /* what a 16-bit size announces */
-bool hf_rd_end(const struct hf_rd *r);    /* all was there, nothing is left */
+bool hf_rd_end(const struct hf_rd *r);	  /* all was there, nothing is left */
 
 /* Big endian into @out. */
 void hf_be16(uint8_t *out, uint16_t v);

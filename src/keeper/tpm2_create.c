@@ -7,6 +7,7 @@
 
 #include "keeper/keyfile.h"
 #include "keeper/tpm2.h"
+#include "keeper/tpm2_caps.h"
 #include "keeper/tpm2_error.h"
 #include "keeper/tpm2_public.h"
 
@@ -158,14 +159,14 @@ static enum hf_rc probe_pss(struct hf_tpm2 *t, const struct order *o, const stru
 			  (struct hf_view){ m->priv, m->priv_n }, &handle, e);
 	if (!rc) {
 		code = hf_tpm2_sign_send(t, handle, job.scheme, digest);
-		rc = code ? hf_tpm2_fail(t, code, e, "try PSS") :
-			    hf_tpm2_sign_receive(t, pub, &job, e);
+		rc = code ? hf_tpm2_fail(t, code, e, "try PSS")
+			  : hf_tpm2_sign_receive(t, pub, &job, e);
 		(void)hf_tpm2_flush(t, handle);
 		if (!rc)
 			t->pss = hf_public_verify(pub, job.scheme, digest,
-						  (struct hf_view){ job.sig, job.sig_len }, NULL) ?
-					 HF_TPM2_PSS_SOFTWARE :
-					 HF_TPM2_PSS_CHIP;
+						  (struct hf_view){ job.sig, job.sig_len }, NULL)
+					 ? HF_TPM2_PSS_SOFTWARE
+					 : HF_TPM2_PSS_CHIP;
 		else if (hf_tpm2_meaning(t->code)->class == HF_TPM2_FINAL)
 			t->pss = HF_TPM2_PSS_SOFTWARE, rc = HF_OK; /* it has no PSS at all */
 	}
@@ -208,7 +209,8 @@ static enum hf_rc check_usage(const struct hf_algorithm *a, uint32_t usage, stru
 	if ((usage & HF_USAGE_CA) && usage != HF_USAGE_CA)
 		return hf_fail(e, HF_ARGUMENT, "a ca key cannot have another usage beside");
 	if ((usage & HF_USAGE_DECRYPT) && a->family != HF_FAMILY_RSA)
-		return hf_fail(e, HF_ARGUMENT, "usage decrypt is for RSA keys; for EC it is derive");
+		return hf_fail(e, HF_ARGUMENT,
+			       "usage decrypt is for RSA keys; for EC it is derive");
 	if ((usage & HF_USAGE_DERIVE) && a->family != HF_FAMILY_EC)
 		return hf_fail(e, HF_ARGUMENT, "usage derive is for EC keys");
 	return HF_OK;

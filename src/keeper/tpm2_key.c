@@ -13,6 +13,7 @@
 
 #include "keeper/keyfile.h"
 #include "keeper/tpm2.h"
+#include "keeper/tpm2_caps.h"
 #include "keeper/tpm2_error.h"
 #include "keeper/tpm2_public.h"
 
@@ -163,12 +164,15 @@ static enum hf_rc check_public(const hf_KeeperKey *key, struct hf_view pub2b, ui
 		return rc;
 	if (spki.n != key->spki.size || memcmp(spki.p, key->spki.bytes, spki.n) ||
 	    memcmp(hash, key->spki_sha256.bytes, sizeof(hash)))
-		return hf_fail(e, HF_CORRUPT, "the key file holds another key than its record says; "
-					      "restore both from one backup");
+		return hf_fail(e, HF_CORRUPT,
+			       "the key file holds another key than its record says; "
+			       "restore both from one backup");
 	if (pub.attributes & TPMA_OBJECT_RESTRICTED)
-		return hf_fail(e, HF_UNSUPPORTED, "the key is restricted to the TPM's own structures");
+		return hf_fail(e, HF_UNSUPPORTED,
+			       "the key is restricted to the TPM's own structures");
 	if (!(pub.attributes & TPMA_OBJECT_USERWITHAUTH) || pub.restricted_to_policy)
-		return hf_fail(e, HF_UNSUPPORTED, "the key wants a policy; holdfast uses keys without one");
+		return hf_fail(e, HF_UNSUPPORTED,
+			       "the key wants a policy; holdfast uses keys without one");
 	*attributes = pub.attributes;
 	return HF_OK;
 }
@@ -184,8 +188,10 @@ static enum hf_rc load_file(struct hf_tpm2 *t, const hf_KeeperKey *key, struct h
 	if (rc)
 		return rc;
 	if (file.parent != HF_TPM2_OWNER_PARENT && file.parent != t->primary_handle)
-		return hf_fail(e, HF_UNSUPPORTED, "key file: its parent is 0x%08x, not the owner's primary "
-						  "key (0x40000001)", file.parent);
+		return hf_fail(e, HF_UNSUPPORTED,
+			       "key file: its parent is 0x%08x, not the owner's primary "
+			       "key (0x40000001)",
+			       file.parent);
 	rc = check_public(key, file.pub, &k->attributes, e);
 	return rc ? rc : hf_tpm2_load(t, file.pub, file.priv, &k->handle, e);
 }

@@ -21,8 +21,8 @@ uint32_t hf_tpm2_connect(struct hf_tpm2_link *link, const char *tcti)
 
 	hf_tpm2_disconnect(link);
 	link->own = path != NULL;
-	rc = path ? hf_tpm2_socket_open(path, &link->tcti) :
-		    Tss2_TctiLdr_Initialize(tcti, &link->tcti);
+	rc = path ? hf_tpm2_socket_open(path, &link->tcti)
+		  : Tss2_TctiLdr_Initialize(tcti, &link->tcti);
 	if (rc)
 		link->tcti = NULL;
 	return rc;
@@ -121,7 +121,8 @@ static uint32_t measure(struct hf_tpm2_link *link, size_t n, struct hf_tpm2_rsp 
 	if (r.bad || size != n)
 		return TSS2_TCTI_RC_MALFORMED_RESPONSE;
 	if (rc) /* part 3, 5.5: errors are a bare header */
-		return n == HEADER && tag == TPM2_ST_NO_SESSIONS ? rc : TSS2_TCTI_RC_MALFORMED_RESPONSE;
+		return n == HEADER && tag == TPM2_ST_NO_SESSIONS ? rc
+								 : TSS2_TCTI_RC_MALFORMED_RESPONSE;
 	if (tag != (info->auths ? TPM2_ST_SESSIONS : TPM2_ST_NO_SESSIONS))
 		return TSS2_TCTI_RC_MALFORMED_RESPONSE;
 	if (info->out_handle)
@@ -151,8 +152,8 @@ uint32_t hf_tpm2_receive(struct hf_tpm2_link *link, struct hf_tpm2_rsp *rsp,
 	if (!rc)
 		rc = Tss2_Tcti_Receive(link->tcti, &n, link->buffer, TSS2_TCTI_TIMEOUT_BLOCK);
 	if (!rc)
-		rc = n > sizeof(link->buffer) ? TSS2_TCTI_RC_MALFORMED_RESPONSE :
-						measure(link, n, rsp, session);
+		rc = n > sizeof(link->buffer) ? TSS2_TCTI_RC_MALFORMED_RESPONSE
+					      : measure(link, n, rsp, session);
 	link->sent = NULL;
 	return rc;
 }

@@ -13,14 +13,14 @@
 struct hf_tpm2_session;
 
 struct hf_tpm2_link {
-	TSS2_TCTI_CONTEXT *tcti; /* NULL: not connected */
-	bool own;                /* is of tpm2_socket.c, not of tpm2-tss */
+	TSS2_TCTI_CONTEXT *tcti;		 /* NULL: not connected */
+	bool own;				 /* is of tpm2_socket.c, not of tpm2-tss */
 	const struct hf_tpm2_command_info *sent; /* is being worked on */
 	uint8_t buffer[HF_TPM2_BUFFER];
 };
 
 struct hf_tpm2_rsp {
-	uint32_t handle;  /* if the command gives one */
+	uint32_t handle; /* if the command gives one */
 	struct hf_rd params;
 };
 

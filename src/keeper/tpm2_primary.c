@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "keeper/tpm2.h"
+#include "keeper/tpm2_caps.h"
 #include "keeper/tpm2_error.h"
 #include "keeper/tpm2_public.h"
 
@@ -99,11 +100,12 @@ static enum hf_rc wrong(struct hf_tpm2 *t, const struct hf_tpm2_primary *found, 
 	char want[2 * HF_TPM2_NAME + 1], have[2 * HF_TPM2_NAME + 1];
 
 	t->code = 0;
-	(void)snprintf(t->wrong, sizeof(t->wrong),
-		       "this is another TPM, or it was cleared: its primary key is %.24s..., keys here "
-		       "were made under %.24s...; put the right TPM back, or make new keys",
-		       hf_hex(have, sizeof(have), found->name, HF_TPM2_NAME),
-		       hf_hex(want, sizeof(want), t->pin, HF_TPM2_NAME));
+	(void)snprintf(
+		t->wrong, sizeof(t->wrong),
+		"this is another TPM, or it was cleared: its primary key is %.24s..., keys here "
+		"were made under %.24s...; put the right TPM back, or make new keys",
+		hf_hex(have, sizeof(have), found->name, HF_TPM2_NAME),
+		hf_hex(want, sizeof(want), t->pin, HF_TPM2_NAME));
 	return hf_fail(e, HF_GONE, "%s", t->wrong);
 }
 
@@ -140,9 +142,10 @@ static enum hf_rc settle(struct hf_tpm2 *t, struct hf_tpm2_primary *lying, bool 
 		return HF_OK;
 	}
 	if (code && no_owner_auth(code))
-		return hf_tpm2_fail(t, code, e,
-				    "make the primary key: the TPM's owner password is set; clear it while "
-				    "`holdfast token provision` runs (tpm2_changeauth -c owner -p OLD)");
+		return hf_tpm2_fail(
+			t, code, e,
+			"make the primary key: the TPM's owner password is set; clear it while "
+			"`holdfast token provision` runs (tpm2_changeauth -c owner -p OLD)");
 	if (code)
 		return hf_tpm2_fail(t, code, e, "make the primary key");
 	if (t->pinned && !same(&made, t->pin)) {
@@ -174,7 +177,8 @@ enum hf_rc hf_tpm2_primary_find(struct hf_tpm2 *t, struct hf_err *e)
 		return rc;
 	t->primary.known = true;
 	memcpy(t->pin, t->primary.name, sizeof(t->pin));
-	t->pinned = true; /* a TPM exchanged under us is noticed, also before the broker has a pin */
+	t->pinned =
+		true; /* a TPM exchanged under us is noticed, also before the broker has a pin */
 	return HF_OK;
 }
 
@@ -215,8 +219,10 @@ enum hf_rc hf_tpm2_primary_persist(struct hf_tpm2 *t, void *arg, struct hf_err *
 	if (t->primary.persistent)
 		return HF_OK;
 	if (!PERSISTENT(t))
-		return hf_fail(e, HF_ARGUMENT, "primary_handle 0x%08x is not a persistent handle; use "
-					       "0x81000000 to 0x817fffff", t->primary_handle);
+		return hf_fail(e, HF_ARGUMENT,
+			       "primary_handle 0x%08x is not a persistent handle; use "
+			       "0x81000000 to 0x817fffff",
+			       t->primary_handle);
 	rc = hf_tpm2_room(t, 2, e);
 	if (!rc)
 		rc = hf_tpm2_primary_get(t, &handle, e);
@@ -227,12 +233,14 @@ enum hf_rc hf_tpm2_primary_persist(struct hf_tpm2 *t, void *arg, struct hf_err *
 	code = hf_tpm2_call(&t->link, &c, NULL, NULL);
 	hf_tpm2_primary_put(t);
 	if (code && no_owner_auth(code))
-		return hf_tpm2_fail(t, code, e, "make the primary key persistent: the TPM's owner password "
-						"is set; clear it for this (tpm2_changeauth -c owner -p OLD)");
+		return hf_tpm2_fail(t, code, e,
+				    "make the primary key persistent: the TPM's owner password "
+				    "is set; clear it for this (tpm2_changeauth -c owner -p OLD)");
 	if (code && hf_tpm2_code_base(code) == TPM2_RC_NV_DEFINED) {
 		t->code = 0;
-		return hf_fail(e, HF_EXISTS, "persistent handle 0x%08x holds another object; choose another "
-					     "primary_handle, or remove it with tpm2_evictcontrol",
+		return hf_fail(e, HF_EXISTS,
+			       "persistent handle 0x%08x holds another object; choose another "
+			       "primary_handle, or remove it with tpm2_evictcontrol",
 			       t->primary_handle);
 	}
 	if (code)

@@ -8,8 +8,8 @@
 
 #include "keeper/public.h"
 
-#define FIXED                                                                              \
-	(TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | \
+#define FIXED                                                                                      \
+	(TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |        \
 	 TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA)
 #define PRIMARY (FIXED | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT)
 
@@ -106,7 +106,8 @@ static EVP_PKEY *rsa_key(const struct hf_tpm2_public *p, OSSL_PARAM_BLD *bld)
 
 	if (n && BN_num_bits(n) == p->rsa_bits &&
 	    OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) &&
-	    OSSL_PARAM_BLD_push_ulong(bld, OSSL_PKEY_PARAM_RSA_E, p->exponent ? p->exponent : 65537))
+	    OSSL_PARAM_BLD_push_ulong(bld, OSSL_PKEY_PARAM_RSA_E,
+				      p->exponent ? p->exponent : 65537))
 		pkey = from_data("RSA", bld);
 	BN_free(n);
 	return pkey;
@@ -129,8 +130,7 @@ static EVP_PKEY *ec_key(const struct hf_tpm2_public *p, OSSL_PARAM_BLD *bld)
 	return from_data("EC", bld);
 }
 
-enum hf_rc hf_tpm2_public_spki(const struct hf_tpm2_public *p, struct hf_buf *out,
-			       struct hf_err *e)
+enum hf_rc hf_tpm2_public_spki(const struct hf_tpm2_public *p, struct hf_buf *out, struct hf_err *e)
 {
 	OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
 	unsigned char *der = NULL;

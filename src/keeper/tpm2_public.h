@@ -18,12 +18,12 @@
 struct hf_tpm2_public {
 	uint16_t type, name_alg;
 	uint32_t attributes;
-	bool restricted_to_policy; /* has an authPolicy */
+	bool restricted_to_policy;			    /* has an authPolicy */
 	uint16_t symmetric, symmetric_bits, symmetric_mode; /* of storage keys; 0x10: none */
 	uint16_t scheme, kdf;
 	uint16_t rsa_bits, curve;
-	uint32_t exponent;        /* 0 is 65537 */
-	struct hf_view x, y;      /* modulus in x for RSA */
+	uint32_t exponent;   /* 0 is 65537 */
+	struct hf_view x, y; /* modulus in x for RSA */
 	uint8_t name[HF_TPM2_NAME];
 };
 

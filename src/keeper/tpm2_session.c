@@ -14,7 +14,7 @@
 #include "keeper/tpm2_link.h"
 
 #define FIELD 32u /* bytes of a P-256 coordinate */
-#define ATTRIBUTES \
+#define ATTRIBUTES                                                                                 \
 	((uint8_t)(TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT))
 
 static bool hmac(const uint8_t *key, struct hf_view a, struct hf_view b, struct hf_view c,
@@ -49,8 +49,8 @@ static bool kdfa(const uint8_t *key, const char label[4], const uint8_t *newer,
 	memcpy(tail, older, HF_TPM2_HASH);
 	memcpy(tail + HF_TPM2_HASH, "\0\0\1", 3); /* 256, all but its last byte */
 	return hmac(key, (struct hf_view){ head, sizeof(head) },
-		    (struct hf_view){ newer, HF_TPM2_HASH }, (struct hf_view){ tail, sizeof(tail) }, 0,
-		    out);
+		    (struct hf_view){ newer, HF_TPM2_HASH }, (struct hf_view){ tail, sizeof(tail) },
+		    0, out);
 }
 
 /* KDFe (part 1, 11.4.10.3) for 256 bits: one hash. */

@@ -11,13 +11,13 @@
 
 #include "keeper/tpm2_cmd.h"
 
-#define HF_TPM2_HASH 32u
+#define HF_TPM2_HASH	 32u
 #define HF_TPM2_AUTH_MAX (4 + 4 + 2 + HF_TPM2_HASH + 1 + 2 + HF_TPM2_HASH)
 
 struct hf_tpm2_link;
 
 struct hf_tpm2_session {
-	uint32_t handle; /* 0: none */
+	uint32_t handle;  /* 0: none */
 	uint64_t used_at; /* hf_now_ms() */
 	uint8_t key[HF_TPM2_HASH];
 	uint8_t nonce_tpm[HF_TPM2_HASH], nonce_caller[HF_TPM2_HASH];

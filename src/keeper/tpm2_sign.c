@@ -4,8 +4,6 @@
  * session; that the digest was not changed on the bus shows when the signature is
  * verified, which the caller does before anybody sees it.
  */
-#include <openssl/ecdsa.h>
-#include <openssl/rand.h>
 #include <string.h>
 
 #include "keeper/der.h"
@@ -16,8 +14,9 @@
 
 static uint16_t hash_id(const struct hf_scheme *s)
 {
-	return s->hash_len == 64 ? TPM2_ALG_SHA512 : s->hash_len == 48 ? TPM2_ALG_SHA384 :
-									 TPM2_ALG_SHA256;
+	return s->hash_len == 64   ? TPM2_ALG_SHA512
+	       : s->hash_len == 48 ? TPM2_ALG_SHA384
+				   : TPM2_ALG_SHA256;
 }
 
 static uint16_t scheme_id(const struct hf_scheme *s)
@@ -169,8 +168,8 @@ enum hf_rc hf_tpm2_sign_receive(struct hf_tpm2 *t, const struct hf_public *pub,
 		ok = true; /* RSA_Decrypt: the number alone */
 	}
 	if (ok)
-		ok = job->scheme->family == HF_FAMILY_EC ? read_ecdsa(&rsp.params, pub, job) :
-							   read_rsa(&rsp.params, pub, job);
+		ok = job->scheme->family == HF_FAMILY_EC ? read_ecdsa(&rsp.params, pub, job)
+							 : read_rsa(&rsp.params, pub, job);
 	return ok ? HF_OK : hf_tpm2_fail(t, TSS2_TCTI_RC_MALFORMED_RESPONSE, e, "sign");
 }
 

@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 
-#define MAGIC 0x686f6c6466617374u
+#define MAGIC  0x686f6c6466617374u
 #define HEADER 10u
 
 struct tcti {
@@ -71,8 +71,8 @@ static TSS2_RC receive(TSS2_TCTI_CONTEXT *ctx, size_t *n, uint8_t *p, int32_t ti
 static TSS2_RC poll_handles(TSS2_TCTI_CONTEXT *ctx, TSS2_TCTI_POLL_HANDLE *handles, size_t *n)
 {
 	if (handles && *n)
-		handles[0] = (TSS2_TCTI_POLL_HANDLE){ .fd = ((struct tcti *)ctx)->fd,
-						      .events = POLLIN };
+		handles[0] =
+			(TSS2_TCTI_POLL_HANDLE){ .fd = ((struct tcti *)ctx)->fd, .events = POLLIN };
 	*n = 1;
 	return TSS2_RC_SUCCESS;
 }
@@ -94,8 +94,11 @@ TSS2_RC hf_tpm2_socket_open(const char *path, TSS2_TCTI_CONTEXT **out)
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return TSS2_TCTI_RC_MEMORY;
-	t->v1 = (TSS2_TCTI_CONTEXT_COMMON_V1){ .magic = MAGIC, .version = 1, .transmit = transmit,
-					       .receive = receive, .finalize = finalize,
+	t->v1 = (TSS2_TCTI_CONTEXT_COMMON_V1){ .magic = MAGIC,
+					       .version = 1,
+					       .transmit = transmit,
+					       .receive = receive,
+					       .finalize = finalize,
 					       .getPollHandles = poll_handles };
 	t->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	/* An answer that stops half way must not hold us for ever. */

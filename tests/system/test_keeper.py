@@ -145,6 +145,26 @@ def test_twenty_keys_in_rotation(rig, provisioned):
                 assert len(proxy.names()) <= 4
 
 
+def test_behind_a_resource_manager(tpm, keeper):
+    """What is not ours is not touched; without one, a predecessor's leftovers are flushed."""
+    first = Keeper()
+    first.open(tpm)
+    first.sign(first.create("ec-p256"), "ecdsa-sha256", DIGEST)
+    first.process.kill()
+    first.close()
+    left = tpm.objects()
+    assert len(left) == 1
+    keeper.open(tpm, shared=True)
+    key = keeper.create("ec-p256")
+    check(key, "ecdsa-sha256", DIGEST, keeper.sign(key, "ecdsa-sha256", DIGEST).signature)
+    keeper.close()
+    assert tpm.objects() == left
+    alone = Keeper()
+    alone.open(tpm)
+    alone.close()
+    assert tpm.objects() == []
+
+
 def test_two_hundred_keys_in_any_order(rig):
     keeper, proxy = rig
     keys = [keeper.create("ec-p256") for _ in range(200)]

@@ -95,6 +95,19 @@ def test_tpm_held_by_another(tpm, keeper):
     keeper.ping()
 
 
+def test_tpm_hangs(tpm, keeper):
+    keeper.open(tpm)
+    key = keeper.create("ec-p256")
+    tpm.process.send_signal(signal.SIGSTOP)
+    start = time.monotonic()
+    with pytest.raises(Failed) as e:
+        keeper.ping()
+    assert e.value.status == "UNAVAILABLE" and "does not answer" in e.value.message
+    assert time.monotonic() - start < 4
+    tpm.process.send_signal(signal.SIGCONT)
+    check(key, "ecdsa-sha256", DIGEST, keeper.sign(key, "ecdsa-sha256", DIGEST).signature)
+
+
 def test_reset_behind_our_back(rig, tpm):
     """A TPM reset with the connection kept: nobody has started it, handles and contexts are
     void. The keeper starts it (it is the only owner) and nobody notices."""

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tpm2_caps.h: looking at the TPM, and moving objects in and out. Each answers with a TSS2_RC. */
+#ifndef HF_KEEPER_TPM2_CAPS_H
+#define HF_KEEPER_TPM2_CAPS_H
+
+#include "keeper/tpm2.h"
+
+/* 0 in *@value if the TPM has no such property. */
+uint32_t hf_tpm2_property(struct hf_tpm2 *t, uint32_t property, uint32_t *value);
+uint32_t hf_tpm2_describe(struct hf_tpm2 *t); /* description, slots */
+uint32_t hf_tpm2_find_algorithms(struct hf_tpm2 *t);
+uint32_t hf_tpm2_flush_leftovers(struct hf_tpm2 *t); /* of a predecessor that was killed */
+uint32_t hf_tpm2_startup(struct hf_tpm2 *t);
+uint32_t hf_tpm2_flush(struct hf_tpm2 *t, uint32_t handle);
+
+/* The object stays loaded; *@out is released with hf_tpm2_saved_free(). */
+uint32_t hf_tpm2_save(struct hf_tpm2 *t, uint32_t handle, struct hf_tpm2_saved *out);
+uint32_t hf_tpm2_restore(struct hf_tpm2 *t, const struct hf_tpm2_saved *saved, uint32_t *handle);
+void hf_tpm2_saved_free(struct hf_tpm2_saved *s);
+
+#endif
