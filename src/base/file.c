@@ -92,6 +92,13 @@ enum hf_rc hf_dir_sync(const char *dir, struct hf_err *e)
 enum hf_rc hf_file_replace(const char *path, const void *p, size_t n, mode_t mode,
 			   struct hf_err *e)
 {
+	return hf_file_replace_as(path, p, n, mode, (uid_t)-1, (gid_t)-1, e);
+}
+
+enum hf_rc hf_file_replace_as(const char *path, const void *p, size_t n, mode_t mode, uid_t uid,
+			      gid_t gid, struct hf_err *e)
+{
+	bool chown_it = uid != (uid_t)-1 || gid != (gid_t)-1;
 	char tmp[HF_PATH_MAX], dir[HF_PATH_MAX];
 	HF_AUTO_FD fd = -1;
 	int len;
@@ -104,7 +111,9 @@ enum hf_rc hf_file_replace(const char *path, const void *p, size_t n, mode_t mod
 	fd = mkostemp(tmp, O_CLOEXEC);
 	if (fd < 0)
 		return hf_fail_errno(e, HF_IO, "cannot write beside %s", path);
-	if (fchmod(fd, mode) || write_all(fd, p, n) || fsync(fd) || rename(tmp, path)) {
+	/* chown before chmod: it clears set-id bits, and the mode is for the new owner. */
+	if ((chown_it && fchown(fd, uid, gid)) || fchmod(fd, mode) || write_all(fd, p, n) ||
+	    fsync(fd) || rename(tmp, path)) {
 		(void)hf_fail_errno(e, HF_IO, "cannot write %s", path);
 		(void)unlink(tmp);
 		return e ? e->rc : HF_IO;

@@ -28,6 +28,10 @@ enum hf_rc hf_file_read(const char *path, bool nofollow, struct hf_buf *out, str
 enum hf_rc hf_file_replace(const char *path, const void *p, size_t n, mode_t mode,
 			   struct hf_err *e);
 
+/* The same, owned by @uid and @gid before it appears; -1: as the caller. */
+enum hf_rc hf_file_replace_as(const char *path, const void *p, size_t n, mode_t mode, uid_t uid,
+			      gid_t gid, struct hf_err *e);
+
 /* fsync of a directory: makes renames and unlinks in it durable. */
 enum hf_rc hf_dir_sync(const char *dir, struct hf_err *e);
 
