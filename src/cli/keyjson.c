@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/keyjson.h"
+
+#include <string.h>
+
+#include "cli/output.h"
+#include "wire/mech.h"
+
+json_object *hf_keyjson_usage(unsigned usage)
+{
+	json_object *list = json_object_new_array();
+	char text[64];
+	const char *p;
+	size_t n;
+
+	hf_usage_text(text, usage);
+	for (p = text; *p; p += n + (p[n] == ',')) {
+		n = strcspn(p, ",");
+		json_object_array_add(list, json_object_new_string_len(p, (int)n));
+	}
+	return list;
+}
+
+static const char *state_text(hf_Generation_State state)
+{
+	switch (state) {
+	case hf_Generation_State_CURRENT:
+		return "current";
+	case hf_Generation_State_STAGED:
+		return "staged";
+	case hf_Generation_State_RETIRING:
+		return "retiring";
+	}
+	return "unknown"; /* to this release */
+}
+
+static json_object *generation(const hf_Generation *g)
+{
+	json_object *o = json_object_new_object();
+
+	hf_out_hex(o, "sha256", g->spki_sha256.bytes, g->spki_sha256.size);
+	hf_out_text(o, "state", state_text(g->state));
+	hf_out_time(o, "created", g->created);
+	if (g->retire_at)
+		hf_out_time(o, "retire_at", g->retire_at);
+	json_object_object_add(o, "imported", json_object_new_boolean(g->imported));
+	return o;
+}
+
+void hf_keyjson_info(json_object *o, const hf_KeyInfo *key)
+{
+	json_object *generations = json_object_new_array(), *schemes = json_object_new_array();
+	pb_size_t i;
+
+	hf_out_text(o, "name", key->name);
+	hf_out_text(o, "token", key->token);
+	hf_out_text(o, "algorithm", key->algorithm);
+	json_object_object_add(o, "usage", hf_keyjson_usage(key->usage));
+	hf_out_hex(o, "sha256", key->spki_sha256.bytes, key->spki_sha256.size);
+	for (i = 0; i < key->generations_count; i++)
+		json_object_array_add(generations, generation(&key->generations[i]));
+	json_object_object_add(o, "generations", generations);
+	for (i = 0; i < key->schemes_count; i++)
+		json_object_array_add(schemes, json_object_new_string(key->schemes[i]));
+	json_object_object_add(o, "schemes", schemes);
+	if (key->issuer_not_after)
+		hf_out_time(o, "issuer_not_after", key->issuer_not_after);
+}
+
+json_object *hf_keyjson_summary(const hf_KeySummary *key)
+{
+	json_object *o = json_object_new_object();
+
+	hf_out_text(o, "name", key->name);
+	hf_out_text(o, "token", key->token);
+	hf_out_text(o, "algorithm", key->algorithm);
+	json_object_object_add(o, "usage", hf_keyjson_usage(key->usage));
+	hf_out_hex(o, "sha256", key->spki_sha256.bytes, key->spki_sha256.size);
+	hf_out_number(o, "generations", key->generations);
+	hf_out_time(o, "created", key->created);
+	return o;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session.h: the connection of one command to the broker. */
+#ifndef HF_CLI_SESSION_H
+#define HF_CLI_SESSION_H
+
+#include "cli/cli.h"
+
+#define HF_CALL_MS 20000u
+#define HF_CREATE_MS 600000u /* a chip may take minutes to find the primes of an RSA key */
+
+struct hf_session {
+	int fd;
+	hf_Request req;
+	hf_Reply rep;
+	const char *doing; /* shown while it takes long, on a terminal; NULL: nothing */
+};
+
+/* Connects. The socket is --socket, or that of --root, or HOLDFAST_SOCKET, or the usual one. */
+enum hf_rc hf_session_open(struct hf_cli *c, struct hf_err *e);
+void hf_session_close(struct hf_cli *c); /* c->session may be NULL */
+
+/*
+ * Sends session->req, in which the caller has set the operation, and waits for session->rep.
+ * The request is empty afterwards. A result of another kind than @want is HF_PROTOCOL;
+ * @want == 0: none.
+ */
+enum hf_rc hf_session_call(struct hf_cli *c, unsigned timeout_ms, pb_size_t want, struct hf_err *e);
+
+/* Fills @ref from what people write: a name, or sha256:HEX. */
+enum hf_rc hf_session_key(hf_KeyRef *ref, const char *text, struct hf_err *e);
+
+/* key_get: session->rep.result.key is then about @id. Opens the session if need be. */
+enum hf_rc hf_session_get(struct hf_cli *c, const char *id, struct hf_err *e);
+
+#endif

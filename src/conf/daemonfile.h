@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* daemonfile.h: holdfastd.json out of a checked configuration (docs/ARCHITECTURE.md). */
+#ifndef HF_CONF_DAEMONFILE_H
+#define HF_CONF_DAEMONFILE_H
+
+#include <json-c/json.h>
+
+#include "conf/node.h"
+#include "conf/paths.h"
+#include "conf/problem.h"
+
+/*
+ * @root has passed hf_conf_check(). What only shows in the whole (names twice, users that do
+ * not exist, sockets nobody defined) is added to @p. NULL if there was an error; else the
+ * caller's (json_object_put).
+ */
+json_object *hf_daemonfile_make(const struct hf_node *root, const struct hf_paths *paths,
+				struct hf_problems *p);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conf/load.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf/schema.h"
+#include "conf/toml.h"
+
+static enum hf_rc read_one(struct hf_config *c, const char *path, struct hf_problems *p,
+			   struct hf_err *e)
+{
+	HF_AUTO_BUF text = HF_BUF(HF_CONFIG_FILE_MAX);
+	struct hf_node *tree;
+	char *name;
+	enum hf_rc rc;
+
+	if (c->n_files == HF_CONFIG_FILES_MAX)
+		return hf_fail(e, HF_ARGUMENT, "%s: more than %d configuration files", path,
+			       HF_CONFIG_FILES_MAX);
+	name = strdup(path);
+	if (!name)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	c->files[c->n_files++] = name;
+	rc = hf_file_read(path, false, &text, e);
+	if (rc)
+		return rc;
+	tree = hf_toml_parse(text.p ? (const char *)text.p : "", text.n, name, p);
+	if (!tree)
+		return HF_OK; /* said in @p */
+	/* Before merging: a value that a drop-in replaces may be wrong as well. */
+	hf_conf_check(tree, p);
+	hf_node_merge(c->root, tree);
+	return HF_OK;
+}
+
+static int is_drop_in(const struct dirent *d)
+{
+	size_t n = strlen(d->d_name);
+
+	return d->d_name[0] != '.' && n > 5 && !strcmp(d->d_name + n - 5, ".toml");
+}
+
+/* Not alphasort(): the order must not depend on the locale. */
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static enum hf_rc read_drop_ins(struct hf_config *c, const char *dir, struct hf_problems *p,
+				struct hf_err *e)
+{
+	struct dirent **names = NULL;
+	char path[HF_PATH_MAX];
+	enum hf_rc rc = HF_OK;
+	int n, i;
+
+	n = scandir(dir, &names, is_drop_in, by_name);
+	if (n < 0)
+		return errno == ENOENT ? HF_OK : hf_fail_errno(e, HF_IO, "%s", dir);
+	for (i = 0; i < n; i++) {
+		if (!rc)
+			rc = hf_path_join(path, dir, names[i]->d_name, e);
+		if (!rc)
+			rc = read_one(c, path, p, e);
+		free(names[i]);
+	}
+	free(names);
+	return rc;
+}
+
+enum hf_rc hf_config_load(struct hf_config *c, const struct hf_paths *paths, const char *file,
+			  struct hf_problems *p, struct hf_err *e)
+{
+	enum hf_rc rc = HF_OK;
+
+	memset(c, 0, sizeof(*c));
+	c->root = hf_node_new(HF_NODE_TABLE, NULL, NULL, NULL, 0);
+	if (!c->root)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	if (file)
+		rc = read_one(c, file, p, e);
+	else if (!access(paths->config, F_OK) || errno != ENOENT)
+		rc = read_one(c, paths->config, p, e);
+	else
+		hf_problem_at(p, HF_PROBLEM_NOTE, paths->config, 0,
+			      "there is no such file: everything has its default");
+	if (!rc)
+		rc = read_drop_ins(c, paths->config_dir, p, e);
+	return rc;
+}
+
+void hf_config_finish(struct hf_config *c)
+{
+	size_t i;
+
+	hf_node_free(c->root);
+	c->root = NULL;
+	for (i = 0; i < c->n_files; i++)
+		free(c->files[i]);
+	c->n_files = 0;
+}

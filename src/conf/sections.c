@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The schema's rows: holdfast's own sections, and those of IoT Edge's config.toml. */
+#include "conf/schema.h"
+
+#define KEY_END { NULL, HF_CONF_ANY, NULL, 0, 0, NULL, NULL }
+#define TEXT(name, standard, max, doc) { name, HF_CONF_TEXT, standard, 0, max, NULL, doc }
+#define NUMBER(name, standard, min, max, doc) { name, HF_CONF_NUMBER, standard, min, max, NULL, doc }
+#define PLAIN(name, type, standard, doc) { name, type, standard, 0, 0, NULL, doc }
+#define WORDS(name, type, standard, words, doc) { name, type, standard, 0, 0, words, doc }
+
+/* ---------------------------------------------------------------- holdfast's own */
+
+static const struct hf_conf_key token_keys[] = {
+	PLAIN("name", HF_CONF_NAME, HF_CONF_REQUIRED, "Name of the token, as commands and keys call it."),
+	WORDS("type", HF_CONF_CHOICE, "tpm2", "tpm2", "Kind of token."),
+	TEXT("tcti", "device:/dev/tpmrm0", 511,
+	     "How to reach the TPM, in the words of tpm2-tss: device:PATH, swtpm:path=PATH."),
+	NUMBER("primary_handle", "0x81000081", 0x81000000, 0x817fffff,
+	       "Persistent handle of the primary key below which holdfast's keys are."),
+	{ "timeout", HF_CONF_DURATION, NULL, 100, 600000, NULL,
+	  "A signature that takes longer means that the token hangs: its keeper is replaced. "
+	  "Without it: 1500ms for swtpm: and mssim:, else 10s." },
+	PLAIN("default", HF_CONF_BOOLEAN, "false",
+	      "The token of new keys that name none. Without it: the first token."),
+	KEY_END,
+};
+
+static const struct hf_conf_key socket_keys[] = {
+	PLAIN("name", HF_CONF_NAME, HF_CONF_REQUIRED, "Name of the socket, for [[principal]]."),
+	{ "path", HF_CONF_PATH, HF_CONF_REQUIRED, 2, 107, NULL, "Where the socket is made." },
+	TEXT("owner", NULL, 63, "User who owns it. Without it: the user of holdfastd."),
+	TEXT("group", NULL, 63, "Group who owns it. Without it: the group of holdfastd."),
+	PLAIN("mode", HF_CONF_MODE, "0660", "Who may connect, as for chmod."),
+	KEY_END,
+};
+
+static const struct hf_conf_key principal_keys[] = {
+	NUMBER("uid", NULL, 0, 4294967293, "User id of the client."),
+	TEXT("user", NULL, 63, "User of the client, by name; instead of uid."),
+	NUMBER("gid", NULL, 0, 4294967293, "Group id that the client is in."),
+	TEXT("group", NULL, 63, "Group that the client is in, by name; instead of gid."),
+	PLAIN("socket", HF_CONF_NAME, NULL, "Only for clients of this socket. Without it: of any."),
+	{ "keys", HF_CONF_PATTERNS, NULL, 0, 256, NULL,
+	  "Keys it is about; * and ? stand for any letters and any letter." },
+	WORDS("rights", HF_CONF_CHOICES, "public sign ca decrypt derive",
+	      "public sign ca decrypt derive create rotate delete admin",
+	      "What the client may do with them."),
+	PLAIN("certs", HF_CONF_ANY, NULL, "Certificates, for the certificate agent."),
+	KEY_END,
+};
+
+static const struct hf_conf_key profile_keys[] = {
+	{ "key", HF_CONF_TEXT, HF_CONF_REQUIRED, 1, 63, NULL,
+	  "The ca key it is about; may have * and ?. The first profile that matches counts." },
+	NUMBER("max_days", "90", 1, 36500, "Longest validity of a certificate that the key issues."),
+	NUMBER("self_max_days", "3650", 1, 36500,
+	       "Longest validity of the key's own, self-signed certificate."),
+	NUMBER("pathlen", "0", 0, 16, "Largest pathLenConstraint of its own certificate."),
+	{ "names", HF_CONF_TEXTS, NULL, 0, 16, NULL,
+	  "DNS names and common names that it may issue; may have * and ?. Without it: any." },
+	KEY_END,
+};
+
+static const struct hf_conf_key limit_keys[] = {
+	NUMBER("connections", "512", 1, 65536, "Connections at once."),
+	NUMBER("connections_per_principal", "64", 1, 65536, "Connections at once of one user."),
+	NUMBER("queue_per_principal", "16", 1, 4096,
+	       "Requests of one user that wait; more are answered with busy."),
+	{ "idle", HF_CONF_DURATION, "0s", 0, 86400000, NULL,
+	  "Close connections that were silent for this long. 0s: never." },
+	KEY_END,
+};
+
+/* ---------------------------------------------------------------- IoT Edge's */
+
+static const struct hf_conf_key top_keys[] = {
+	TEXT("hostname", NULL, 253, "Name of the device in its network."),
+	TEXT("parent_hostname", NULL, 253, "The gateway above, of a nested device."),
+	TEXT("local_gateway_hostname", NULL, 253, "The same, as the Identity Service calls it."),
+	PLAIN("trust_bundle_cert", HF_CONF_FILE_URI, NULL, "CA certificates that modules trust."),
+	PLAIN("manifest_trust_bundle_cert", HF_CONF_FILE_URI, NULL,
+	      "CA certificates for signed deployments."),
+	PLAIN("imported_master_encryption_key", HF_CONF_ANY, NULL, "Not for holdfast."),
+	PLAIN("allow_elevated_docker_permissions", HF_CONF_ANY, NULL, "Not for holdfast."),
+	PLAIN("prefer_module_identity_cache", HF_CONF_ANY, NULL, "Not for holdfast."),
+	PLAIN("auto_reprovisioning_mode", HF_CONF_ANY, NULL, "Not for holdfast."),
+	PLAIN("additional_info", HF_CONF_ANY, NULL, "Not for holdfast."),
+	PLAIN("cloud_timeout_sec", HF_CONF_ANY, NULL, "Not for holdfast."),
+	PLAIN("cloud_retries", HF_CONF_ANY, NULL, "Not for holdfast."),
+	PLAIN("aziot_max_requests", HF_CONF_ANY, NULL, "Not for holdfast."),
+	PLAIN("iotedge_max_requests", HF_CONF_ANY, NULL, "Not for holdfast."),
+	KEY_END,
+};
+
+static const struct hf_conf_key provisioning_keys[] = {
+	WORDS("source", HF_CONF_CHOICE, NULL, "manual dps none", "How the device gets its identity."),
+	TEXT("connection_string", NULL, 4096, "Of manual provisioning."),
+	TEXT("iothub_hostname", NULL, 253, "Of manual provisioning."),
+	TEXT("device_id", NULL, 128, "Of manual provisioning."),
+	PLAIN("global_endpoint", HF_CONF_URL, NULL, "Of DPS."),
+	TEXT("id_scope", NULL, 64, "Of DPS."),
+	PLAIN("payload", HF_CONF_ANY, NULL, "Of DPS."),
+	PLAIN("always_reprovision_on_startup", HF_CONF_ANY, NULL, "Of DPS."),
+	PLAIN("dynamic_reprovisioning", HF_CONF_ANY, NULL, "Of DPS."),
+	KEY_END,
+};
+
+static const struct hf_conf_key identity_keys[] = {
+	PLAIN("identity_cert", HF_CONF_FILE_URI, NULL,
+	      "Certificate of the device: a file, or a table that says how it is issued."),
+	PLAIN("identity_pk", HF_CONF_URI, NULL, "Its private key."),
+	KEY_END,
+};
+
+static const struct hf_conf_key authentication_keys[] = {
+	WORDS("method", HF_CONF_CHOICE, NULL, "sas x509", "How the device proves who it is."),
+	KEY_END,
+};
+
+static const struct hf_conf_key attestation_keys[] = {
+	WORDS("method", HF_CONF_CHOICE, NULL, "symmetric_key x509 tpm",
+	      "How the device proves who it is."),
+	TEXT("registration_id", NULL, 128, "Name of the device in DPS."),
+	KEY_END,
+};
+
+static const struct hf_conf_key symmetric_keys[] = {
+	TEXT("value", NULL, 1024, "The key, base64."),
+	PLAIN("uri", HF_CONF_URI, NULL, "Where the key is."),
+	KEY_END,
+};
+
+static const struct hf_conf_key issued_keys[] = {
+	WORDS("method", HF_CONF_CHOICE, NULL, "est local_ca self_signed", "Who issues the certificate."),
+	NUMBER("expiry_days", NULL, 1, 36500, "Its validity, where we decide it."),
+	TEXT("common_name", NULL, 256, "Its subject, if that is only a common name."),
+	KEY_END,
+};
+
+static const struct hf_conf_key est_auth_keys[] = {
+	TEXT("username", NULL, 256, "For HTTP authentication at the EST server."),
+	TEXT("password", NULL, 256, "For HTTP authentication at the EST server."),
+	PLAIN("identity_cert", HF_CONF_FILE_URI, NULL, "Certificate for TLS to the EST server."),
+	PLAIN("identity_pk", HF_CONF_URI, NULL, "Its private key."),
+	PLAIN("bootstrap_identity_cert", HF_CONF_FILE_URI, NULL,
+	      "Certificate for the first contact, to get the EST identity with."),
+	PLAIN("bootstrap_identity_pk", HF_CONF_URI, NULL, "Its private key."),
+	PLAIN("url", HF_CONF_URL, NULL, "The EST server for this certificate."),
+	KEY_END,
+};
+
+static const struct hf_conf_key edge_ca_keys[] = {
+	PLAIN("cert", HF_CONF_FILE_URI, NULL, "An Edge CA certificate that exists already."),
+	PLAIN("pk", HF_CONF_URI, NULL, "Its private key."),
+	NUMBER("auto_generated_edge_ca_expiry_days", NULL, 1, 36500,
+	       "Validity of the quickstart Edge CA."),
+	WORDS("method", HF_CONF_CHOICE, NULL, "est local_ca self_signed", "Who issues the certificate."),
+	NUMBER("expiry_days", NULL, 1, 36500, "Its validity, where we decide it."),
+	TEXT("common_name", NULL, 256, "Its subject, if that is only a common name."),
+	KEY_END,
+};
+
+static const struct hf_conf_key renew_keys[] = {
+	PLAIN("enabled", HF_CONF_BOOLEAN, NULL, "Whether to renew at all."),
+	PLAIN("rotate_key", HF_CONF_BOOLEAN, NULL, "Whether to make a new key as well."),
+	PLAIN("threshold", HF_CONF_RENEWAL, NULL, "When: share of the lifetime, or time before its end."),
+	PLAIN("retry", HF_CONF_RENEWAL, NULL, "How long after a failure: likewise."),
+	KEY_END,
+};
+
+static const struct hf_conf_key subject_keys[] = {
+	TEXT("*", NULL, 256, "An attribute of the subject, by its short name (CN, O, L, ST...)."),
+	KEY_END,
+};
+
+static const struct hf_conf_key est_keys[] = {
+	PLAIN("trusted_certs", HF_CONF_FILE_URIS, NULL, "CA certificates that EST servers are checked with."),
+	KEY_END,
+};
+
+static const struct hf_conf_key url_keys[] = {
+	PLAIN("*", HF_CONF_URL, NULL, "EST server of a certificate, by its id; or default."),
+	KEY_END,
+};
+
+static const struct hf_conf_key local_ca_keys[] = {
+	PLAIN("cert", HF_CONF_FILE_URI, NULL,
+	      "Certificate of the local CA: a file, or a table that says how it is issued."),
+	PLAIN("pk", HF_CONF_URI, NULL, "Its private key."),
+	KEY_END,
+};
+
+static const struct hf_conf_key preloaded_key_keys[] = {
+	PLAIN("*", HF_CONF_URI, NULL, "Where the key of that id is."),
+	KEY_END,
+};
+
+static const struct hf_conf_key preloaded_cert_keys[] = {
+	PLAIN("*", HF_CONF_BUNDLE, NULL, "Where the certificate of that id is, or the ids it consists of."),
+	KEY_END,
+};
+
+static const struct hf_conf_key aziot_keys_keys[] = {
+	TEXT("homedir_path", NULL, 1023, "Where the original kept its keys."),
+	TEXT("pkcs11_lib_path", NULL, 1023, "PKCS#11 module."),
+	TEXT("pkcs11_base_slot", NULL, 1023, "Token where new keys are made."),
+	KEY_END,
+};
+
+static const struct hf_conf_key moby_keys[] = {
+	PLAIN("uri", HF_CONF_ANY, NULL, "Not for holdfast."),
+	PLAIN("network", HF_CONF_ANY, NULL, "Not for holdfast."),
+	KEY_END,
+};
+
+static const struct hf_conf_key no_keys[] = { KEY_END };
+
+/* The table below [provisioning…identity_cert] and its like: how a certificate is issued. */
+#define ISSUED(path, doc)                                                                    \
+	{ path, HF_CONF_TABLE, HF_CONF_AGENT, { issued_keys, est_auth_keys }, doc },         \
+	{ path ".subject", HF_CONF_TABLE, HF_CONF_AGENT, { subject_keys, NULL }, "Its subject." }, \
+	{ path ".auto_renew", HF_CONF_TABLE, HF_CONF_AGENT, { renew_keys, NULL }, "Its renewal." }
+#define AGENT(path, keys, doc) { path, HF_CONF_TABLE, HF_CONF_AGENT, { keys, NULL }, doc }
+#define OTHERS(path) { path, HF_CONF_TABLE, HF_CONF_OTHERS, { no_keys, NULL }, "Not for holdfast." }
+
+const struct hf_conf_section hf_conf_sections[] = {
+	{ "token", HF_CONF_TABLES, HF_CONF_OURS, { token_keys, NULL },
+	  "A token that holds keys. Without any: a TPM called tpm, with the defaults." },
+	{ "socket", HF_CONF_TABLES, HF_CONF_OURS, { socket_keys, NULL },
+	  "A socket that holdfastd listens on. Without any: one called main, at its usual path, for "
+	  "the group of the key daemon." },
+	{ "principal", HF_CONF_TABLES, HF_CONF_OURS, { principal_keys, NULL },
+	  "Who may do what with which keys; what no table allows is denied. Root has every right on "
+	  "the socket main." },
+	{ "ca_profile", HF_CONF_TABLES, HF_CONF_OURS, { profile_keys, NULL },
+	  "What a key with the usage ca may issue. Keys without a profile get one of defaults." },
+	{ "limits", HF_CONF_TABLE, HF_CONF_OURS, { limit_keys, NULL }, "Bounds for clients." },
+
+	{ "", HF_CONF_TABLE, HF_CONF_AGENT, { top_keys, NULL }, "The top of the file." },
+	AGENT("provisioning", provisioning_keys, "How the device gets its identity."),
+	{ "provisioning.authentication", HF_CONF_TABLE, HF_CONF_AGENT,
+	  { authentication_keys, identity_keys }, "Manual provisioning." },
+	AGENT("provisioning.authentication.device_id_pk", symmetric_keys, "Its symmetric key."),
+	ISSUED("provisioning.authentication.identity_cert", "The identity certificate, if issued."),
+	{ "provisioning.attestation", HF_CONF_TABLE, HF_CONF_AGENT,
+	  { attestation_keys, identity_keys }, "Provisioning by DPS." },
+	AGENT("provisioning.attestation.symmetric_key", symmetric_keys, "Its symmetric key."),
+	ISSUED("provisioning.attestation.identity_cert", "The identity certificate, if issued."),
+	AGENT("cert_issuance", no_keys, "Who issues certificates."),
+	AGENT("cert_issuance.est", est_keys, "EST servers."),
+	AGENT("cert_issuance.est.auth", est_auth_keys, "How we prove to EST servers who we are."),
+	AGENT("cert_issuance.est.identity_auto_renew", renew_keys, "Renewal of EST identities."),
+	AGENT("cert_issuance.est.urls", url_keys, "Which EST server issues what."),
+	AGENT("cert_issuance.local_ca", local_ca_keys, "A CA on this device."),
+	ISSUED("cert_issuance.local_ca.cert", "Its certificate, if issued."),
+	{ "edge_ca", HF_CONF_TABLE, HF_CONF_AGENT, { edge_ca_keys, est_auth_keys },
+	  "The Edge CA: of files, issued by EST or the local CA, or quickstart." },
+	AGENT("edge_ca.subject", subject_keys, "Its subject."),
+	AGENT("edge_ca.auto_renew", renew_keys, "Its renewal."),
+	AGENT("preloaded_keys", preloaded_key_keys, "Keys that exist already, by id."),
+	AGENT("preloaded_certs", preloaded_cert_keys, "Certificates that exist already, by id."),
+	AGENT("aziot_keys", aziot_keys_keys, "The original's key store."),
+	AGENT("moby_runtime", moby_keys, "The container runtime."),
+	AGENT("moby_runtime.content_trust", no_keys, "Signed images."),
+	AGENT("moby_runtime.content_trust.ca_certs", preloaded_cert_keys, "CA certificates by registry."),
+	OTHERS("agent"),
+	OTHERS("connect"),
+	OTHERS("listen"),
+	OTHERS("watchdog"),
+	OTHERS("image_garbage_collection"),
+	OTHERS("tpm"),
+	OTHERS("localid"),
+	{ NULL, HF_CONF_TABLE, HF_CONF_OTHERS, { NULL, NULL }, NULL },
+};

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * toml++ behind a C interface. Exceptions end here: they must not cross into C, which
+ * would not unwind.
+ */
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+
+#include <toml++/toml.h>
+
+extern "C" {
+#include "conf/node.h"
+#include "conf/problem.h"
+#include "conf/toml.h"
+}
+
+namespace {
+
+struct node_free {
+	void operator()(hf_node *n) const
+	{
+		hf_node_free(n);
+	}
+};
+using owned = std::unique_ptr<hf_node, node_free>;
+
+struct bad_text {
+	unsigned line;
+};
+
+owned make(hf_node_kind kind, const char *key, const char *text, const char *file, unsigned line)
+{
+	owned n(hf_node_new(kind, key, text, file, line));
+
+	if (!n)
+		throw std::bad_alloc();
+	return n;
+}
+
+/* A NUL would end the string early in C: "a\u0000b" would be checked as "a". */
+const char *checked(const std::string &s, unsigned line)
+{
+	if (s.find('\0') != std::string::npos)
+		throw bad_text{ line };
+	return s.c_str();
+}
+
+owned convert(const toml::node &from, const char *key, const char *file)
+{
+	const unsigned line = static_cast<unsigned>(from.source().begin.line);
+	owned n;
+
+	if (const auto *table = from.as_table()) {
+		n = make(HF_NODE_TABLE, key, nullptr, file, line);
+		for (const auto &[k, child] : *table) {
+			const std::string name(k.str());
+			hf_node_add(n.get(), convert(child, checked(name, line), file).release());
+		}
+	} else if (const auto *array = from.as_array()) {
+		n = make(HF_NODE_ARRAY, key, nullptr, file, line);
+		for (const auto &child : *array)
+			hf_node_add(n.get(), convert(child, nullptr, file).release());
+	} else if (const auto *text = from.as_string()) {
+		n = make(HF_NODE_STRING, key, checked(text->get(), line), file, line);
+	} else if (const auto *number = from.as_integer()) {
+		n = make(HF_NODE_INTEGER, key, nullptr, file, line);
+		n->number = number->get();
+	} else if (const auto *boolean = from.as_boolean()) {
+		n = make(HF_NODE_BOOLEAN, key, nullptr, file, line);
+		n->number = boolean->get();
+	} else {
+		n = make(HF_NODE_OTHER, key, nullptr, file, line);
+	}
+	return n;
+}
+
+} // namespace
+
+extern "C" struct hf_node *hf_toml_parse(const char *text, size_t n, const char *file,
+					 struct hf_problems *p)
+{
+	try {
+		const toml::table table = toml::parse(std::string_view(text, n));
+
+		return convert(table, nullptr, file).release();
+	} catch (const toml::parse_error &bad) {
+		const std::string what(bad.description());
+
+		hf_problem_at(p, HF_PROBLEM_ERROR, file,
+			      static_cast<unsigned>(bad.source().begin.line), "not TOML: %s",
+			      what.c_str());
+	} catch (const bad_text &bad) {
+		hf_problem_at(p, HF_PROBLEM_ERROR, file, bad.line, "text must not have a NUL in it");
+	} catch (...) {
+		hf_problem_at(p, HF_PROBLEM_ERROR, file, 0, "out of memory");
+	}
+	return nullptr;
+}
