@@ -253,8 +253,8 @@ class FakeBroker:
         if key.usage & 2 and not req.sign.message:
             raise Fail("REFUSED", f"key '{key.name}' is a ca key: it signs whole certificates "
                        "and CRLs, not digests")
-        if key.usage & 2 and not self.is_v3(req.sign.data):
-            raise Fail("REFUSED", f"key '{key.name}': certificate has no extensions (version 1); "
+        if key.usage & 2 and self.lacks_constraints(req.sign.data):
+            raise Fail("REFUSED", f"key '{key.name}': certificate without basicConstraints; "
                        "give -extfile with basicConstraints=CA:FALSE")
         try:
             rep.signature.signature = generation.sign(req.sign.scheme, req.sign.data,
@@ -264,13 +264,13 @@ class FakeBroker:
         rep.signature.spki_sha256 = generation.hash
 
     @staticmethod
-    def is_v3(tbs):
-        """A rough look, enough to tell a version 1 certificate: [0] version, or no certificate."""
+    def lacks_constraints(tbs):
+        """True for a certificate without basicConstraints. A rough look: a request begins with
+        version 0, a CRL with version 1, a certificate with [0] or (version 1) with its serial."""
         start = 2 if tbs[1] < 0x80 else 2 + (tbs[1] & 0x7f)
-        serial_first = tbs[start] == 0x02
-        after = start + 2 + tbs[start + 1] if serial_first else start
-        is_request_or_crl = serial_first and tbs[start + 1] == 1 and tbs[start + 2] <= 1
-        return not serial_first or is_request_or_crl or after >= len(tbs)
+        small = tbs[start:start + 3] in (b"\x02\x01\x00", b"\x02\x01\x01")
+        certificate = tbs[0] == 0x30 and tbs[start] in (0x02, 0xa0) and not small
+        return certificate and b"\x06\x03\x55\x1d\x13" not in tbs
 
 
 def main():
