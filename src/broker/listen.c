@@ -14,9 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#ifdef HAVE_LIBSYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
+#include "broker/systemd.h"
 
 /* The lock says who serves the path; it survives no process, unlike the socket file. */
 static enum hf_rc take_lock(const char *path, int *lock, struct hf_err *e)
@@ -118,46 +116,33 @@ static enum hf_rc open_one(struct hf_listeners *l, const struct hf_socket_conf *
 	return bind_path(fd, c, e);
 }
 
-#ifdef HAVE_LIBSYSTEMD
 /* The unit's FileDescriptorName says which of our sockets it is. */
 static enum hf_rc take_activated(struct hf_listeners *l, const struct hf_settings *s,
 				 struct hf_err *e)
 {
-	char **names = NULL;
-	int n = sd_listen_fds_with_names(1, &names), i;
+	char names[HF_SOCKETS_MAX][HF_NAME_SIZE];
+	int n = hf_systemd_sockets(names, HF_SOCKETS_MAX), i;
 	size_t k;
 
-	for (i = 0; i < n && l->n < HF_SOCKETS_MAX; i++) {
+	for (i = 0; i < n; i++) {
 		struct hf_listener *to = &l->each[l->n];
-		int fd = SD_LISTEN_FDS_START + i;
+		int fd = HF_SYSTEMD_FIRST_FD + i, type = 0;
+		socklen_t size = sizeof(type);
 
 		for (k = 0; k < s->n_sockets && strcmp(s->sockets[k].name, names[i]); k++)
 			;
-		if (k == s->n_sockets || sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, 1) <= 0) {
-			(void)hf_fail(e, HF_ARGUMENT, "systemd handed over a socket called '%s' that is "
-				      "no [[socket]] of config.toml, or not SOCK_SEQPACKET", names[i]);
-			break;
-		}
+		if (k == s->n_sockets || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) ||
+		    type != SOCK_SEQPACKET)
+			return hf_fail(e, HF_ARGUMENT, "systemd handed over a socket called '%s' that "
+				       "is no [[socket]] of config.toml, or not ListenSequentialPacket",
+				       names[i]);
 		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
 		to->source = (struct hf_source){ .fd = fd, .ready = hf_conn_accept };
 		(void)hf_copy(to->name, sizeof(to->name), names[i]);
 		l->n++;
 	}
-	for (i = 0; names && names[i]; i++)
-		free(names[i]);
-	free(names);
-	return e->rc;
-}
-#else
-static enum hf_rc take_activated(struct hf_listeners *l, const struct hf_settings *s,
-				 struct hf_err *e)
-{
-	(void)l;
-	(void)s;
-	(void)e;
 	return HF_OK;
 }
-#endif
 
 enum hf_rc hf_listeners_open(struct hf_listeners *l, const struct hf_settings *s, struct hf_err *e)
 {

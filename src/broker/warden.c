@@ -14,12 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifdef HAVE_LIBSYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
-
 #include "base/log.h"
 #include "base/process.h"
+#include "broker/systemd.h"
 
 #define STOP_MS 5000u
 #define DELAY_MIN_MS 50u
@@ -257,9 +254,7 @@ static void tell_ready(struct warden *w)
 	if (w->ready_fd >= 0)
 		(void)!write(w->ready_fd, "\n", 1);
 	hf_fd_close(&w->ready_fd);
-#ifdef HAVE_LIBSYSTEMD
-	(void)sd_notify(0, "READY=1");
-#endif
+	hf_systemd_notify("READY=1");
 }
 
 static void hear_broker(struct warden *w)
@@ -291,9 +286,7 @@ static void hear_signal(struct warden *w)
 	} else if (s.ssi_signo != SIGCHLD && !w->stopping) {
 		w->stopping = true;
 		w->stop_by = hf_now_ms() + STOP_MS;
-#ifdef HAVE_LIBSYSTEMD
-		(void)sd_notify(0, "STOPPING=1");
-#endif
+		hf_systemd_notify("STOPPING=1");
 		kill_child(&w->broker, SIGTERM);
 	}
 	reap(w);

@@ -211,7 +211,7 @@ void hf_worker_attach(struct hf_broker *b, struct hf_worker *w, int fd)
 struct hf_job *hf_job_new(struct hf_broker *b, struct hf_worker *w, struct hf_conn *c,
 			  struct hf_view data, struct hf_err *e)
 {
-	uint8_t packet[HF_KEEPER_PACKET_MAX / 3]; /* without the data */
+	const size_t room = hf_KeeperCertificate_size + 64; /* of all but the data */
 	struct hf_job *j;
 	size_t n;
 
@@ -220,15 +220,14 @@ struct hf_job *hf_job_new(struct hf_broker *b, struct hf_worker *w, struct hf_co
 			      c->peer->jobs);
 		return NULL;
 	}
-	_Static_assert(sizeof(packet) > hf_KeeperSign_size + 64, "all but the data fits");
 	j = calloc(1, sizeof(*j));
-	if (!j || !(j->packet = malloc(sizeof(packet) + data.n))) {
+	if (!j || !(j->packet = malloc(room + data.n))) {
 		free(j);
 		(void)hf_fail(e, HF_NO_MEMORY, "out of memory");
 		return NULL;
 	}
 	j->id = b->keeper_request.id = ++b->next_id;
-	if (hf_keeper_encode(&b->keeper_request, data, j->packet, sizeof(packet) + data.n, &n, e) ||
+	if (hf_keeper_encode(&b->keeper_request, data, j->packet, room + data.n, &n, e) ||
 	    (c && !hf_peers_take(&b->peers, c->peer, n))) {
 		if (e && e->rc == HF_OK)
 			(void)hf_fail(e, HF_BUSY, "too many bytes are waiting already; try again");

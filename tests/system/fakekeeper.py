@@ -1,0 +1,99 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""A keeper with software keys that misbehaves on request, for tests of the broker.
+
+What it does is in the file `mood` of the directory that is its argument, read anew for every
+request: "hang", "die", "garbage", "wrong-id", "unavailable", "slow", or nothing; with an
+operation before it ("sign:die") for that operation only.
+"""
+
+import hashlib
+import os
+import socket
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+from keeperlib import pb  # noqa: E402
+from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec, utils  # noqa: E402
+
+
+def spki_of(key):
+    return key.public_key().public_bytes(serialization.Encoding.DER,
+                                         serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def create(reply):
+    key = ec.generate_private_key(ec.SECP256R1())
+    spki = spki_of(key)
+    reply.created.spki = spki
+    reply.created.spki_sha256 = hashlib.sha256(spki).digest()
+    reply.created.blob = key.private_bytes(serialization.Encoding.PEM,
+                                           serialization.PrivateFormat.PKCS8,
+                                           serialization.NoEncryption())
+
+
+def sign(request, reply):
+    key = serialization.load_pem_private_key(request.sign.key.blob, None)
+    digest = hashlib.sha256(request.data).digest() if request.sign.message else request.data
+    reply.signature.signature = key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
+    reply.signature.input_sha256 = hashlib.sha256(request.data).digest()
+    if request.sign.key.usage == 2:
+        issued = reply.signature.issued
+        issued.kind = pb.Issued.CERTIFICATE
+        issued.serial = request.data[:16]
+        issued.spki_sha256 = hashlib.sha256(b"subject").digest()
+        issued.not_after = 4000000000
+        issued.subject = "CN=evil\"\n\x1b[31m"
+
+
+def answer(sock, request, mood):
+    reply = pb.KeeperReply(id=request.id)
+    if mood == "hang":
+        time.sleep(3600)
+    if mood == "die":
+        os._exit(9)
+    if mood == "garbage":
+        sock.send(b"\xff" * 50)
+        return
+    if mood == "slow":
+        time.sleep(0.4)
+    if mood == "wrong-id":
+        reply.id += 12345
+    op = request.WhichOneof("op")
+    if mood == "unavailable":
+        reply.status = pb.UNAVAILABLE
+        reply.message = "no TPM at all"
+    elif op in ("open", "ping", "provision"):
+        reply.opened.description = "fake"
+        reply.opened.algorithms.append("ec-p256")
+        reply.opened.primary_name = b"\x00\x0b" + b"n" * 32
+    elif op == "create":
+        create(reply)
+    elif op == "sign":
+        sign(request, reply)
+    sock.send(reply.SerializeToString())
+
+
+def mood_of(directory, op):
+    try:
+        with open(os.path.join(directory, "mood")) as f:
+            only, _, mood = f.read().strip().rpartition(":")
+    except OSError:
+        return ""
+    return "" if only and only != op else mood
+
+
+def main(directory):
+    sock = socket.socket(fileno=3)
+    while True:
+        data = sock.recv(200000)
+        if not data:
+            return
+        request = pb.KeeperRequest.FromString(data)
+        answer(sock, request, mood_of(directory, request.WhichOneof("op")))
+
+
+main(sys.argv[1])
