@@ -90,7 +90,7 @@ static void control_ready(struct hf_broker *b, struct hf_source *s, uint32_t eve
 		b->stopping = true; /* no warden, no keepers */
 	else if (n == (ssize_t)sizeof(m) && m.kind == HF_WARDEN_KEEPER && m.worker < b->n_workers &&
 		 fd >= 0)
-		hf_worker_attach(b, &b->workers[m.worker], fd);
+		hf_worker_attach(b, &b->workers[m.worker], fd, m.serial);
 	else
 		hf_fd_close(&fd);
 }

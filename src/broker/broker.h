@@ -65,6 +65,7 @@ struct hf_worker {
 	struct hf_source source; /* the keeper's socketpair */
 	const struct hf_token_conf *token;
 	size_t index;
+	uint32_t serial; /* of the keeper */
 	struct hf_queue queue;
 	struct hf_job *jobs; /* all: queued and at the keeper */
 	unsigned at_keeper;

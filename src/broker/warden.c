@@ -28,6 +28,7 @@ struct child {
 	pid_t pid;          /* 0: not running */
 	uint64_t born, due; /* due: when to start it (again), 0: now */
 	unsigned delay;
+	uint32_t serial;
 };
 
 struct warden {
@@ -38,16 +39,16 @@ struct warden {
 	uint64_t stop_by;
 };
 
-void hf_warden_kill(int control, size_t worker)
+void hf_warden_kill(int control, size_t worker, uint32_t serial)
 {
-	struct hf_warden_msg m = { HF_WARDEN_KILL, (uint32_t)worker };
+	struct hf_warden_msg m = { HF_WARDEN_KILL, (uint32_t)worker, serial };
 
 	(void)hf_fd_send(control, &m, sizeof(m), -1);
 }
 
 void hf_warden_ready(int control)
 {
-	struct hf_warden_msg m = { HF_WARDEN_READY, 0 };
+	struct hf_warden_msg m = { HF_WARDEN_READY, 0, 0 };
 
 	(void)hf_fd_send(control, &m, sizeof(m), -1);
 }
@@ -111,8 +112,8 @@ static void exec_keeper(const char *path, int fd)
 
 static void start_keeper(struct warden *w, size_t i)
 {
-	struct hf_warden_msg m = { HF_WARDEN_KEEPER, (uint32_t)i };
 	struct child *c = &w->keepers[i];
+	struct hf_warden_msg m = { HF_WARDEN_KEEPER, (uint32_t)i, ++c->serial };
 	pid_t self = getpid(), pid;
 	int ends[2];
 
@@ -200,7 +201,7 @@ static void reap(struct warden *w)
 			(void)snprintf(name, sizeof(name), "the keeper of token %s",
 				       w->args->settings->tokens[i].name);
 			if (w->stopping || w->control < 0)
-				w->keepers[i] = (struct child){ 0 };
+				w->keepers[i] = (struct child){ .serial = w->keepers[i].serial };
 			else
 				died(&w->keepers[i], name, status);
 		}
@@ -271,7 +272,8 @@ static void hear_broker(struct warden *w)
 	}
 	if (m.kind == HF_WARDEN_READY)
 		tell_ready(w);
-	if (m.kind == HF_WARDEN_KILL && m.worker < w->args->settings->n_tokens)
+	if (m.kind == HF_WARDEN_KILL && m.worker < w->args->settings->n_tokens &&
+	    m.serial == w->keepers[m.worker].serial)
 		kill_child(&w->keepers[m.worker], SIGKILL);
 }
 

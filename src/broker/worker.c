@@ -67,7 +67,7 @@ static void keeper_gone(struct hf_broker *b, struct hf_worker *w, enum hf_rc rc,
 	w->info.state = hf_TokenInfo_State_UNAVAILABLE;
 	w->info.restarts++;
 	(void)hf_copy(w->info.error, sizeof(w->info.error), why);
-	hf_warden_kill(b->control, w->index);
+	hf_warden_kill(b->control, w->index, w->serial);
 	for (j = w->jobs; j; j = next) {
 		struct hf_err err = HF_ERR_INIT;
 
@@ -177,7 +177,7 @@ static void opened(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 		hf_worker_learn(b, j->worker, rep, e);
 }
 
-void hf_worker_attach(struct hf_broker *b, struct hf_worker *w, int fd)
+void hf_worker_attach(struct hf_broker *b, struct hf_worker *w, int fd, uint32_t serial)
 {
 	hf_KeeperOpen *o = &b->keeper_request.op.open;
 	struct hf_err err = HF_ERR_INIT;
@@ -187,6 +187,7 @@ void hf_worker_attach(struct hf_broker *b, struct hf_worker *w, int fd)
 		hf_loop_forget(b, &w->source);
 	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
 	w->source.fd = fd;
+	w->serial = serial;
 	w->at_keeper = 0;
 	memset(&b->keeper_request, 0, sizeof(b->keeper_request));
 	b->keeper_request.which_op = hf_KeeperRequest_open_tag;

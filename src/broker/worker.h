@@ -17,8 +17,8 @@ void hf_worker_init(struct hf_broker *b, struct hf_worker *w, const struct hf_to
 		    size_t index);
 void hf_worker_finish(struct hf_broker *b, struct hf_worker *w);
 
-/* The warden started a keeper; takes @fd. */
-void hf_worker_attach(struct hf_broker *b, struct hf_worker *w, int fd);
+/* The warden started a keeper, its @serial-th for this token; takes @fd. */
+void hf_worker_attach(struct hf_broker *b, struct hf_worker *w, int fd, uint32_t serial);
 
 /* NULL if there is none of that name; "" is the default token. */
 struct hf_worker *hf_worker_find(struct hf_broker *b, const char *token);

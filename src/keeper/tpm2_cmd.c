@@ -122,13 +122,9 @@ uint16_t hf_rd16(struct hf_rd *r)
 {
 	struct hf_view v = hf_rd_bytes(r, 2);
 
-<<<<<<< HEAD
 	if (!v.n)
 		return 0;
 	return (uint16_t)((unsigned)v.p[0] << 8 | v.p[1]);
-=======
-	return v.n ? (uint16_t)((unsigned)v.p[0] << 8 | v.p[1]) : 0;
->>>>>>> d483ab6 (tests: try the broker with bad clients and keepers)
 }
 
 uint32_t hf_rd32(struct hf_rd *r)
