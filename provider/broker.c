@@ -66,10 +66,10 @@ enum hf_rc hf_broker_key_get(struct hf_uplink *l, const struct hf_broker_key *ke
 	if (!rep)
 		return hf_fail(e, HF_NO_MEMORY, "out of memory");
 	rc = hf_uplink_call(l, fill_key_get, key, rep, e);
-	if (!rc && (rep->which_result != hf_Reply_key_tag ||
-		    rep->result.key.spki_sha256.size != 32 ||
-		    (key->spki_sha256 &&
-		     memcmp(rep->result.key.spki_sha256.bytes, key->spki_sha256, 32) != 0)))
+	if (!rc &&
+	    (rep->which_result != hf_Reply_key_tag || rep->result.key.spki_sha256.size != 32 ||
+	     (key->spki_sha256 &&
+	      memcmp(rep->result.key.spki_sha256.bytes, key->spki_sha256, 32) != 0)))
 		rc = wrong_answer(e);
 	if (!rc)
 		*info = rep->result.key;
@@ -101,7 +101,8 @@ static enum hf_rc take_signature(const hf_Reply *rep, const struct hf_broker_job
 
 	if (rep->which_result != hf_Reply_signature_tag || !s->signature.size)
 		return wrong_answer(e);
-	if (s->spki_sha256.size != 32 || memcmp(s->spki_sha256.bytes, job->key.spki_sha256, 32) != 0)
+	if (s->spki_sha256.size != 32 ||
+	    memcmp(s->spki_sha256.bytes, job->key.spki_sha256, 32) != 0)
 		return hf_fail(e, HF_PROTOCOL, "another generation of the key has signed");
 	if (s->signature.size > size)
 		return hf_fail(e, HF_PROTOCOL, "signature of %u bytes, at most %zu can be",

@@ -44,8 +44,8 @@ static int pass_der(const unsigned char *der, long n, OSSL_CALLBACK *cb, void *c
 	OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
 		OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, structure, 0),
-		OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA,
-						  (void *)(uintptr_t)der, (size_t)n),
+		OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, (void *)(uintptr_t)der,
+						  (size_t)n),
 		OSSL_PARAM_construct_end(),
 	};
 
@@ -168,24 +168,23 @@ static int dec_key(void *ctx, enum hf_family family, OSSL_CORE_BIO *in, int sele
 }
 
 /* libcrypto does not tell a decoder by which of its names it was called. */
-#define KEY_DECODER(suffix, family)                                                        \
-	static int dec_##suffix(void *ctx, OSSL_CORE_BIO *in, int selection,               \
-				OSSL_CALLBACK *cb, void *cbarg,                            \
-				OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)           \
-	{                                                                                  \
-		(void)pw_cb;                                                               \
-		(void)pw_cbarg;                                                            \
-		return dec_key(ctx, family, in, selection, cb, cbarg);                     \
-	}                                                                                  \
+#define KEY_DECODER(suffix, family)                                                                \
+	static int dec_##suffix(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *cb,    \
+				void *cbarg, OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)      \
+	{                                                                                          \
+		(void)pw_cb;                                                                       \
+		(void)pw_cbarg;                                                                    \
+		return dec_key(ctx, family, in, selection, cb, cbarg);                             \
+	}                                                                                          \
 	DECODER(suffix)
 
-#define DECODER(suffix)                                                                    \
-	static const OSSL_DISPATCH suffix##_functions[] = {                                \
-		HF_FN(DECODER_NEWCTX, decoder_newctx, dec_newctx),                         \
-		HF_FN(DECODER_FREECTX, decoder_freectx, dec_freectx),                      \
-		HF_FN(DECODER_DOES_SELECTION, decoder_does_selection, dec_does_selection), \
-		HF_FN(DECODER_DECODE, decoder_decode, dec_##suffix),                       \
-		HF_FN_END,                                                                 \
+#define DECODER(suffix)                                                                            \
+	static const OSSL_DISPATCH suffix##_functions[] = {                                        \
+		HF_FN(DECODER_NEWCTX, decoder_newctx, dec_newctx),                                 \
+		HF_FN(DECODER_FREECTX, decoder_freectx, dec_freectx),                              \
+		HF_FN(DECODER_DOES_SELECTION, decoder_does_selection, dec_does_selection),         \
+		HF_FN(DECODER_DECODE, decoder_decode, dec_##suffix),                               \
+		HF_FN_END,                                                                         \
 	}
 
 DECODER(pem);

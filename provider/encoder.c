@@ -82,9 +82,10 @@ static int write_reference(const struct encoder *enc, BIO *out, const struct hf_
 
 	(void)selection;
 	if (enc->encrypt)
-		(void)hf_fail(&e, HF_UNSUPPORTED,
-			      "key %s: a key reference holds no secret, there is nothing to encrypt",
-			      key->ref.name);
+		(void)hf_fail(
+			&e, HF_UNSUPPORTED,
+			"key %s: a key reference holds no secret, there is nothing to encrypt",
+			key->ref.name);
 	else if (!key->remote)
 		(void)hf_fail(&e, HF_ARGUMENT, "this is a public key only");
 	else if (!hf_reference_pem(&key->ref, &pem, &e))
@@ -114,7 +115,8 @@ static int write_text(const struct encoder *enc, BIO *out, const struct hf_key *
 
 	(void)enc;
 	if (key->remote && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) &&
-	    BIO_printf(out, "Key in a token, by holdfast\nName: %s\nSHA-256 of its public key: %s\n",
+	    BIO_printf(out,
+		       "Key in a token, by holdfast\nName: %s\nSHA-256 of its public key: %s\n",
 		       key->ref.name, hf_hex(hash, sizeof(hash), key->spki_sha256, 32)) <= 0)
 		return 0;
 	if (key->remote && key->ref.cert[0] && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) &&
@@ -123,10 +125,8 @@ static int write_text(const struct encoder *enc, BIO *out, const struct hf_key *
 	return EVP_PKEY_print_public(out, key->pub, 0, NULL) > 0;
 }
 
-
-
-static int encode(void *ctx, OSSL_CORE_BIO *cout, const void *keydata,
-		  const OSSL_PARAM abstract[], int selection, 
+static int encode(void *ctx, OSSL_CORE_BIO *cout, const void *keydata, const OSSL_PARAM abstract[],
+		  int selection,
 		  int (*write)(const struct encoder *, BIO *, const struct hf_key *, int))
 {
 	struct encoder *enc = ctx;
@@ -143,24 +143,23 @@ static int encode(void *ctx, OSSL_CORE_BIO *cout, const void *keydata,
 }
 
 /* One dispatch table per way of writing; all of them serve all algorithms. */
-#define ENCODER(suffix, selected)                                                          \
-	static int enc_##suffix(void *ctx, OSSL_CORE_BIO *out, const void *key,            \
-				const OSSL_PARAM abstract[], int selection,                \
-				OSSL_PASSPHRASE_CALLBACK *cb, void *cbarg)                 \
-	{                                                                                  \
-		(void)cb;                                                                  \
-		(void)cbarg;                                                               \
-		return encode(ctx, out, key, abstract, selection, write_##suffix);         \
-	}                                                                                  \
-	static const OSSL_DISPATCH suffix##_functions[] = {                                \
-		HF_FN(ENCODER_NEWCTX, encoder_newctx, enc_newctx),                         \
-		HF_FN(ENCODER_FREECTX, encoder_freectx, enc_freectx),                      \
-		HF_FN(ENCODER_SETTABLE_CTX_PARAMS, encoder_settable_ctx_params,            \
-		      enc_settable),                                                       \
-		HF_FN(ENCODER_SET_CTX_PARAMS, encoder_set_ctx_params, enc_set_params),     \
-		HF_FN(ENCODER_DOES_SELECTION, encoder_does_selection, selected),           \
-		HF_FN(ENCODER_ENCODE, encoder_encode, enc_##suffix),                       \
-		HF_FN_END,                                                                 \
+#define ENCODER(suffix, selected)                                                                  \
+	static int enc_##suffix(void *ctx, OSSL_CORE_BIO *out, const void *key,                    \
+				const OSSL_PARAM abstract[], int selection,                        \
+				OSSL_PASSPHRASE_CALLBACK *cb, void *cbarg)                         \
+	{                                                                                          \
+		(void)cb;                                                                          \
+		(void)cbarg;                                                                       \
+		return encode(ctx, out, key, abstract, selection, write_##suffix);                 \
+	}                                                                                          \
+	static const OSSL_DISPATCH suffix##_functions[] = {                                        \
+		HF_FN(ENCODER_NEWCTX, encoder_newctx, enc_newctx),                                 \
+		HF_FN(ENCODER_FREECTX, encoder_freectx, enc_freectx),                              \
+		HF_FN(ENCODER_SETTABLE_CTX_PARAMS, encoder_settable_ctx_params, enc_settable),     \
+		HF_FN(ENCODER_SET_CTX_PARAMS, encoder_set_ctx_params, enc_set_params),             \
+		HF_FN(ENCODER_DOES_SELECTION, encoder_does_selection, selected),                   \
+		HF_FN(ENCODER_ENCODE, encoder_encode, enc_##suffix),                               \
+		HF_FN_END,                                                                         \
 	}
 
 ENCODER(reference, private_selected);
@@ -168,18 +167,21 @@ ENCODER(spki_pem, public_selected);
 ENCODER(spki_der, public_selected);
 ENCODER(text, any_selected);
 
-#define ROWS(names)                                                                        \
-	{ names, HF_PROPERTIES ",output=pem,structure=PrivateKeyInfo", reference_functions, \
-	  "key reference" },                                                               \
-	{ names, HF_PROPERTIES ",output=pem,structure=SubjectPublicKeyInfo",               \
-	  spki_pem_functions, "public key" },                                              \
-	{ names, HF_PROPERTIES ",output=der,structure=SubjectPublicKeyInfo",               \
-	  spki_der_functions, "public key" },                                              \
-	{ names, HF_PROPERTIES ",output=text", text_functions, "for people" }
+#define ROW(names, how, functions) \
+	{ names, HF_PROPERTIES ",output=" how, functions, "key of a token" }
 
 const OSSL_ALGORITHM hf_encoders[] = {
-	ROWS("RSA:rsaEncryption"),
-	ROWS("EC:id-ecPublicKey"),
-	ROWS("ED25519"),
+	ROW("RSA:rsaEncryption", "pem,structure=PrivateKeyInfo", reference_functions),
+	ROW("RSA:rsaEncryption", "pem,structure=SubjectPublicKeyInfo", spki_pem_functions),
+	ROW("RSA:rsaEncryption", "der,structure=SubjectPublicKeyInfo", spki_der_functions),
+	ROW("RSA:rsaEncryption", "text", text_functions),
+	ROW("EC:id-ecPublicKey", "pem,structure=PrivateKeyInfo", reference_functions),
+	ROW("EC:id-ecPublicKey", "pem,structure=SubjectPublicKeyInfo", spki_pem_functions),
+	ROW("EC:id-ecPublicKey", "der,structure=SubjectPublicKeyInfo", spki_der_functions),
+	ROW("EC:id-ecPublicKey", "text", text_functions),
+	ROW("ED25519", "pem,structure=PrivateKeyInfo", reference_functions),
+	ROW("ED25519", "pem,structure=SubjectPublicKeyInfo", spki_pem_functions),
+	ROW("ED25519", "der,structure=SubjectPublicKeyInfo", spki_der_functions),
+	ROW("ED25519", "text", text_functions),
 	{ NULL, NULL, NULL, NULL },
 };

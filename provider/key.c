@@ -78,7 +78,8 @@ static enum hf_rc set_spki(struct hf_key *key, const uint8_t *spki, size_t n, st
 	ERR_pop_to_mark();
 	if (!pub || p != spki + n) {
 		EVP_PKEY_free(pub);
-		return hf_fail(e, HF_CORRUPT, "public key: not a SubjectPublicKeyInfo that OpenSSL knows");
+		return hf_fail(e, HF_CORRUPT,
+			       "public key: not a SubjectPublicKeyInfo that OpenSSL knows");
 	}
 	if (!EVP_Q_digest(key->provider->libctx, "SHA256", NULL, spki, n, key->spki_sha256, &len)) {
 		EVP_PKEY_free(pub);
@@ -177,7 +178,8 @@ static enum hf_rc from_broker(struct hf_key *key, const struct hf_uri *uri, stru
 	if (!rc)
 		rc = set_spki(key, info->spki.bytes, info->spki.size, e);
 	if (!rc && memcmp(key->spki_sha256, info->spki_sha256.bytes, 32) != 0)
-		rc = hf_fail(e, HF_PROTOCOL, "key %s: its public key and its hash differ", info->name);
+		rc = hf_fail(e, HF_PROTOCOL, "key %s: its public key and its hash differ",
+			     info->name);
 	if (!rc && !hf_copy(key->ref.name, sizeof(key->ref.name), info->name))
 		rc = hf_fail(e, HF_PROTOCOL, "key without a name");
 	key->usage = rc ? 0 : info->usage;

@@ -21,12 +21,12 @@
 struct hf_key {
 	atomic_uint refs;
 	const struct hf_provider *provider; /* libcrypto keeps it alive as long as its keys */
-	EVP_PKEY *pub;                      /* NULL only between new and import */
+	EVP_PKEY *pub;			    /* NULL only between new and import */
 	enum hf_family family;
-	bool remote;                        /* the broker has the private half; else public only */
-	struct hf_reference ref;            /* name may be "", for a key known by its hash */
+	bool remote;		 /* the broker has the private half; else public only */
+	struct hf_reference ref; /* name may be "", for a key known by its hash */
 	uint8_t spki_sha256[32];
-	_Atomic uint32_t usage;             /* HF_USAGE_*; 0: not learnt yet */
+	_Atomic uint32_t usage; /* HF_USAGE_*; 0: not learnt yet */
 };
 
 /* What the algorithms are called; "" families are none of ours. */
@@ -56,7 +56,6 @@ enum hf_rc hf_key_usage(struct hf_key *key, uint32_t *usage, struct hf_err *e);
 
 /* See hf_broker_sign(). */
 enum hf_rc hf_key_sign(struct hf_key *key, const struct hf_scheme *scheme, bool message,
-		       struct hf_view data, uint8_t *sig, size_t size, size_t *n,
-		       struct hf_err *e);
+		       struct hf_view data, uint8_t *sig, size_t size, size_t *n, struct hf_err *e);
 
 #endif

@@ -14,7 +14,7 @@
 #include "key.h"
 
 #define PRIVATE OSSL_KEYMGMT_SELECT_PRIVATE_KEY
-#define PUBLIC OSSL_KEYMGMT_SELECT_PUBLIC_KEY
+#define PUBLIC	OSSL_KEYMGMT_SELECT_PUBLIC_KEY
 
 static void *km_new(void *provctx)
 {
@@ -97,8 +97,8 @@ static int km_import(void *keydata, int selection, const OSSL_PARAM params[])
 	if (key->pub || OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY) ||
 	    OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_D) || !(selection & PUBLIC))
 		return 0;
-	ctx = EVP_PKEY_CTX_new_from_name(key->provider->libctx,
-					 hf_family_name(family_of(params)), NULL);
+	ctx = EVP_PKEY_CTX_new_from_name(key->provider->libctx, hf_family_name(family_of(params)),
+					 NULL);
 	ok = ctx && EVP_PKEY_fromdata_init(ctx) > 0 &&
 	     EVP_PKEY_fromdata(ctx, &pub, EVP_PKEY_PUBLIC_KEY, (OSSL_PARAM *)(uintptr_t)params) > 0;
 	EVP_PKEY_CTX_free(ctx);
@@ -191,7 +191,8 @@ static const OSSL_DISPATCH functions[] = {
 };
 
 const OSSL_ALGORITHM hf_keymgmts[] = {
-	{ "RSA:rsaEncryption:1.2.840.113549.1.1.1", HF_PROPERTIES, functions, "RSA key of a token" },
+	{ "RSA:rsaEncryption:1.2.840.113549.1.1.1", HF_PROPERTIES, functions,
+	  "RSA key of a token" },
 	{ "EC:id-ecPublicKey:1.2.840.10045.2.1", HF_PROPERTIES, functions, "EC key of a token" },
 	{ "ED25519:1.3.101.112", HF_PROPERTIES, functions, "Ed25519 key of a token" },
 	{ NULL, NULL, NULL, NULL },

@@ -26,17 +26,15 @@ static const OSSL_PARAM gettable[] = {
 };
 
 #define REASON(value, name, text, exit) { (value), (void *)(uintptr_t)(text) },
-static const OSSL_ITEM reasons[] = { HF_RC_LIST(REASON) { 0, NULL } };
+static const OSSL_ITEM reasons[] = { HF_RC_LIST(REASON){ 0, NULL } };
 #undef REASON
 
 static const struct {
 	int id;
 	const OSSL_ALGORITHM *algorithms;
 } operations[] = {
-	{ OSSL_OP_KEYMGMT, hf_keymgmts },
-	{ OSSL_OP_SIGNATURE, hf_signatures },
-	{ OSSL_OP_STORE, hf_stores },
-	{ OSSL_OP_DECODER, hf_decoders },
+	{ OSSL_OP_KEYMGMT, hf_keymgmts }, { OSSL_OP_SIGNATURE, hf_signatures },
+	{ OSSL_OP_STORE, hf_stores },	  { OSSL_OP_DECODER, hf_decoders },
 	{ OSSL_OP_ENCODER, hf_encoders },
 };
 

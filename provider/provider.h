@@ -21,17 +21,22 @@
 
 #include "base/err.h"
 
-#define HF_PROVIDER_NAME "holdfast"
-#define HF_PROPERTIES "provider=holdfast"
+#define HF_PROVIDER_NAME  "holdfast"
+#define HF_PROPERTIES	  "provider=holdfast"
 #define HF_OPERATION_NAME "HOLDFAST" /* of all our operations on private keys */
 
 /*
  * One entry of a dispatch table. A function that does not have the type which libcrypto
  * is going to call it by does not compile.
  */
-#define HF_FN(id, type, fn) \
-	{ OSSL_FUNC_##id, (void (*)(void))(1 ? (fn) : (OSSL_FUNC_##type##_fn *)NULL) }
-#define HF_FN_END { 0, NULL }
+#define HF_FN(id, type, fn)                                                                        \
+	{                                                                                          \
+		OSSL_FUNC_##id, (void (*)(void))(1 ? (fn) : (OSSL_FUNC_##type##_fn *)NULL)         \
+	}
+#define HF_FN_END                                                                                  \
+	{                                                                                          \
+		0, NULL                                                                            \
+	}
 
 struct hf_uplink;
 
@@ -40,7 +45,7 @@ struct hf_provider {
 	OSSL_FUNC_core_new_error_fn *new_error;
 	OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
 	OSSL_FUNC_core_vset_error_fn *vset_error;
-	OSSL_LIB_CTX *libctx; /* ours, with the default provider and no configuration */
+	OSSL_LIB_CTX *libctx;	 /* ours, with the default provider and no configuration */
 	OSSL_PROVIDER *software; /* the default provider in it */
 	struct hf_uplink *link;
 };

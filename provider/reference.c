@@ -33,8 +33,10 @@ static enum hf_rc check(const struct hf_reference *ref, enum hf_rc rc, struct hf
 	if (!hf_key_name_ok(ref->name))
 		return hf_fail(e, rc, "key reference: no valid name of a key in it");
 	if (ref->cert[0] && ref->cert[0] != '/')
-		return hf_fail(e, rc, "key reference of %s: the path of the certificate is relative: %.100s",
-			       ref->name, ref->cert);
+		return hf_fail(
+			e, rc,
+			"key reference of %s: the path of the certificate is relative: %.100s",
+			ref->name, ref->cert);
 	if (!ref->spki_n)
 		return hf_fail(e, rc, "key reference of %s: no public key in it", ref->name);
 	return HF_OK;
@@ -89,7 +91,8 @@ enum hf_rc hf_reference_decode(const uint8_t *der, size_t n, struct hf_reference
 
 	memset(ref, 0, sizeof(*ref));
 	if (n > HF_REFERENCE_MAX)
-		return hf_fail(e, HF_CORRUPT, "key reference: longer than %d bytes", HF_REFERENCE_MAX);
+		return hf_fail(e, HF_CORRUPT, "key reference: longer than %d bytes",
+			       HF_REFERENCE_MAX);
 	ERR_set_mark();
 	d = (struct reference_der *)ASN1_item_d2i(NULL, &p, (long)n, ASN1_ITEM_rptr(REFERENCE));
 	ERR_pop_to_mark();
@@ -130,7 +133,8 @@ enum hf_rc hf_reference_encode(const struct hf_reference *ref, struct hf_buf *ou
 		hf_buf_add(out, der, (size_t)n);
 	OPENSSL_free(der);
 	ASN1_item_free((ASN1_VALUE *)d, ASN1_ITEM_rptr(REFERENCE));
-	return n > 0 && !out->bad ? HF_OK : hf_fail(e, HF_NO_MEMORY, "key reference: out of memory");
+	return n > 0 && !out->bad ? HF_OK
+				  : hf_fail(e, HF_NO_MEMORY, "key reference: out of memory");
 }
 
 enum hf_rc hf_reference_pem(const struct hf_reference *ref, struct hf_buf *out, struct hf_err *e)
@@ -148,8 +152,10 @@ enum hf_rc hf_reference_pem(const struct hf_reference *ref, struct hf_buf *out, 
 		return hf_fail(e, HF_NO_MEMORY, "key reference: out of memory");
 	}
 	n = BIO_get_mem_data(bio, &text);
-	hf_buf_fmt(out, "holdfast: the private key of '%s' is in this machine's token; "
-			"this file only refers to it and holds no secret.\n", ref->name);
+	hf_buf_fmt(out,
+		   "holdfast: the private key of '%s' is in this machine's token; "
+		   "this file only refers to it and holds no secret.\n",
+		   ref->name);
 	hf_buf_add(out, text, (size_t)n);
 	BIO_free(bio);
 	return out->bad ? hf_fail(e, HF_NO_MEMORY, "key reference: too long") : HF_OK;

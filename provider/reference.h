@@ -15,10 +15,10 @@
 
 #define HF_REFERENCE_PEM "HOLDFAST KEY REFERENCE"
 #define HF_REFERENCE_MAX 16384 /* bytes of DER */
-#define HF_SPKI_MAX 4096       /* bytes of a SubjectPublicKeyInfo, as on the wire */
+#define HF_SPKI_MAX	 4096  /* bytes of a SubjectPublicKeyInfo, as on the wire */
 
 struct hf_reference {
-	char name[64];          /* of the key */
+	char name[64];		/* of the key */
 	char cert[HF_PATH_MAX]; /* absolute path, or "" */
 	uint8_t spki[HF_SPKI_MAX];
 	size_t spki_n;

@@ -4,19 +4,22 @@
 #include <string.h>
 
 /* 2.16.840.1.101.3.4.2.x with NULL parameters: x is 1 for SHA-256, 2 for -384, 3 for -512. */
-#define HASH_ID(x) \
+#define HASH_ID(x)                                                                                 \
 	0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, (x), 0x05, 0x00
 /* ecdsa-with-SHA2 1.2.840.10045.4.3.x */
 #define ECDSA_ID(x) 0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, (x)
 /* PKCS #1 1.2.840.113549.1.1.x */
 #define PKCS1_OID(x) 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, (x)
-#define RSA_ID(x) 0x30, 0x0d, PKCS1_OID(x), 0x05, 0x00
-#define PSS_ID(x, salt)                                                                    \
-	0x30, 0x41, PKCS1_OID(10), 0x30, 0x34, 0xa0, 0x0f, HASH_ID(x), 0xa1, 0x1c, 0x30,   \
-		0x1a, PKCS1_OID(8), HASH_ID(x), 0xa2, 0x03, 0x02, 0x01, (salt)
+#define RSA_ID(x)    0x30, 0x0d, PKCS1_OID(x), 0x05, 0x00
+#define PSS_ID(x, salt)                                                                            \
+	0x30, 0x41, PKCS1_OID(10), 0x30, 0x34, 0xa0, 0x0f, HASH_ID(x), 0xa1, 0x1c, 0x30, 0x1a,     \
+		PKCS1_OID(8), HASH_ID(x), 0xa2, 0x03, 0x02, 0x01, (salt)
 #define DIGEST_INFO(x, n) 0x30, (n) + 17, HASH_ID(x), 0x04, (n)
 
-#define BYTES(...) { (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }) }
+#define BYTES(...)                                                                                 \
+	{                                                                                          \
+		(const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ })         \
+	}
 
 static const struct {
 	const char *name;

@@ -130,8 +130,7 @@ static bool digest_matters(const struct hf_sig *s, const char *name)
 	return s->key->family != HF_FAMILY_ED25519 && name && name[0];
 }
 
-static int sig_digest_sign_init(void *ctx, const char *md, void *keydata,
-				const OSSL_PARAM params[])
+static int sig_digest_sign_init(void *ctx, const char *md, void *keydata, const OSSL_PARAM params[])
 {
 	struct hf_sig *s = ctx;
 	struct hf_err e = HF_ERR_INIT;
@@ -196,13 +195,14 @@ static enum hf_rc scheme_of_digest(const struct hf_sig *s, struct hf_view *data,
 	if (family == HF_FAMILY_EC)
 		*scheme = hf_scheme_for(family, HF_PAD_NONE, data->n);
 	else
-		*scheme = s->pad == RSA_PKCS1_PADDING ? hf_scheme_of_digest_info(*data, data) : NULL;
+		*scheme =
+			s->pad == RSA_PKCS1_PADDING ? hf_scheme_of_digest_info(*data, data) : NULL;
 	if (*scheme)
 		return HF_OK;
-	return hf_fail(e, HF_UNSUPPORTED,
-		       "key %s: %zu bytes are not %s of SHA256, SHA384 or SHA512%s", s->key->ref.name,
-		       data->n, family == HF_FAMILY_EC ? "a digest" : "a DigestInfo",
-		       family == HF_FAMILY_EC ? "" : "; name the digest (-pkeyopt digest:sha256)");
+	return hf_fail(
+		e, HF_UNSUPPORTED, "key %s: %zu bytes are not %s of SHA256, SHA384 or SHA512%s",
+		s->key->ref.name, data->n, family == HF_FAMILY_EC ? "a digest" : "a DigestInfo",
+		family == HF_FAMILY_EC ? "" : "; name the digest (-pkeyopt digest:sha256)");
 }
 
 static int sig_sign(void *ctx, unsigned char *sig, size_t *siglen, size_t sigsize,
@@ -331,8 +331,8 @@ static int sig_verify_init(void *ctx, void *keydata, const OSSL_PARAM params[])
 	return p && EVP_PKEY_verify_init_ex(p, params) > 0;
 }
 
-static int sig_verify(void *ctx, const unsigned char *sig, size_t siglen,
-		      const unsigned char *tbs, size_t tbslen)
+static int sig_verify(void *ctx, const unsigned char *sig, size_t siglen, const unsigned char *tbs,
+		      size_t tbslen)
 {
 	const struct hf_sig *s = ctx;
 

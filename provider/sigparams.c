@@ -21,8 +21,8 @@ struct word {
 	const char *text;
 };
 
-#define SALT_DIGEST (-1)      /* RSA_PSS_SALTLEN_DIGEST */
-#define SALT_AUTO (-2)        /* signing: we choose, and choose the digest's length */
+#define SALT_DIGEST	 (-1) /* RSA_PSS_SALTLEN_DIGEST */
+#define SALT_AUTO	 (-2) /* signing: we choose, and choose the digest's length */
 #define SALT_AUTO_DIGEST (-4) /* "auto-digestmax", since 3.1: the same */
 
 static const struct word pads[] = {
@@ -100,14 +100,16 @@ static enum hf_rc check_pss(const struct hf_sig *s, const struct hf_scheme *sche
 {
 	if (s->mgf1[0] && s->md && !same_digest(s, s->mgf1, s->md))
 		return hf_fail(e, HF_UNSUPPORTED,
-			       "key %s: PSS with MGF1 of another digest (%s) than that of the message (%s)",
+			       "key %s: PSS with MGF1 of another digest (%s) than that of the "
+			       "message (%s)",
 			       s->key->ref.name, s->mgf1, scheme->tls_hash);
 	if (s->salt == SALT_DIGEST || s->salt == SALT_AUTO || s->salt == SALT_AUTO_DIGEST ||
 	    s->salt == (int)scheme->hash_len)
 		return HF_OK;
 	return hf_fail(e, HF_UNSUPPORTED,
 		       "key %s: a token salts PSS with as many bytes as the digest has, %zu; "
-		       "ask for rsa_pss_saltlen:digest", s->key->ref.name, scheme->hash_len);
+		       "ask for rsa_pss_saltlen:digest",
+		       s->key->ref.name, scheme->hash_len);
 }
 
 enum hf_rc hf_sig_scheme(const struct hf_sig *s, const struct hf_scheme **scheme, struct hf_err *e)
@@ -123,8 +125,9 @@ enum hf_rc hf_sig_scheme(const struct hf_sig *s, const struct hf_scheme **scheme
 	if (!*scheme)
 		return hf_fail(e, HF_UNSUPPORTED, "key %s: no signatures with digest %s; %s",
 			       s->key->ref.name, s->md ? EVP_MD_get0_name(s->md) : "(none)",
-			       s->key->family == HF_FAMILY_ED25519 ? "Ed25519 takes none" :
-								     "SHA256, SHA384 or SHA512 will do");
+			       s->key->family == HF_FAMILY_ED25519
+				       ? "Ed25519 takes none"
+				       : "SHA256, SHA384 or SHA512 will do");
 	return pad == HF_PAD_PSS ? check_pss(s, x, e) : HF_OK;
 }
 
@@ -146,7 +149,8 @@ static enum hf_rc set_digest(struct hf_sig *s, const OSSL_PARAM *p, struct hf_er
 	if (!OSSL_PARAM_get_utf8_string_ptr(p, &name) || !name)
 		return hf_fail(e, HF_ARGUMENT, "the digest has to be a string");
 	if (s->hash && s->md && !same_digest(s, name, s->md))
-		return hf_fail(e, HF_ARGUMENT, "the digest cannot change in the middle of a message");
+		return hf_fail(e, HF_ARGUMENT,
+			       "the digest cannot change in the middle of a message");
 	return s->hash ? HF_OK : hf_sig_set_digest(s, name, e);
 }
 
@@ -155,10 +159,12 @@ static enum hf_rc set_pad(struct hf_sig *s, const OSSL_PARAM *p, struct hf_err *
 	int pad;
 
 	if (s->key->family != HF_FAMILY_RSA)
-		return hf_fail(e, HF_ARGUMENT, "key %s has no padding: it is no RSA key", s->key->ref.name);
+		return hf_fail(e, HF_ARGUMENT, "key %s has no padding: it is no RSA key",
+			       s->key->ref.name);
 	if (!get_int_or_word(p, pads, &pad) ||
 	    (pad != RSA_PKCS1_PADDING && pad != RSA_PKCS1_PSS_PADDING))
-		return hf_fail(e, HF_UNSUPPORTED, "key %s signs with PKCS #1 v1.5 and PSS padding only",
+		return hf_fail(e, HF_UNSUPPORTED,
+			       "key %s signs with PKCS #1 v1.5 and PSS padding only",
 			       s->key->ref.name);
 	s->pad = pad;
 	return HF_OK;
@@ -178,7 +184,8 @@ static enum hf_rc set_mgf1(struct hf_sig *s, const OSSL_PARAM *p, struct hf_err 
 	const char *name = NULL;
 
 	if (s->pad != RSA_PKCS1_PSS_PADDING)
-		return hf_fail(e, HF_ARGUMENT, "an MGF1 digest goes with rsa_padding_mode:pss only");
+		return hf_fail(e, HF_ARGUMENT,
+			       "an MGF1 digest goes with rsa_padding_mode:pss only");
 	if (!OSSL_PARAM_get_utf8_string_ptr(p, &name) || !name ||
 	    !hf_copy(s->mgf1, sizeof(s->mgf1), name))
 		return hf_fail(e, HF_ARGUMENT, "not a name of a digest for MGF1");
@@ -219,13 +226,13 @@ static bool get_algorithm_id(const struct hf_sig *s, OSSL_PARAM *p)
 }
 
 /* Order matters: the padding comes before what depends on it. */
-#define SIG_SETTABLE(X)                                                                    \
-	X(OSSL_SIGNATURE_PARAM_DIGEST, OSSL_PARAM_UTF8_STRING, get_digest, set_digest)     \
-	X(OSSL_SIGNATURE_PARAM_PAD_MODE, OSSL_PARAM_UTF8_STRING, get_pad, set_pad)         \
-	X(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, OSSL_PARAM_UTF8_STRING, get_salt, set_salt)    \
+#define SIG_SETTABLE(X)                                                                            \
+	X(OSSL_SIGNATURE_PARAM_DIGEST, OSSL_PARAM_UTF8_STRING, get_digest, set_digest)             \
+	X(OSSL_SIGNATURE_PARAM_PAD_MODE, OSSL_PARAM_UTF8_STRING, get_pad, set_pad)                 \
+	X(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, OSSL_PARAM_UTF8_STRING, get_salt, set_salt)            \
 	X(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, OSSL_PARAM_UTF8_STRING, get_mgf1, set_mgf1)
-#define SIG_PARAMS(X)                                                                      \
-	SIG_SETTABLE(X)                                                                    \
+#define SIG_PARAMS(X)                                                                              \
+	SIG_SETTABLE(X)                                                                            \
 	X(OSSL_SIGNATURE_PARAM_ALGORITHM_ID, OSSL_PARAM_OCTET_STRING, get_algorithm_id, NULL)
 
 #define ROW(name, type, get, set) { (name), (get), (set) },

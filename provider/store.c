@@ -66,7 +66,8 @@ static const OSSL_PARAM *store_settable(void *provctx)
 static int store_set_params(void *ctx, const OSSL_PARAM params[])
 {
 	struct store *s = ctx;
-	const OSSL_PARAM *p = params ? OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT) : NULL;
+	const OSSL_PARAM *p =
+		params ? OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT) : NULL;
 
 	return !p || OSSL_PARAM_get_int(p, &s->expect);
 }
@@ -83,8 +84,8 @@ static int pass(OSSL_CALLBACK *cb, void *cbarg, int type, const char *data_type,
 	if (structure)
 		*at++ = OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE,
 							 (char *)(uintptr_t)structure, 0);
-	*at++ = n ? OSSL_PARAM_construct_octet_string(what, (void *)(uintptr_t)p, n) :
-		    OSSL_PARAM_construct_utf8_string(what, (char *)(uintptr_t)p, 0);
+	*at++ = n ? OSSL_PARAM_construct_octet_string(what, (void *)(uintptr_t)p, n)
+		  : OSSL_PARAM_construct_utf8_string(what, (char *)(uintptr_t)p, 0);
 	*at = OSSL_PARAM_construct_end();
 	return cb(params, cbarg);
 }

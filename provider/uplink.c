@@ -21,7 +21,7 @@
 #include "base/process.h"
 #include "wire/client.h"
 
-#define CONNECT_MS 5000u
+#define CONNECT_MS	   5000u
 #define HF_UPLINK_PATH_MAX 256 /* longer than any socket path */
 
 /* A call that is under way. Lives on the heap of the thread that makes it. */
@@ -327,8 +327,8 @@ struct ask {
 };
 
 /* A packet is sent whole or not at all, so the lock is kept, but while there is no room. */
-static enum hf_rc send_request(struct channel *ch, struct conn *c, uint32_t id,
-			       const struct ask *a, struct hf_err *e)
+static enum hf_rc send_request(struct channel *ch, struct conn *c, uint32_t id, const struct ask *a,
+			       struct hf_err *e)
 {
 	enum hf_rc rc;
 	uint64_t now;
@@ -359,7 +359,7 @@ static enum hf_rc send_request(struct channel *ch, struct conn *c, uint32_t id,
 
 /* One try. The lock is held. */
 static enum hf_uplink_end try_once(struct hf_uplink *l, struct channel *ch, const struct ask *a,
-				 struct waiter *w, uint8_t *space, struct hf_err *e)
+				   struct waiter *w, uint8_t *space, struct hf_err *e)
 {
 	struct conn *c = atomic_load(&ch->conn);
 	enum hf_rc rc;
@@ -445,7 +445,7 @@ static enum hf_rc call_with(struct hf_uplink *l, const struct ask *a, struct wai
 }
 
 enum hf_rc hf_uplink_call(struct hf_uplink *l, void (*fill)(hf_Request *req, const void *arg),
-			const void *arg, hf_Reply *rep, struct hf_err *e)
+			  const void *arg, hf_Reply *rep, struct hf_err *e)
 {
 	struct ask a = { fill, arg, hf_now_ms() + HF_UPLINK_TIMEOUT_MS };
 	struct waiter *w = malloc(sizeof(*w));

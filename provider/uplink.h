@@ -17,8 +17,8 @@
 #include "wire/packet.h"
 
 #define HF_UPLINK_TIMEOUT_MS 15000u /* one call, with everything that is repeated in it */
-#define HF_UPLINK_HEAL_MS 3000u     /* how long a lost broker may take to come back */
-#define HF_UPLINK_BUSY_MS 5000u     /* how long BUSY is taken for an answer that will change */
+#define HF_UPLINK_HEAL_MS    3000u  /* how long a lost broker may take to come back */
+#define HF_UPLINK_BUSY_MS    5000u  /* how long BUSY is taken for an answer that will change */
 
 struct hf_uplink;
 
@@ -37,7 +37,7 @@ const char *hf_uplink_path(const struct hf_uplink *l);
  * The status of the reply becomes the result, with the broker's message in @e.
  */
 enum hf_rc hf_uplink_call(struct hf_uplink *l, void (*fill)(hf_Request *req, const void *arg),
-			const void *arg, hf_Reply *rep, struct hf_err *e);
+			  const void *arg, hf_Reply *rep, struct hf_err *e);
 
 /* How the last try ended, and what happened before: all that the next step depends on. */
 enum hf_uplink_end { HF_UPLINK_ANSWERED, HF_UPLINK_LOST, HF_UPLINK_NO_BROKER, HF_UPLINK_GAVE_UP };

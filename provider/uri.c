@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "wire/mech.h"
 
-#define SCHEME_LEN (sizeof(HF_URI_SCHEME) - 1)
+#define SCHEME_LEN  (sizeof(HF_URI_SCHEME) - 1)
 #define HASH_PREFIX "sha256:"
 
 /* Percent-decodes @n bytes. False if malformed, too long, or with a NUL in it. */
@@ -42,12 +42,14 @@ static enum hf_rc parse_query(const char *q, struct hf_uri *uri, struct hf_err *
 		size_t n = strcspn(q, "&");
 
 		if (strncmp(q, "cert=", 5) != 0)
-			return hf_fail(e, HF_ARGUMENT, "unknown parameter '%.*s': only cert=PATH is known",
+			return hf_fail(e, HF_ARGUMENT,
+				       "unknown parameter '%.*s': only cert=PATH is known",
 				       (int)strcspn(q, "=&"), q);
 		if (uri->cert[0])
 			return hf_fail(e, HF_ARGUMENT, "cert= is given twice");
 		if (!decode(uri->cert, sizeof(uri->cert), q + 5, n - 5) || !uri->cert[0])
-			return hf_fail(e, HF_ARGUMENT, "cert= needs a path, percent-encoded where needed");
+			return hf_fail(e, HF_ARGUMENT,
+				       "cert= needs a path, percent-encoded where needed");
 		q += n + (q[n] == '&');
 	}
 	return HF_OK;
@@ -70,7 +72,8 @@ static enum hf_rc parse(const char *rest, struct hf_uri *uri, struct hf_err *e)
 		uri->kind = HF_URI_NAME;
 	} else {
 		return hf_fail(e, HF_ARGUMENT,
-			       "'%.64s' is not a name of a key (1 to 63 of A-Z a-z 0-9 . _ -)", path);
+			       "'%.64s' is not a name of a key (1 to 63 of A-Z a-z 0-9 . _ -)",
+			       path);
 	}
 	if (!rest[n])
 		return HF_OK;

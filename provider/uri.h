@@ -17,9 +17,9 @@ enum hf_uri_kind { HF_URI_ALL, HF_URI_NAME, HF_URI_GENERATION };
 
 struct hf_uri {
 	enum hf_uri_kind kind;
-	char name[64];           /* "" unless HF_URI_NAME */
+	char name[64];		 /* "" unless HF_URI_NAME */
 	uint8_t spki_sha256[32]; /* of HF_URI_GENERATION */
-	char cert[HF_PATH_MAX];  /* path of the certificate that picks the generation, or "" */
+	char cert[HF_PATH_MAX];	 /* path of the certificate that picks the generation, or "" */
 };
 
 /* Pure. HF_ARGUMENT, with a message that tells what is wrong with @text. */

@@ -196,7 +196,8 @@ class FakeBroker:
         if fault and fault.startswith("delay:"):
             time.sleep(float(fault[6:]))
         if fault == "wrong-id":
-            c.send(self.pb.Reply(id=req.id + 1000, status=1, message="not yours").SerializeToString())
+            other = self.pb.Reply(id=req.id + 1000, status=1, message="not yours")
+            c.send(other.SerializeToString())
         try:
             if fault == "busy":
                 raise Fail("BUSY", "too much at once")

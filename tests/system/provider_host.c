@@ -400,18 +400,12 @@ static const struct {
 	const char *name;
 	int (*run)(const char *uri, int n);
 } commands[] = {
-	{ "sign", cmd_sign },
-	{ "step", cmd_step },
-	{ "semantics", cmd_semantics },
-	{ "contexts", cmd_contexts },
-	{ "prefork", cmd_prefork },
-	{ "threads", cmd_threads },
-	{ "midfork", cmd_midfork },
-	{ "unload", cmd_unload },
-	{ "live-exit", cmd_live_exit },
-	{ "closed-fds", cmd_closed_fds },
-	{ "no-stdio", cmd_no_stdio },
-	{ "exec", cmd_exec },
+	{ "sign", cmd_sign },		{ "step", cmd_step },
+	{ "semantics", cmd_semantics }, { "contexts", cmd_contexts },
+	{ "prefork", cmd_prefork },	{ "threads", cmd_threads },
+	{ "midfork", cmd_midfork },	{ "unload", cmd_unload },
+	{ "live-exit", cmd_live_exit }, { "closed-fds", cmd_closed_fds },
+	{ "no-stdio", cmd_no_stdio },	{ "exec", cmd_exec },
 };
 
 int main(int argc, char **argv)

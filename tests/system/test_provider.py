@@ -42,7 +42,8 @@ def make_ca(openssl, key="edge-ca"):
 def issue(openssl, key, ca="edge-ca"):
     """A certificate for a key, by a ca key."""
     openssl.file("ext.cnf", EXT)
-    openssl("req", "-new", "-key", f"holdfast:{key}", "-subj", "/CN=localhost", "-out", f"{key}.csr")
+    openssl("req", "-new", "-key", f"holdfast:{key}", "-subj", "/CN=localhost", "-out",
+            f"{key}.csr")
     openssl("x509", "-req", "-in", f"{key}.csr", "-CA", f"{ca}.pem", "-CAkey", f"holdfast:{ca}",
             "-CAcreateserial", "-days", "10", "-extfile", "ext.cnf", "-out", f"{key}.pem")
     return f"{key}.pem"
@@ -243,10 +244,10 @@ def test_cms_sign(openssl, key, opts):
     make_ca(openssl)
     issue(openssl, key)
     openssl.file("data", b"data\n" * 1000)
-    openssl("cms", "-sign", "-binary", "-nodetach", "-in", "data", "-signer", f"{key}.pem", "-inkey",
-            f"holdfast:{key}", "-md", "sha256", *opts, "-outform", "PEM", "-out", "cms.pem")
-    r = openssl.plain("cms", "-verify", "-inform", "PEM", "-in", "cms.pem", "-CAfile", "edge-ca.pem",
-                      "-purpose", "any", "-binary")
+    openssl("cms", "-sign", "-binary", "-nodetach", "-in", "data", "-signer", f"{key}.pem",
+            "-inkey", f"holdfast:{key}", "-md", "sha256", *opts, "-outform", "PEM", "-out", "cms.pem")
+    r = openssl.plain("cms", "-verify", "-inform", "PEM", "-in", "cms.pem", "-CAfile",
+                      "edge-ca.pem", "-purpose", "any", "-binary")
     assert r.out == b"data\n" * 1000
 
 
@@ -280,8 +281,8 @@ def test_private_key_leaves_in_no_form(openssl):
         r = openssl.fails("pkey", "-in", "holdfast:ec", *args)
         assert b"PRIVATE" not in r.out and len(r.out) < 100
     openssl("req", "-x509", "-new", "-key", "holdfast:ec", "-subj", "/CN=x", "-out", "x.pem")
-    openssl.fails("pkcs12", "-export", "-in", "x.pem", "-inkey", "holdfast:ec", "-passout", "pass:x",
-                  "-out", "x.p12")
+    openssl.fails("pkcs12", "-export", "-in", "x.pem", "-inkey", "holdfast:ec", "-passout",
+                  "pass:x", "-out", "x.p12")
 
 
 def test_store(openssl, broker):
@@ -316,7 +317,8 @@ def test_certificate_picks_the_generation(openssl, broker):
         openssl.file("pub.pem", expected)
         openssl.plain("dgst", "-sha256", "-verify", "pub.pem", "-signature", "sig", "data")
         # the rename of the certificate is the commit
-        openssl("req", "-x509", "-new", "-key", "holdfast:turning", "-subj", "/CN=2", "-out", "2.pem")
+        openssl("req", "-x509", "-new", "-key", "holdfast:turning", "-subj", "/CN=2", "-out",
+                "2.pem")
         os.replace(openssl.path("2.pem"), cert)
     os.unlink(cert)
     assert openssl("pkey", "-in", ref, "-pubout").out == old  # the key that is embedded

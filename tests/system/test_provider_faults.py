@@ -79,8 +79,9 @@ def test_certificate_of_another_key(openssl, keys):  # noqa: F811
 def test_damaged_reference(openssl, keys):  # noqa: F811
     text = openssl.read(keys).decode()
     der = base64.b64decode("".join(text.split("-----")[2].split()))
-    damaged = {"cut": der[:-20], "more": der + b"\0", "empty": b"", "version": der.replace(
-        b"\x02\x01\x01\x0c", b"\x02\x01\x02\x0c"), "name": der.replace(b"\x0c\x02ec", b"\x0c\x02/.")}
+    damaged = {"cut": der[:-20], "more": der + b"\0", "empty": b"",
+               "version": der.replace(b"\x02\x01\x01\x0c", b"\x02\x01\x02\x0c"),
+               "name": der.replace(b"\x0c\x02ec", b"\x0c\x02/.")}
     for what, content in damaged.items():
         assert content != der
         openssl.file("bad.pem", "-----BEGIN HOLDFAST KEY REFERENCE-----\n" +

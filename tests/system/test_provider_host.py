@@ -136,7 +136,8 @@ def test_on_a_tpm(tpm_openssl, key, command, n):
 
 def keepers(broker):
     """Process ids of the keepers below a broker."""
-    r = subprocess.run(["pgrep", "-s", "0", "-f", "holdfast-keeper"], capture_output=True, text=True)
+    r = subprocess.run(["pgrep", "-s", "0", "-f", "holdfast-keeper"], capture_output=True,
+                       text=True)
     mine = []
     for pid in r.stdout.split():
         try:

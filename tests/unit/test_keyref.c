@@ -21,7 +21,8 @@ static void uris_that_are(void **state)
 	} rows[] = {
 		{ "holdfast:edge-ca", HF_URI_NAME, "edge-ca", "" },
 		{ "HoldFast:edge%2dca", HF_URI_NAME, "edge-ca", "" },
-		{ "holdfast:a?cert=/var/aziot/certs/a.pem", HF_URI_NAME, "a", "/var/aziot/certs/a.pem" },
+		{ "holdfast:a?cert=/var/aziot/certs/a.pem", HF_URI_NAME, "a",
+		  "/var/aziot/certs/a.pem" },
 		{ "holdfast:a?cert=%2Fx%26y%3F", HF_URI_NAME, "a", "/x&y?" },
 		{ "holdfast:", HF_URI_ALL, "", "" },
 	};
@@ -38,7 +39,9 @@ static void uris_that_are(void **state)
 	}
 	assert_int_equal(hf_uri_parse("holdfast:sha256:"
 				      "00112233445566778899aabbccddeeff"
-				      "00112233445566778899AABBCCDDEEFF", &uri, &e), HF_OK);
+				      "00112233445566778899AABBCCDDEEFF",
+				      &uri, &e),
+			 HF_OK);
 	assert_int_equal(uri.kind, HF_URI_GENERATION);
 	assert_int_equal(uri.spki_sha256[31], 0xff);
 }
@@ -46,10 +49,25 @@ static void uris_that_are(void **state)
 static void uris_that_are_not(void **state)
 {
 	static const char *const rows[] = {
-		"", "holdfast", "holdfas:x", "file:x", "holdfast:-x", "holdfast:a/b", "holdfast:a%",
-		"holdfast:a%2", "holdfast:a%00", "holdfast:%", "holdfast:a?x=1", "holdfast:a?cert",
-		"holdfast:a?cert=", "holdfast:a?cert=/x&cert=/y", "holdfast:?cert=/x", "holdfast://a",
-		"holdfast:sha256:", "holdfast:sha256:zz", "holdfast:a#b",
+		"",
+		"holdfast",
+		"holdfas:x",
+		"file:x",
+		"holdfast:-x",
+		"holdfast:a/b",
+		"holdfast:a%",
+		"holdfast:a%2",
+		"holdfast:a%00",
+		"holdfast:%",
+		"holdfast:a?x=1",
+		"holdfast:a?cert",
+		"holdfast:a?cert=",
+		"holdfast:a?cert=/x&cert=/y",
+		"holdfast:?cert=/x",
+		"holdfast://a",
+		"holdfast:sha256:",
+		"holdfast:sha256:zz",
+		"holdfast:a#b",
 		"holdfast:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 	};
 	struct hf_err e;
@@ -105,7 +123,8 @@ static void references_that_are_refused(void **state)
 	sample(ref, "/c.pem");
 	assert_int_equal(hf_reference_encode(ref, &der, &e), HF_OK);
 	for (n = 0; n < der.n; n++) {
-		uint8_t *cut = malloc(n ? n : 1); /* of exact size: a sanitizer sees the byte after */
+		uint8_t *cut =
+			malloc(n ? n : 1); /* of exact size: a sanitizer sees the byte after */
 
 		memcpy(cut, der.p, n);
 		assert_int_not_equal(hf_reference_decode(cut, n, ref, &e), HF_OK);

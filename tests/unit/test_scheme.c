@@ -88,10 +88,12 @@ static void digest_infos(void **state)
 		ASN1_OCTET_STRING_set(value, digest, (int)s->hash_len);
 		n = i2d_X509_SIG(info, &der);
 		assert_true(n > 0);
-		assert_ptr_equal(hf_scheme_of_digest_info((struct hf_view){ der, (size_t)n }, &found), s);
+		assert_ptr_equal(
+			hf_scheme_of_digest_info((struct hf_view){ der, (size_t)n }, &found), s);
 		assert_int_equal(found.n, s->hash_len);
 		assert_memory_equal(found.p, digest, found.n);
-		assert_null(hf_scheme_of_digest_info((struct hf_view){ der, (size_t)n - 1 }, &found));
+		assert_null(
+			hf_scheme_of_digest_info((struct hf_view){ der, (size_t)n - 1 }, &found));
 		der[n - (int)s->hash_len - 1] ^= 1;
 		assert_null(hf_scheme_of_digest_info((struct hf_view){ der, (size_t)n }, &found));
 		OPENSSL_free(der);

@@ -35,8 +35,8 @@ static void a_loss_is_repeated_once(void **state)
 
 static void answers_are_final(void **state)
 {
-	static const enum hf_rc finals[] = { HF_FAILED, HF_ARGUMENT, HF_NO_KEY, HF_DENIED,
-					     HF_REFUSED, HF_TIMEOUT, HF_LOCKOUT, HF_GONE };
+	static const enum hf_rc finals[] = { HF_FAILED,	 HF_ARGUMENT, HF_NO_KEY,  HF_DENIED,
+					     HF_REFUSED, HF_TIMEOUT,  HF_LOCKOUT, HF_GONE };
 	size_t i;
 
 	(void)state;
