@@ -11,6 +11,7 @@
 static const char *const owners[] = {
 	[HF_CONF_OURS] = "holdfastd",
 	[HF_CONF_AGENT] = "certificates",
+	[HF_CONF_MIXED] = "other",
 	[HF_CONF_OTHERS] = "other",
 };
 

@@ -54,6 +54,7 @@ enum hf_conf_shape {
 enum hf_conf_owner {
 	HF_CONF_OURS,	/* becomes holdfastd.json */
 	HF_CONF_AGENT,	/* certificates and keys: checked, and kept for the certificate agent */
+	HF_CONF_MIXED,	/* others', but sections below it are the agent's */
 	HF_CONF_OTHERS, /* other IoT Edge daemons: known by name, not looked into */
 };
 

@@ -260,7 +260,7 @@ const struct hf_conf_section hf_conf_sections[] = {
 	AGENT("preloaded_keys", preloaded_key_keys, "Keys that exist already, by id."),
 	AGENT("preloaded_certs", preloaded_cert_keys, "Certificates that exist already, by id."),
 	AGENT("aziot_keys", aziot_keys_keys, "The original's key store."),
-	AGENT("moby_runtime", moby_keys, "The container runtime."),
+	{ "moby_runtime", HF_CONF_TABLE, HF_CONF_MIXED, { moby_keys, NULL }, "The container runtime." },
 	AGENT("moby_runtime.content_trust", no_keys, "Signed images."),
 	AGENT("moby_runtime.content_trust.ca_certs", preloaded_cert_keys, "CA certificates by registry."),
 	OTHERS("agent"),
