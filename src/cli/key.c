@@ -62,7 +62,7 @@ enum hf_rc hf_key_create(struct hf_cli *c, struct hf_err *e)
 	c->session->doing = "the token is making the key...";
 	rc = hf_session_call(c, HF_CREATE_MS, hf_Reply_key_tag, e);
 	if (rc)
-		return hf_within(e, "key %s", ref.name);
+		return hf_session_about(e, ref.name);
 	hf_keyjson_info(c->result, &c->session->rep.result.key);
 	return HF_OK;
 }
@@ -177,7 +177,7 @@ enum hf_rc hf_key_delete(struct hf_cli *c, struct hf_err *e)
 	(void)hf_copy(c->session->req.op.key_delete.name, sizeof(ref.name), ref.name);
 	rc = hf_session_call(c, HF_CALL_MS, 0, e);
 	if (rc)
-		return hf_within(e, "key %s", ref.name);
+		return hf_session_about(e, ref.name);
 	hf_out_text(c->result, "name", ref.name);
 	hf_out_text(c->result, "deleted", ref.name);
 	hf_out_line(c, "key %s is deleted", ref.name);

@@ -187,7 +187,7 @@ enum hf_rc hf_key_issuer(struct hf_cli *c, struct hf_err *e)
 	if (!rc)
 		rc = hf_session_call(c, HF_CALL_MS, hf_Reply_key_tag, e);
 	if (rc)
-		return hf_within(e, "key %s", c->words[0]);
+		return hf_session_about(e, c->words[0]);
 	hf_keyjson_info(c->result, &c->session->rep.result.key);
 	return HF_OK;
 }

@@ -107,7 +107,7 @@ enum hf_rc hf_key_rotate(struct hf_cli *c, struct hf_err *e)
 	if (!rc)
 		rc = make_current(c, &r, e);
 	if (rc)
-		return hf_within(e, "key %s", r.old.name);
+		return hf_session_about(e, r.old.name);
 	hf_keyjson_info(c->result, &c->session->rep.result.key);
 	put_generation(c, "old", &r.old);
 	put_generation(c, "new", &r.fresh);

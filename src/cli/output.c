@@ -142,17 +142,22 @@ static void print_json(json_object *o)
 						       JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
+/* Of a result that was not finished, only what led to the error is of use. */
 static void report(struct hf_cli *c, enum hf_rc rc, const struct hf_err *e)
 {
-	json_object *error = json_object_new_object();
+	json_object *out = json_object_new_object(), *error = json_object_new_object();
+	json_object *problems = json_object_object_get(c->result, "problems");
 
 	(void)fprintf(stderr, "holdfast: %s\n", e->msg[0] ? e->msg : hf_rc_text(rc));
 	hf_out_text(error, "code", rc_code(rc));
 	hf_out_text(error, "message", e->msg[0] ? e->msg : hf_rc_text(rc));
 	hf_out_number(error, "exit", (uint64_t)hf_rc_exit(rc));
-	json_object_object_add(c->result, "error", error);
+	json_object_object_add(out, "error", error);
+	if (problems)
+		json_object_object_add(out, "problems", json_object_get(problems));
 	if (c->json)
-		print_json(c->result);
+		print_json(out);
+	json_object_put(out);
 }
 
 int hf_out_finish(struct hf_cli *c, enum hf_rc rc, struct hf_err *e)

@@ -2,6 +2,7 @@
 #include "cli/session.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
@@ -105,6 +106,17 @@ enum hf_rc hf_session_call(struct hf_cli *c, unsigned timeout_ms, pb_size_t want
 	return rc;
 }
 
+enum hf_rc hf_session_about(struct hf_err *e, const char *key)
+{
+	char said[100];
+
+	(void)snprintf(said, sizeof(said), "key %s", key);
+	if (strstr(e->msg, said))
+		return e->rc;
+	(void)snprintf(said, sizeof(said), "key: %s", key);
+	return strstr(e->msg, said) ? e->rc : hf_within(e, "key %s", key);
+}
+
 enum hf_rc hf_session_key(hf_KeyRef *ref, const char *text, struct hf_err *e)
 {
 	memset(ref, 0, sizeof(*ref));
@@ -138,5 +150,5 @@ enum hf_rc hf_session_get(struct hf_cli *c, const char *id, struct hf_err *e)
 	c->session->req.op.key_get.has_key = true;
 	c->session->req.op.key_get.key = ref;
 	rc = hf_session_call(c, HF_CALL_MS, hf_Reply_key_tag, e);
-	return rc ? hf_within(e, "key %s", id) : HF_OK;
+	return rc ? hf_session_about(e, id) : HF_OK;
 }

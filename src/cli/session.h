@@ -26,6 +26,9 @@ void hf_session_close(struct hf_cli *c); /* c->session may be NULL */
  */
 enum hf_rc hf_session_call(struct hf_cli *c, unsigned timeout_ms, pb_size_t want, struct hf_err *e);
 
+/* Puts the key's name in front of the message, unless the broker has named it; returns e->rc. */
+enum hf_rc hf_session_about(struct hf_err *e, const char *key);
+
 /* Fills @ref from what people write: a name, or sha256:HEX. */
 enum hf_rc hf_session_key(hf_KeyRef *ref, const char *text, struct hf_err *e);
 

@@ -163,7 +163,7 @@ enum hf_rc hf_sign(struct hf_cli *c, struct hf_err *e)
 		return rc;
 	rc = hf_session_call(c, HF_CALL_MS, hf_Reply_signature_tag, e);
 	if (rc)
-		return hf_within(e, "key %s", c->words[0]);
+		return hf_session_about(e, c->words[0]);
 	s = &c->session->rep.result.signature;
 	hf_out_hex(c->result, "sha256", s->spki_sha256.bytes, s->spki_sha256.size);
 	hf_out_base64(c->result, "signature", s->signature.bytes, s->signature.size);

@@ -56,7 +56,8 @@ owned convert(const toml::node &from, const char *key, const char *file)
 		n = make(HF_NODE_TABLE, key, nullptr, file, line);
 		for (const auto &[k, child] : *table) {
 			const std::string name(k.str());
-			hf_node_add(n.get(), convert(child, checked(name, line), file).release());
+			const auto at = static_cast<unsigned>(k.source().begin.line);
+			hf_node_add(n.get(), convert(child, checked(name, at), file).release());
 		}
 	} else if (const auto *array = from.as_array()) {
 		n = make(HF_NODE_ARRAY, key, nullptr, file, line);
@@ -86,8 +87,11 @@ extern "C" struct hf_node *hf_toml_parse(const char *text, size_t n, const char 
 
 		return convert(table, nullptr, file).release();
 	} catch (const toml::parse_error &bad) {
-		const std::string what(bad.description());
+		std::string what(bad.description());
 
+		/* The commonest slip: hostname = my-device */
+		if (what.find("could not determine value type") != std::string::npos)
+			what += "; text needs double quotes";
 		hf_problem_at(p, HF_PROBLEM_ERROR, file,
 			      static_cast<unsigned>(bad.source().begin.line), "not TOML: %s",
 			      what.c_str());
