@@ -64,7 +64,7 @@ static const struct hf_conf_key profile_keys[] = {
 static const struct hf_conf_key limit_keys[] = {
 	NUMBER("connections", "512", 1, 65536, "Connections at once."),
 	NUMBER("connections_per_principal", "64", 1, 65536, "Connections at once of one user."),
-	NUMBER("queue_per_principal", "16", 1, 4096,
+	NUMBER("queue_per_principal", "64", 1, 4096,
 	       "Requests of one user that wait; more are answered with busy."),
 	{ "idle", HF_CONF_DURATION, "0s", 0, 86400000, NULL,
 	  "Close connections that were silent for this long. 0s: never." },
