@@ -9,10 +9,13 @@
 #include "keeper/tpm2_error.h"
 #include "keeper/tpm2_public.h"
 
-#define SLOTS_MIN     3u /* every profile of the TPM 2.0 specification promises 3 */
-#define SLOTS_MAX     16u
-#define LEFTOVERS_MAX 64u
-#define SAVED_MAX     3072u
+#define SLOTS_MIN 3u /* every profile of the TPM 2.0 specification promises 3 */
+#define SLOTS_MAX 16u
+/* The first handles of their kinds; tss2's own macros shift a signed 1 out at the top. */
+#define TRANSIENT      0x80000000u
+#define LOADED_SESSION 0x02000000u
+#define LEFTOVERS_MAX  64u
+#define SAVED_MAX      3072u
 
 static uint32_t capability(struct hf_tpm2 *t, uint32_t cap, uint32_t property, uint32_t count,
 			   struct hf_rd *out)
@@ -124,16 +127,16 @@ static uint32_t flush_range(struct hf_tpm2 *t, uint32_t first)
 	if (r.bad)
 		return TSS2_TCTI_RC_MALFORMED_RESPONSE;
 	for (i = 0; i < count; i++)
-		if (handles[i] >> 24 == first >> 24 || first == TPM2_LOADED_SESSION_FIRST)
+		if (handles[i] >> 24 == first >> 24 || first == LOADED_SESSION)
 			(void)hf_tpm2_flush(t, handles[i]);
 	return 0;
 }
 
 uint32_t hf_tpm2_flush_leftovers(struct hf_tpm2 *t)
 {
-	uint32_t rc = flush_range(t, TPM2_TRANSIENT_FIRST);
+	uint32_t rc = flush_range(t, TRANSIENT);
 
-	return rc ? rc : flush_range(t, TPM2_LOADED_SESSION_FIRST);
+	return rc ? rc : flush_range(t, LOADED_SESSION);
 }
 
 uint32_t hf_tpm2_startup(struct hf_tpm2 *t)

@@ -304,6 +304,7 @@ class Keeper:
         said = self.errors()
         self.process.stderr.close()
         assert self.process.returncode in (0, -signal.SIGKILL), said
+        assert "runtime error" not in said and "Sanitizer" not in said, said
         return said
 
 
