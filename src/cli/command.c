@@ -103,6 +103,11 @@ const char *hf_cli_option(const struct hf_cli *c, const char *name)
 
 /* ---------------------------------------------------------------- reading */
 
+static bool is_option(const char *arg)
+{
+	return arg[0] == '-' && arg[1] == '-' && arg[2];
+}
+
 static enum hf_rc not_known(struct hf_err *e, const char *what, const char *word,
 			    const struct hf_nearest *near, const char *prefix, const char *help)
 {
@@ -201,10 +206,12 @@ static enum hf_rc read_option(struct hf_cli *c, int argc, char **argv, int *i, s
 		return hf_fail(e, HF_ARGUMENT, "--%s takes no value", o->name);
 	if (o->value && equals)
 		value = equals + 1;
-	else if (o->value && *i + 1 < argc)
-		value = argv[++*i];
+	else if (o->value && *i + 1 < argc && !is_option(argv[*i + 1]))
+		value = argv[++*i]; /* one that begins with dashes has to be written with = */
 	else if (o->value)
 		return hf_fail(e, HF_ARGUMENT, "--%s needs a value: --%s %s", o->name, o->name, o->value);
+	if (hf_cli_option(c, o->name) && !o->value)
+		return HF_OK; /* said twice, meant once */
 	if (hf_cli_option(c, o->name))
 		return hf_fail(e, HF_ARGUMENT, "--%s is given twice", o->name);
 	if (c->n_options == HF_CLI_OPTIONS_MAX)
@@ -229,11 +236,6 @@ static bool takes_next(const char *arg)
 	return o && o->value;
 }
 
-static bool is_option(const char *arg)
-{
-	return arg[0] == '-' && arg[1] == '-' && arg[2];
-}
-
 /* First the command, wherever its words stand among the options, so that options can be judged. */
 static enum hf_rc read_words(struct hf_cli *c, int argc, char **argv, struct hf_err *e)
 {
@@ -247,7 +249,7 @@ static enum hf_rc read_words(struct hf_cli *c, int argc, char **argv, struct hf_
 		if (!only_words && !strcmp(argv[i], "--"))
 			only_words = true;
 		else if (!only_words && is_option(argv[i]))
-			i += takes_next(argv[i]);
+			i += takes_next(argv[i]) && i + 1 < argc && !is_option(argv[i + 1]);
 		else if (!only_words && argv[i][0] == '-' && argv[i][1])
 			return hf_fail(e, HF_ARGUMENT, "there is no option '%.60s'; see 'holdfast help'",
 				       argv[i]);

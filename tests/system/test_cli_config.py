@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""holdfast config check, apply, explain: no daemon is needed for any of it."""
+import json
+import os
+import resource
+import signal
+import stat
+
+import pytest
+
+from clilib import Home
+from keeperlib import ROOT
+
+with open(os.path.join(ROOT, "tests", "data", "config-full.toml")) as f:
+    FULL = f.read()
+
+
+@pytest.fixture
+def home():
+    h = Home('[[token]]\nname = "tpm"\ntcti = "swtpm:path=/x"\n')
+    yield h
+    h.close()
+
+
+def written(home):
+    return json.loads(home.read("etc/holdfastd.json"))
+
+
+def test_misspelt_key(home):
+    home.write("[limits]\n\nconections = 3\n")
+    p = home.run("config", "check", code=2)
+    assert f"{home.path('etc/config.toml')}:3: " in p.err
+    assert "did you mean 'connections'" in p.err
+    assert p.out == ""
+
+
+def test_misspelt_key_as_json(home):
+    home.write("[limits]\n\nconections = 3\nidle = 3\n")
+    got = home.json("config", "check", code=2)
+    assert got["error"]["code"] == "ARGUMENT" and got["error"]["exit"] == 2
+    assert [(p["line"], p["severity"]) for p in got["problems"]] == [(3, "error"), (4, "error")]
+    assert all(p["file"] == home.path("etc/config.toml") for p in got["problems"])
+
+
+def test_everything_at_once_is_reported(home):
+    home.write('hostnme = "x"\n[[token]]\ntimout = 1\n[edge_ca]\nmethod = "ets"\n')
+    err = home.run("config", "check", code=2).err
+    for text in (":1: ", "'hostname'", ":3: ", "'timeout'", ":5: ", '"est"', "has no 'name'"):
+        assert text in err, text
+
+
+def test_full_config_is_good(home):
+    home.write(FULL)
+    p = home.run("config", "check")
+    assert "good" in p.out
+    assert "[agent] belongs to another daemon: skipped" in p.err
+    assert "[edge_ca] is for the certificate agent" in p.err
+    assert "error" not in p.err and "warning" not in p.err
+
+
+def test_apply_writes_for_the_daemon_alone(home):
+    p = home.run("config", "apply")
+    assert "SIGHUP" in p.out
+    path = home.path("etc/holdfastd.json")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    conf = written(home)
+    assert conf["state_dir"] == home.path("state")
+    assert conf["sockets"][0]["path"] == home.path("run/holdfast/holdfast.sock")
+    assert conf["tokens"][0]["timeout_ms"] == 1500
+
+
+def test_apply_twice_changes_nothing(home):
+    assert home.json("config", "apply")["changed"] is True
+    before = os.stat(home.path("etc/holdfastd.json"))
+    got = home.json("config", "apply")
+    after = os.stat(home.path("etc/holdfastd.json"))
+    assert got["changed"] is False
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_apply_mends_the_mode(home):
+    home.run("config", "apply")
+    os.chmod(home.path("etc/holdfastd.json"), 0o644)
+    assert home.json("config", "apply")["changed"] is True
+    assert stat.S_IMODE(os.stat(home.path("etc/holdfastd.json")).st_mode) == 0o600
+
+
+@pytest.mark.parametrize("bad", ["[limits]\nconections = 1\n", "= what", '[[principal]]\nuser = "nobody-at-all"\nkeys=[]\n',
+                                 '[[principal]]\nuid = 1\nsocket = "other"\nkeys = []\n'])
+def test_failed_apply_leaves_the_old_file(home, bad):
+    home.run("config", "apply")
+    old, inode = home.read("etc/holdfastd.json"), os.stat(home.path("etc/holdfastd.json")).st_ino
+    home.write(bad)
+    p = home.run("config", "apply", code=2)
+    assert "nothing was changed" in p.err
+    assert home.read("etc/holdfastd.json") == old
+    assert os.stat(home.path("etc/holdfastd.json")).st_ino == inode
+    assert sorted(os.listdir(home.path("etc"))) == ["config.toml", "holdfastd.json"]
+
+
+def test_full_disk_leaves_the_old_file(home):
+    """A write that fails half-way: the limit of file sizes stands for the full disk."""
+    home.run("config", "apply")
+    old = home.read("etc/holdfastd.json")
+    home.write(FULL)
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    p = home.run("config", "apply", code=1, preexec_fn=limit)
+    assert "holdfastd.json" in p.err
+    assert home.read("etc/holdfastd.json") == old
+    assert sorted(os.listdir(home.path("etc"))) == ["config.toml", "holdfastd.json"]
+
+
+def test_drop_ins_merge_in_order(home):
+    home.write("[limits]\nconnections = 1\nidle = '1s'\n[[principal]]\nuid = 5\nkeys = ['a']\n")
+    home.write("[limits]\nconnections = 3\n[[principal]]\nuid = 7\nkeys = ['c']\n", "etc/config.d/20.toml")
+    home.write("[limits]\nconnections = 2\n[[principal]]\nuid = 6\nkeys = ['b']\n", "etc/config.d/10.toml")
+    home.write("nonsense", "etc/config.d/README")
+    home.write("nonsense", "etc/config.d/.hidden.toml")
+    got = home.json("config", "apply")
+    conf = written(home)
+    assert conf["limits"]["connections"] == 3 and conf["limits"]["idle_s"] == 1
+    assert [p["uid"] for p in conf["principals"]] == [0, 5, 6, 7]
+    assert got["changed"]
+
+
+def test_error_in_a_drop_in_names_it(home):
+    home.write("\n\n[limts]\n", "etc/config.d/10.toml")
+    err = home.run("config", "apply", code=2).err
+    assert home.path("etc/config.d/10.toml") + ":3: " in err and "[limits]" in err
+
+
+def test_value_that_a_drop_in_replaces_is_checked_too(home):
+    home.write("[limits]\nconnections = 0\n")
+    home.write("[limits]\nconnections = 5\n", "etc/config.d/10.toml")
+    assert ":2: connections is 0" in home.run("config", "check", code=2).err
+
+
+def test_no_file_means_defaults():
+    home = Home()
+    os.unlink(home.path("etc/config.toml"))
+    p = home.run("config", "check")
+    assert "default" in p.out and "there is no such file" in p.err
+    home.run("config", "check", "--config", home.path("nope.toml"), code=1)
+    home.close()
+
+
+def test_another_file(home):
+    home.write("[limits]\nconnections = 77\n", "other.toml")
+    home.run("config", "apply", "--config", "other.toml")
+    assert written(home)["limits"]["connections"] == 77
+
+
+def test_check_shows_what_would_be_written(home):
+    want = home.json("config", "check")["holdfastd"]
+    assert not os.path.exists(home.path("etc/holdfastd.json"))
+    home.run("config", "apply")
+    assert written(home) == want
+
+
+def test_relative_root_becomes_absolute(home):
+    home.run("config", "apply", "--root", ".", root=False)
+    assert written(home)["state_dir"].startswith("/")
+
+
+def test_root_that_makes_the_socket_path_too_long():
+    home = Home()
+    deep = home.path("d" * 100)
+    os.mkdir(deep)
+    p = home.run("config", "apply", "--root", deep, root=False, code=2)
+    assert "too long for a socket" in p.err
+    home.close()
+
+
+def test_binary_file_is_an_error_not_a_crash(home):
+    with open(home.path("etc/config.toml"), "wb") as f:
+        f.write(bytes(range(256)) * 8)
+    assert "not TOML" in home.run("config", "check", code=2).err
+
+
+def test_file_that_is_too_large(home):
+    home.write("# " + "x" * (1 << 20) + "\n")
+    assert "config.toml" in home.run("config", "check", code=1).err
+
+
+def test_explain(home):
+    assert "timeout" in home.run("config", "explain", "token").out
+    assert "10d" in home.run("config", "explain", "edge_ca.auto_renew.threshold").out
+    assert "[[token]]" in home.run("config", "explain", "[[token]]").out
+    assert "did you mean 'token.timeout'" in home.run("config", "explain", "token.timout", code=2).err
+    keys = {k["key"]: k for s in home.json("config", "explain")["sections"] for k in s["keys"]}
+    assert keys["token.tcti"]["default"] == "device:/dev/tpmrm0"
+    assert keys["token.name"]["required"] is True
