@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of the command holdfast, for bash. Names of keys and tokens are those that the
+# broker shows to the user; without a broker there are none.
+
+_holdfast_commands() {
+	case ${1-} in
+	key) echo create list show public reference rotate delete issuer ;;
+	token) echo list provision ;;
+	config) echo check apply explain ;;
+	help) echo key sign token config status version ;;
+	sign | status | version) ;;
+	*) echo key sign token config status version help ;;
+	esac
+}
+
+_holdfast_options() {
+	echo --json --socket --root --help
+	case $1 in
+	"key create") echo --token --algorithm --usage ;;
+	"key list") echo --names ;;
+	"key public") echo --out ;;
+	"key reference") echo --cert --out ;;
+	"key rotate") echo --grace --algorithm ;;
+	"key delete") echo --yes ;;
+	"sign "*) echo --scheme --out ;;
+	"config check" | "config apply") echo --config ;;
+	esac
+}
+
+# Names that the broker knows; $@ are the options that say which broker.
+_holdfast_keys() {
+	holdfast key list --names "$@" 2>/dev/null
+}
+
+_holdfast_tokens() {
+	holdfast token list --json "$@" 2>/dev/null | sed -n 's/^      "name": "\(.*\)",$/\1/p'
+}
+
+# The words before the cursor without options; the options that name a broker in $where.
+_holdfast_words() {
+	local i
+	words=() where=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--socket | --root)
+			where+=("${COMP_WORDS[i]}" "${COMP_WORDS[i + 1]}")
+			((i++))
+			;;
+		--token | --algorithm | --usage | --out | --cert | --grace | --scheme | --config) ((i++)) ;;
+		-*) ;;
+		*) words+=("${COMP_WORDS[i]}") ;;
+		esac
+	done
+}
+
+_holdfast() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	local words where choices=
+
+	_holdfast_words
+	case $prev in
+	--socket | --out | --cert | --config)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	--root)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return
+		;;
+	--token) choices=$(_holdfast_tokens "${where[@]}") ;;
+	--algorithm) choices="ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096" ;;
+	--usage) choices="sign ca decrypt derive" ;;
+	--grace) choices="10min 1h 24h 7d" ;;
+	--scheme)
+		choices="ecdsa-sha256 ecdsa-sha384 ecdsa-sha512 rsa-pkcs1-sha256 rsa-pkcs1-sha384
+			rsa-pkcs1-sha512 rsa-pss-sha256 rsa-pss-sha384 rsa-pss-sha512"
+		;;
+	*)
+		case "$cur,${words[*]}" in
+		-*) choices=$(_holdfast_options "${words[0]-} ${words[1]-}") ;;
+		*,"key "*" "*" "*) ;;
+		*,"key create "* | *,"key list "*) ;;
+		*,"key issuer "?*)
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+			return
+			;;
+		*,"key show" | *,"key public" | *,"key reference" | *,"key rotate" | *,"key delete" | \
+			*,"key issuer" | *,sign)
+			choices=$(_holdfast_keys "${where[@]}")
+			;;
+		*,"sign "*)
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+			return
+			;;
+		*,"token provision") choices=$(_holdfast_tokens "${where[@]}") ;;
+		*)
+			if ((${#words[@]} == 0)); then
+				choices=$(_holdfast_commands)
+			elif ((${#words[@]} == 1)); then
+				choices=$(_holdfast_commands "${words[0]}")
+			elif [[ ${words[0]} == help && ${#words[@]} == 2 ]]; then
+				choices=$(_holdfast_commands "${words[1]}")
+			fi
+			;;
+		esac
+		;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$cur")
+}
+
+complete -F _holdfast holdfast
