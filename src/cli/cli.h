@@ -13,7 +13,7 @@
 #include "conf/paths.h"
 #include "wire/packet.h"
 
-#define HF_CLI_WORDS_MAX 4
+#define HF_CLI_WORDS_MAX   4
 #define HF_CLI_OPTIONS_MAX 16
 
 struct hf_option {
@@ -26,9 +26,9 @@ struct hf_cli;
 
 struct hf_command {
 	const char *noun;
-	const char *verb; /* NULL: the noun is the whole command */
-	const char *args; /* for help: "ID FILE" */
-	unsigned min, max; /* how many arguments */
+	const char *verb;		 /* NULL: the noun is the whole command */
+	const char *args;		 /* for help: "ID FILE" */
+	unsigned min, max;		 /* how many arguments */
 	const struct hf_option *options; /* ends with name == NULL; NULL: none */
 	const char *doc;
 	enum hf_rc (*run)(struct hf_cli *c, struct hf_err *e);
@@ -37,7 +37,8 @@ struct hf_command {
 
 struct hf_cli {
 	const struct hf_command *command;
-	const char *noun; /* of the command line, if it is one; also when the command is not known */
+	const char
+		*noun; /* of the command line, if it is one; also when the command is not known */
 	const char *words[HF_CLI_WORDS_MAX]; /* arguments; NULL beyond n_words */
 	unsigned n_words;
 	struct {

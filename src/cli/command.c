@@ -7,7 +7,10 @@
 #include "cli/output.h"
 #include "conf/nearest.h"
 
-#define END { NULL, NULL, NULL }
+#define END                                                                                        \
+	{                                                                                          \
+		NULL, NULL, NULL                                                                   \
+	}
 
 const struct hf_option hf_global_options[] = {
 	{ "json", NULL, "print JSON on standard output, errors as well" },
@@ -19,7 +22,8 @@ const struct hf_option hf_global_options[] = {
 
 static const struct hf_option create_options[] = {
 	{ "token", "TOKEN", "token to make it in (else the default token)" },
-	{ "algorithm", "NAME", "ec-p256 (default), ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096" },
+	{ "algorithm", "NAME",
+	  "ec-p256 (default), ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096" },
 	{ "usage", "LIST", "sign (default), decrypt, derive, separated by commas; or ca alone" },
 	END,
 };
@@ -46,7 +50,8 @@ static const struct hf_option delete_options[] = {
 	END,
 };
 static const struct hf_option sign_options[] = {
-	{ "scheme", "NAME", "such as ecdsa-sha256, rsa-pkcs1-sha256, rsa-pss-sha256 (else the usual one)" },
+	{ "scheme", "NAME",
+	  "such as ecdsa-sha256, rsa-pkcs1-sha256, rsa-pss-sha256 (else the usual one)" },
 	{ "out", "FILE", "write the signature to FILE instead of standard output" },
 	END,
 };
@@ -66,8 +71,8 @@ const struct hf_command hf_commands[] = {
 	  hf_text_show },
 	{ "key", "reference", "ID", 1, 1, reference_options,
 	  "print the file that programs take for the private key", hf_key_reference, hf_text_show },
-	{ "key", "rotate", "ID", 1, 1, rotate_options, "make a new generation and use it from now on",
-	  hf_key_rotate, hf_key_rotate_show },
+	{ "key", "rotate", "ID", 1, 1, rotate_options,
+	  "make a new generation and use it from now on", hf_key_rotate, hf_key_rotate_show },
 	{ "key", "delete", "ID", 1, 1, delete_options, "delete a key, for good", hf_key_delete,
 	  hf_text_show },
 	{ "key", "issuer", "ID CERT", 2, 2, NULL,
@@ -87,7 +92,8 @@ const struct hf_command hf_commands[] = {
 	  hf_config_run_explain, hf_config_explain_show },
 	{ "status", NULL, "", 0, 0, NULL, "show how the broker is", hf_status, hf_status_show },
 	{ "version", NULL, "", 0, 0, NULL, "show the version", hf_version, hf_text_show },
-	{ "help", NULL, "[COMMAND...]", 0, 2, NULL, "say how a command is used", hf_help, hf_text_show },
+	{ "help", NULL, "[COMMAND...]", 0, 2, NULL, "say how a command is used", hf_help,
+	  hf_text_show },
 	{ NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -112,8 +118,8 @@ static enum hf_rc not_known(struct hf_err *e, const char *what, const char *word
 			    const struct hf_nearest *near, const char *prefix, const char *help)
 {
 	if (near->best)
-		return hf_fail(e, HF_ARGUMENT, "there is no %s '%s%.60s'; did you mean '%s%s'?", what,
-			       prefix, word, prefix, near->best);
+		return hf_fail(e, HF_ARGUMENT, "there is no %s '%s%.60s'; did you mean '%s%s'?",
+			       what, prefix, word, prefix, near->best);
 	return hf_fail(e, HF_ARGUMENT, "there is no %s '%s%.60s'; see 'holdfast help%s%s'", what,
 		       prefix, word, help[0] ? " " : "", help);
 }
@@ -122,7 +128,6 @@ static enum hf_rc find_verb(struct hf_cli *c, const char *noun, const char *verb
 {
 	const struct hf_command *k;
 	struct hf_nearest near;
-	char what[40];
 
 	for (k = hf_commands; k->noun; k++)
 		if (!strcmp(k->noun, noun) && verb && !strcmp(k->verb, verb)) {
@@ -135,12 +140,12 @@ static enum hf_rc find_verb(struct hf_cli *c, const char *noun, const char *verb
 	for (k = hf_commands; k->noun; k++)
 		if (!strcmp(k->noun, noun))
 			hf_nearest_try(&near, k->verb);
-	(void)snprintf(what, sizeof(what), "command '%s'", noun);
 	if (near.best)
-		return hf_fail(e, HF_ARGUMENT, "there is no command '%s %.60s'; did you mean '%s %s'?",
-			       noun, verb, noun, near.best);
-	return hf_fail(e, HF_ARGUMENT, "there is no command '%s %.60s'; see 'holdfast help %s'", noun,
-		       verb, noun);
+		return hf_fail(e, HF_ARGUMENT,
+			       "there is no command '%s %.60s'; did you mean '%s %s'?", noun, verb,
+			       noun, near.best);
+	return hf_fail(e, HF_ARGUMENT, "there is no command '%s %.60s'; see 'holdfast help %s'",
+		       noun, verb, noun);
 }
 
 /* Takes one or two of the @words for the command; *@used tells how many. */
@@ -176,7 +181,8 @@ static const struct hf_option *find_option(const struct hf_option *list, const c
 	return NULL;
 }
 
-static enum hf_rc unknown_option(const struct hf_cli *c, const char *name, size_t n, struct hf_err *e)
+static enum hf_rc unknown_option(const struct hf_cli *c, const char *name, size_t n,
+				 struct hf_err *e)
 {
 	const struct hf_option *o;
 	struct hf_nearest near;
@@ -209,7 +215,8 @@ static enum hf_rc read_option(struct hf_cli *c, int argc, char **argv, int *i, s
 	else if (o->value && *i + 1 < argc && !is_option(argv[*i + 1]))
 		value = argv[++*i]; /* one that begins with dashes has to be written with = */
 	else if (o->value)
-		return hf_fail(e, HF_ARGUMENT, "--%s needs a value: --%s %s", o->name, o->name, o->value);
+		return hf_fail(e, HF_ARGUMENT, "--%s needs a value: --%s %s", o->name, o->name,
+			       o->value);
 	if (hf_cli_option(c, o->name) && !o->value)
 		return HF_OK; /* said twice, meant once */
 	if (hf_cli_option(c, o->name))
@@ -251,12 +258,13 @@ static enum hf_rc read_words(struct hf_cli *c, int argc, char **argv, struct hf_
 		else if (!only_words && is_option(argv[i]))
 			i += takes_next(argv[i]) && i + 1 < argc && !is_option(argv[i + 1]);
 		else if (!only_words && argv[i][0] == '-' && argv[i][1])
-			return hf_fail(e, HF_ARGUMENT, "there is no option '%.60s'; see 'holdfast help'",
-				       argv[i]);
+			return hf_fail(e, HF_ARGUMENT,
+				       "there is no option '%.60s'; see 'holdfast help'", argv[i]);
 		else if (n < HF_COUNT(words))
 			words[n++] = argv[i];
 		else
-			return hf_fail(e, HF_ARGUMENT, "too many arguments, from '%.60s' on", argv[i]);
+			return hf_fail(e, HF_ARGUMENT, "too many arguments, from '%.60s' on",
+				       argv[i]);
 	}
 	rc = find_command(c, words, n, &used, e);
 	for (j = used; !rc && j < n; j++)
@@ -290,8 +298,8 @@ enum hf_rc hf_cli_parse(struct hf_cli *c, int argc, char **argv, bool *help, str
 		return rc;
 	if (c->n_words < c->command->min || c->n_words > c->command->max)
 		return hf_fail(e, HF_ARGUMENT, "%s arguments; usage: holdfast %s%s%s %s",
-			       c->n_words < c->command->min ? "missing" : "too many", c->command->noun,
-			       c->command->verb ? " " : "", c->command->verb ? c->command->verb : "",
-			       c->command->args);
+			       c->n_words < c->command->min ? "missing" : "too many",
+			       c->command->noun, c->command->verb ? " " : "",
+			       c->command->verb ? c->command->verb : "", c->command->args);
 	return HF_OK;
 }

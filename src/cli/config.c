@@ -64,7 +64,8 @@ static enum hf_rc prepare(struct hf_cli *c, json_object **out, struct hf_err *e)
 	hf_problem_sort(&problems);
 	publish(c, &problems);
 	if (!rc && problems.errors)
-		rc = hf_fail(e, HF_ARGUMENT, "the configuration has %zu error%s; nothing was changed",
+		rc = hf_fail(e, HF_ARGUMENT,
+			     "the configuration has %zu error%s; nothing was changed",
 			     problems.errors, problems.errors == 1 ? "" : "s");
 	hf_config_finish(&config);
 	return rc;
@@ -104,9 +105,10 @@ static enum hf_rc find_owner(const struct hf_cli *c, uid_t *uid, gid_t *gid, str
 		return HF_OK;
 	pw = getpwnam(HF_KEYS_USER);
 	if (!pw)
-		return hf_fail(e, HF_FAILED,
-			       "there is no user " HF_KEYS_USER
-			       ", who runs holdfastd; install the package, or run systemd-sysusers");
+		return hf_fail(
+			e, HF_FAILED,
+			"there is no user " HF_KEYS_USER
+			", who runs holdfastd; install the package, or run systemd-sysusers");
 	*uid = pw->pw_uid;
 	*gid = pw->pw_gid;
 	return HF_OK;
@@ -133,9 +135,9 @@ static enum hf_rc install(struct hf_cli *c, json_object *json, bool *changed, st
 	gid_t gid;
 	enum hf_rc rc;
 
-	hf_buf_str(&text, json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY |
-								       JSON_C_TO_STRING_SPACED |
-								       JSON_C_TO_STRING_NOSLASHESCAPE));
+	hf_buf_str(&text, json_object_to_json_string_ext(
+				  json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+						JSON_C_TO_STRING_NOSLASHESCAPE));
 	hf_buf_str(&text, "\n");
 	if (text.bad)
 		return hf_fail(e, HF_ARGUMENT, "the configuration is too large");
@@ -158,7 +160,8 @@ static enum hf_rc install(struct hf_cli *c, json_object *json, bool *changed, st
 /* systemctl, with nothing of our environment. HF_FAILED if it is not content. */
 static enum hf_rc reload(struct hf_err *e)
 {
-	static char name[] = "systemctl", verb[] = "try-reload-or-restart", unit[] = "holdfastd.service";
+	static char name[] = "systemctl", verb[] = "try-reload-or-restart",
+		    unit[] = "holdfastd.service";
 	char *argv[] = { name, verb, unit, NULL }, *none[] = { NULL };
 	int status, failed;
 	pid_t pid;

@@ -32,8 +32,9 @@ static json_object *key_json(const struct hf_conf_section *s, const struct hf_co
 	hf_out_text(o, "name", k->name);
 	hf_out_text(o, "owner", owners[s->owner]);
 	hf_out_text(o, "value", hf_conf_want(k, text, sizeof(text)));
-	json_object_object_add(o, "required", json_object_new_boolean(
-						      k->standard && !strcmp(k->standard, HF_CONF_REQUIRED)));
+	json_object_object_add(
+		o, "required",
+		json_object_new_boolean(k->standard && !strcmp(k->standard, HF_CONF_REQUIRED)));
 	if (k->standard && strcmp(k->standard, HF_CONF_REQUIRED))
 		hf_out_text(o, "default", k->standard);
 	hf_out_text(o, "doc", k->doc);
@@ -41,7 +42,8 @@ static json_object *key_json(const struct hf_conf_section *s, const struct hf_co
 }
 
 /* Is @wanted the key, its section, or the name alone? NULL: everything of ours. */
-static bool matches(const struct hf_conf_section *s, const struct hf_conf_key *k, const char *wanted)
+static bool matches(const struct hf_conf_section *s, const struct hf_conf_key *k,
+		    const char *wanted)
 {
 	char full[256];
 

@@ -32,9 +32,9 @@ void hf_help_print(const char *noun, const struct hf_command *command)
 	const struct hf_command *k;
 
 	if (command) {
-		printf("usage: holdfast %s%s%s%s%s%s\n%s\n\n", command->noun, command->verb ? " " : "",
-		       command->verb ? command->verb : "", command->args[0] ? " " : "", command->args,
-		       " [OPTION...]", command->doc);
+		printf("usage: holdfast %s%s%s%s%s%s\n%s\n\n", command->noun,
+		       command->verb ? " " : "", command->verb ? command->verb : "",
+		       command->args[0] ? " " : "", command->args, " [OPTION...]", command->doc);
 		print_options(command->options);
 		print_options(hf_global_options);
 		return;
@@ -82,7 +82,8 @@ enum hf_rc hf_help(struct hf_cli *c, struct hf_err *e)
 	hf_nearest_init(&near, noun ? noun : "");
 	for (k = hf_commands; k->noun; k++) {
 		hf_nearest_try(&near, k->noun);
-		if ((noun && strcmp(k->noun, noun)) || (verb && (!k->verb || strcmp(k->verb, verb))))
+		if ((noun && strcmp(k->noun, noun)) ||
+		    (verb && (!k->verb || strcmp(k->verb, verb))))
 			continue;
 		json_object_array_add(list, command_json(k));
 		found = k;
@@ -90,8 +91,9 @@ enum hf_rc hf_help(struct hf_cli *c, struct hf_err *e)
 	json_object_object_add(c->result, "commands", list);
 	if (!found)
 		return hf_fail(e, HF_ARGUMENT, "there is no command '%.40s%s%.40s'%s%s%s", noun,
-			       verb ? " " : "", verb ? verb : "", near.best ? "; did you mean '" : "",
-			       near.best ? near.best : "", near.best ? "'?" : "");
+			       verb ? " " : "", verb ? verb : "",
+			       near.best ? "; did you mean '" : "", near.best ? near.best : "",
+			       near.best ? "'?" : "");
 	if (!c->json)
 		hf_help_print(noun, json_object_array_length(list) == 1 ? found : NULL);
 	return HF_OK;

@@ -23,8 +23,8 @@ static enum hf_rc check_algorithm(const char *name, struct hf_err *e)
 	hf_nearest_init(&near, name);
 	for (a = hf_algorithms; a->name; a++) {
 		hf_nearest_try(&near, a->name);
-		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "",
-					 a->name);
+		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
+					 used ? ", " : "", a->name);
 	}
 	return hf_fail(e, HF_ARGUMENT, "there is no algorithm '%.40s'; %s%s%sthere are: %s", name,
 		       near.best ? "did you mean '" : "", near.best ? near.best : "",
@@ -45,9 +45,11 @@ enum hf_rc hf_key_create(struct hf_cli *c, struct hf_err *e)
 	if (!rc)
 		rc = check_algorithm(algorithm ? algorithm : "ec-p256", e);
 	if (!rc && !hf_usage_parse(usage ? usage : "sign"))
-		rc = hf_fail(e, HF_ARGUMENT,
-			     "--usage %.40s: write sign, decrypt, derive, separated by commas; or ca "
-			     "alone, for a key that signs certificates and nothing else", usage);
+		rc = hf_fail(
+			e, HF_ARGUMENT,
+			"--usage %.40s: write sign, decrypt, derive, separated by commas; or ca "
+			"alone, for a key that signs certificates and nothing else",
+			usage);
 	if (!rc)
 		rc = hf_session_open(c, e);
 	if (rc)
@@ -88,7 +90,8 @@ enum hf_rc hf_key_list(struct hf_cli *c, struct hf_err *e)
 		for (i = 0; i < r->keys_count; i++)
 			json_object_array_add(list, hf_keyjson_summary(&r->keys[i]));
 		/* A broker that does not get on would keep us here for ever. */
-		more = r->more && r->keys_count && strcmp(r->keys[r->keys_count - 1].name, after) > 0;
+		more = r->more && r->keys_count &&
+		       strcmp(r->keys[r->keys_count - 1].name, after) > 0;
 		if (r->keys_count)
 			(void)hf_copy(after, sizeof(after), r->keys[r->keys_count - 1].name);
 	}
@@ -98,9 +101,14 @@ enum hf_rc hf_key_list(struct hf_cli *c, struct hf_err *e)
 void hf_key_list_show(const struct hf_cli *c)
 {
 	static const struct hf_column columns[] = {
-		{ "NAME", "name" },	  { "TOKEN", "token" }, { "ALGORITHM", "algorithm" },
-		{ "USAGE", "usage" },	  { "GENERATIONS", "generations" },
-		{ "CREATED", "created" }, { "CURRENT", "sha256" }, { NULL, NULL },
+		{ "NAME", "name" },
+		{ "TOKEN", "token" },
+		{ "ALGORITHM", "algorithm" },
+		{ "USAGE", "usage" },
+		{ "GENERATIONS", "generations" },
+		{ "CREATED", "created" },
+		{ "CURRENT", "sha256" },
+		{ NULL, NULL },
 	};
 	json_object *list = json_object_object_get(c->result, "keys");
 	size_t i;
@@ -129,7 +137,7 @@ void hf_key_show_show(const struct hf_cli *c)
 		{ "USAGE", "usage" }, { "SCHEMES", "schemes" }, { NULL, NULL },
 	};
 	static const struct hf_column generation[] = {
-		{ "GENERATION", "sha256" },    { "STATE", "state" },	 { "CREATED", "created" },
+		{ "GENERATION", "sha256" }, { "STATE", "state" }, { "CREATED", "created" },
 		{ "RETIRES", "retire_at" }, { NULL, NULL },
 	};
 	json_object *one = json_object_new_array();
@@ -151,11 +159,15 @@ static enum hf_rc confirm(const char *name, struct hf_err *e)
 
 	if (!isatty(STDIN_FILENO))
 		return hf_fail(e, HF_ARGUMENT,
-			       "key %s was not deleted: nobody can be asked here; give --yes if you mean it",
+			       "key %s was not deleted: nobody can be asked here; give --yes if "
+			       "you mean it",
 			       name);
-	(void)fprintf(stderr, "Delete the key %s with all its generations, for good? "
-			      "Its certificates become useless. [y/N] ", name);
-	if (!fgets(answer, sizeof(answer), stdin) || (strcmp(answer, "y\n") && strcmp(answer, "yes\n")))
+	(void)fprintf(stderr,
+		      "Delete the key %s with all its generations, for good? "
+		      "Its certificates become useless. [y/N] ",
+		      name);
+	if (!fgets(answer, sizeof(answer), stdin) ||
+	    (strcmp(answer, "y\n") && strcmp(answer, "yes\n")))
 		return hf_fail(e, HF_FAILED, "key %s was not deleted", name);
 	return HF_OK;
 }
@@ -166,7 +178,8 @@ enum hf_rc hf_key_delete(struct hf_cli *c, struct hf_err *e)
 	enum hf_rc rc = hf_session_key(&ref, c->words[0], e);
 
 	if (!rc && !ref.name[0])
-		rc = hf_fail(e, HF_ARGUMENT, "name the key that is to be deleted; a hash will not do");
+		rc = hf_fail(e, HF_ARGUMENT,
+			     "name the key that is to be deleted; a hash will not do");
 	if (!rc && !hf_cli_option(c, "yes"))
 		rc = confirm(ref.name, e);
 	if (!rc)

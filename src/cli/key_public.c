@@ -37,15 +37,17 @@ static enum hf_rc check_spki(const hf_KeyInfo *key, struct hf_err *e)
 	unsigned char hash[32];
 	const unsigned char *p = key->spki.bytes;
 	EVP_PKEY *pkey = NULL;
-	bool good = EVP_Q_digest(NULL, "SHA256", NULL, key->spki.bytes, key->spki.size, hash, NULL) &&
-		    key->spki_sha256.size == 32 && !memcmp(hash, key->spki_sha256.bytes, 32);
+	bool good =
+		EVP_Q_digest(NULL, "SHA256", NULL, key->spki.bytes, key->spki.size, hash, NULL) &&
+		key->spki_sha256.size == 32 && !memcmp(hash, key->spki_sha256.bytes, 32);
 
 	if (good)
 		pkey = d2i_PUBKEY(NULL, &p, key->spki.size);
 	good = pkey && p == key->spki.bytes + key->spki.size;
 	EVP_PKEY_free(pkey);
-	return good ? HF_OK : hf_fail(e, HF_CORRUPT, "key %s: the broker's public key is damaged",
-				      key->name);
+	return good ? HF_OK
+		    : hf_fail(e, HF_CORRUPT, "key %s: the broker's public key is damaged",
+			      key->name);
 }
 
 enum hf_rc hf_key_public(struct hf_cli *c, struct hf_err *e)
@@ -92,7 +94,8 @@ static X509 *read_certificate(const char *path, struct hf_err *e)
 	if (!cert && file.n)
 		cert = d2i_X509(NULL, &p, (long)file.n);
 	if (!cert)
-		(void)hf_fail(e, HF_ARGUMENT, "%s: there is no certificate in it (PEM or DER)", path);
+		(void)hf_fail(e, HF_ARGUMENT, "%s: there is no certificate in it (PEM or DER)",
+			      path);
 	return cert;
 }
 
@@ -110,8 +113,11 @@ static void warn_of_other_key(const hf_KeyInfo *key, const char *path)
 		found = key->generations[i].spki_sha256.size == 32 &&
 			!memcmp(key->generations[i].spki_sha256.bytes, hash, 32);
 	if (!found)
-		(void)fprintf(stderr, "holdfast: warning: %s is not a certificate of the key %s; as long as "
-				      "it is there, the reference will not work\n", path, key->name);
+		(void)fprintf(
+			stderr,
+			"holdfast: warning: %s is not a certificate of the key %s; as long as "
+			"it is there, the reference will not work\n",
+			path, key->name);
 	OPENSSL_free(der);
 	X509_free(cert);
 }

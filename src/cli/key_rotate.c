@@ -25,8 +25,8 @@ static enum hf_rc read_grace(struct hf_cli *c, uint32_t *grace_s, struct hf_err 
 	uint64_t ms;
 
 	if (!hf_value_duration(text ? text : "24h", &ms) || ms > 3650ull * 86400000)
-		return hf_fail(e, HF_ARGUMENT, "--grace %.40s: write a time such as 24h, 10min, 7d or 0s",
-			       text);
+		return hf_fail(e, HF_ARGUMENT,
+			       "--grace %.40s: write a time such as 24h, 10min, 7d or 0s", text);
 	*grace_s = (uint32_t)((ms + 999) / 1000);
 	return HF_OK;
 }
@@ -41,7 +41,8 @@ static enum hf_rc stage(struct hf_cli *c, struct rotation *r, struct hf_err *e)
 	c->session->req.which_op = hf_Request_key_stage_tag;
 	(void)hf_copy(q->name, sizeof(q->name), r->old.name);
 	if (algorithm && !hf_algorithm_find(algorithm))
-		return hf_fail(e, HF_ARGUMENT, "there is no algorithm '%.40s'; see 'holdfast key create --help'",
+		return hf_fail(e, HF_ARGUMENT,
+			       "there is no algorithm '%.40s'; see 'holdfast key create --help'",
 			       algorithm);
 	if (algorithm)
 		(void)hf_copy(q->algorithm, sizeof(q->algorithm), algorithm);
@@ -95,14 +96,16 @@ enum hf_rc hf_key_rotate(struct hf_cli *c, struct hf_err *e)
 	memset(&r, 0, sizeof(r));
 	rc = hf_session_key(&r.old, c->words[0], e);
 	if (!rc && !r.old.name[0])
-		rc = hf_fail(e, HF_ARGUMENT, "name the key that is to be rotated; a hash will not do");
+		rc = hf_fail(e, HF_ARGUMENT,
+			     "name the key that is to be rotated; a hash will not do");
 	if (!rc)
 		rc = read_grace(c, &r.grace_s, e);
 	if (!rc)
 		rc = hf_session_get(c, c->words[0], e);
 	if (rc)
 		return rc;
-	memcpy(&r.old.spki_sha256, &c->session->rep.result.key.spki_sha256, sizeof(r.old.spki_sha256));
+	memcpy(&r.old.spki_sha256, &c->session->rep.result.key.spki_sha256,
+	       sizeof(r.old.spki_sha256));
 	rc = stage(c, &r, e);
 	if (!rc)
 		rc = make_current(c, &r, e);

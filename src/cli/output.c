@@ -91,8 +91,9 @@ static char *cell(json_object *row, const char *member, char *out, size_t size)
 		return out;
 	if (json_object_is_type(v, json_type_array)) {
 		for (i = 0; i < json_object_array_length(v) && used < size; i++)
-			used += (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "",
-						 json_object_get_string(json_object_array_get_idx(v, i)));
+			used += (size_t)snprintf(
+				out + used, size - used, "%s%s", i ? "," : "",
+				json_object_get_string(json_object_array_get_idx(v, i)));
 	} else {
 		(void)snprintf(out, size, "%s", json_object_get_string(v));
 	}

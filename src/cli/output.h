@@ -28,7 +28,8 @@ struct hf_column {
 /* An aligned table of the objects in @list; @columns end with title == NULL. */
 void hf_out_table(json_object *list, const struct hf_column *columns);
 
-/* The result (@rc == HF_OK), or the error: text on stderr, JSON on stdout. Returns the exit code. */
+/* The result (@rc == HF_OK), or the error: text on stderr, JSON on stdout. Returns the exit code.
+ */
 int hf_out_finish(struct hf_cli *c, enum hf_rc rc, struct hf_err *e);
 
 /*

@@ -101,8 +101,9 @@ enum hf_rc hf_session_call(struct hf_cli *c, unsigned timeout_ms, pb_size_t want
 	s->doing = NULL;
 	memset(&s->req, 0, sizeof(s->req));
 	if (!rc && want && s->rep.which_result != want)
-		rc = hf_fail(e, HF_PROTOCOL, "the broker gave an answer of the wrong kind; are holdfast "
-					     "and holdfastd of the same release?");
+		rc = hf_fail(e, HF_PROTOCOL,
+			     "the broker gave an answer of the wrong kind; are holdfast "
+			     "and holdfastd of the same release?");
 	return rc;
 }
 
@@ -125,14 +126,16 @@ enum hf_rc hf_session_key(hf_KeyRef *ref, const char *text, struct hf_err *e)
 	if (!strncmp(text, "sha256:", 7)) {
 		ref->spki_sha256.size = 32;
 		if (!hf_unhex(ref->spki_sha256.bytes, 32, text + 7))
-			return hf_fail(e, HF_ARGUMENT, "'%.80s': sha256: is followed by 64 hex digits",
-				       text);
+			return hf_fail(e, HF_ARGUMENT,
+				       "'%.80s': sha256: is followed by 64 hex digits", text);
 		return HF_OK;
 	}
 	if (!hf_key_name_ok(text))
-		return hf_fail(e, HF_ARGUMENT,
-			       "'%.80s' cannot be the name of a key: 1 to 63 letters, digits and . _ -, "
-			       "the first a letter or digit", text);
+		return hf_fail(
+			e, HF_ARGUMENT,
+			"'%.80s' cannot be the name of a key: 1 to 63 letters, digits and . _ -, "
+			"the first a letter or digit",
+			text);
 	(void)hf_copy(ref->name, sizeof(ref->name), text);
 	return HF_OK;
 }

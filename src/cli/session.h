@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 
-#define HF_CALL_MS 20000u
+#define HF_CALL_MS   20000u
 #define HF_CREATE_MS 600000u /* a chip may take minutes to find the primes of an RSA key */
 
 struct hf_session {

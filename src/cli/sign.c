@@ -20,8 +20,8 @@ static const char *usual_scheme(const char *algorithm)
 	static const struct {
 		const char *algorithm, *scheme;
 	} usual[] = {
-		{ "ec-p256", "ecdsa-sha256" },	   { "ec-p384", "ecdsa-sha384" },
-		{ "ec-p521", "ecdsa-sha512" },	   { "rsa-2048", "rsa-pkcs1-sha256" },
+		{ "ec-p256", "ecdsa-sha256" },	    { "ec-p384", "ecdsa-sha384" },
+		{ "ec-p521", "ecdsa-sha512" },	    { "rsa-2048", "rsa-pkcs1-sha256" },
 		{ "rsa-3072", "rsa-pkcs1-sha256" }, { "rsa-4096", "rsa-pkcs1-sha256" },
 		{ "ed25519", "ed25519" },
 	};
@@ -48,20 +48,20 @@ static enum hf_rc choose_scheme(const hf_KeyInfo *key, const char *wanted,
 		if (*scheme && !strcmp(key->schemes[i], name))
 			return HF_OK;
 		hf_nearest_try(&near, key->schemes[i]);
-		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "",
-					 key->schemes[i]);
+		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
+					 used ? ", " : "", key->schemes[i]);
 	}
 	if (!used)
 		return hf_fail(e, HF_DENIED, "key %s does not sign (its usage is not sign, nor ca)",
 			       key->name);
-	return hf_fail(e, HF_ARGUMENT, "key %s (%s) has no scheme '%.40s'; %s%s%sit has: %s", key->name,
-		       key->algorithm, name, near.best ? "did you mean '" : "",
+	return hf_fail(e, HF_ARGUMENT, "key %s (%s) has no scheme '%.40s'; %s%s%sit has: %s",
+		       key->name, key->algorithm, name, near.best ? "did you mean '" : "",
 		       near.best ? near.best : "", near.best ? "'? " : "", known);
 }
 
 /* Feeds all of @fd to @take in pieces. */
-static enum hf_rc feed(int fd, const char *name, bool (*take)(void *, const void *, size_t), void *to,
-		       struct hf_err *e)
+static enum hf_rc feed(int fd, const char *name, bool (*take)(void *, const void *, size_t),
+		       void *to, struct hf_err *e)
 {
 	uint8_t piece[8192];
 	ssize_t n;
@@ -76,7 +76,8 @@ static enum hf_rc feed(int fd, const char *name, bool (*take)(void *, const void
 			return HF_OK;
 		if (!take(to, piece, (size_t)n))
 			return hf_fail(e, HF_ARGUMENT,
-				       "%s is too large: this key signs whole messages, of at most %u bytes",
+				       "%s is too large: this key signs whole messages, of at most "
+				       "%u bytes",
 				       name, HF_DATA_MAX);
 	}
 }
@@ -155,7 +156,8 @@ enum hf_rc hf_sign(struct hf_cli *c, struct hf_err *e)
 	enum hf_rc rc;
 
 	if (!out && !c->json && isatty(STDOUT_FILENO))
-		return hf_fail(e, HF_ARGUMENT, "a signature is bytes, not text: give --out FILE, or --json");
+		return hf_fail(e, HF_ARGUMENT,
+			       "a signature is bytes, not text: give --out FILE, or --json");
 	rc = hf_session_get(c, c->words[0], e);
 	if (!rc)
 		rc = prepare(c, e);

@@ -58,7 +58,8 @@ static enum hf_rc get_tokens(struct hf_cli *c, struct hf_err *e)
 	if (rc)
 		return rc;
 	for (i = 0; i < c->session->rep.result.token_list.tokens_count; i++)
-		json_object_array_add(list, token_json(&c->session->rep.result.token_list.tokens[i]));
+		json_object_array_add(list,
+				      token_json(&c->session->rep.result.token_list.tokens[i]));
 	return HF_OK;
 }
 
@@ -90,9 +91,15 @@ enum hf_rc hf_token_provision(struct hf_cli *c, struct hf_err *e)
 void hf_token_show(const struct hf_cli *c)
 {
 	static const struct hf_column columns[] = {
-		{ "NAME", "name" },	    { "TYPE", "type" },	    { "STATE", "state" },
-		{ "PROVISIONED", "provisioned" }, { "KEYS", "keys" }, { "OPERATIONS", "operations" },
-		{ "RESTARTS", "restarts" }, { "DESCRIPTION", "description" }, { NULL, NULL },
+		{ "NAME", "name" },
+		{ "TYPE", "type" },
+		{ "STATE", "state" },
+		{ "PROVISIONED", "provisioned" },
+		{ "KEYS", "keys" },
+		{ "OPERATIONS", "operations" },
+		{ "RESTARTS", "restarts" },
+		{ "DESCRIPTION", "description" },
+		{ NULL, NULL },
 	};
 	json_object *list = json_object_object_get(c->result, "tokens");
 	size_t i;

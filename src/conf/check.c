@@ -20,7 +20,8 @@ static bool starts(const char *text, const char *with)
 
 static bool fits_text(const struct hf_conf_key *k, const struct hf_node *n)
 {
-	return is_text(n) && (int64_t)strlen(n->text) >= k->min && (int64_t)strlen(n->text) <= k->max;
+	return is_text(n) && (int64_t)strlen(n->text) >= k->min &&
+	       (int64_t)strlen(n->text) <= k->max;
 }
 
 static bool fits_name(const struct hf_conf_key *k, const struct hf_node *n)
@@ -42,8 +43,8 @@ static bool fits_file_uri(const struct hf_conf_key *k, const struct hf_node *n)
 
 static bool fits_uri(const struct hf_conf_key *k, const struct hf_node *n)
 {
-	return is_text(n) && (fits_file_uri(k, n) || starts(n->text, "pkcs11:") ||
-			      starts(n->text, "holdfast:"));
+	return is_text(n) &&
+	       (fits_file_uri(k, n) || starts(n->text, "pkcs11:") || starts(n->text, "holdfast:"));
 }
 
 static bool fits_url(const struct hf_conf_key *k, const struct hf_node *n)
@@ -173,10 +174,12 @@ static const struct {
 	[HF_CONF_URL] = { fits_url, "\"https://HOST/...\"" },
 	[HF_CONF_NUMBER] = { fits_number, "a number" },
 	[HF_CONF_BOOLEAN] = { fits_boolean, "true or false" },
-	[HF_CONF_DURATION] = { fits_duration, "a duration such as \"1500ms\", \"10s\" or \"5min\"" },
+	[HF_CONF_DURATION] = { fits_duration,
+			       "a duration such as \"1500ms\", \"10s\" or \"5min\"" },
 	[HF_CONF_MODE] = { fits_mode, "a mode such as \"0660\"" },
-	[HF_CONF_RENEWAL] = { fits_renewal, "\"80%\" (1 to 99), or a time such as \"10d\", \"12h\" or "
-					    "\"90min\"" },
+	[HF_CONF_RENEWAL] = { fits_renewal,
+			      "\"80%\" (1 to 99), or a time such as \"10d\", \"12h\" or "
+			      "\"90min\"" },
 	[HF_CONF_CHOICE] = { fits_choice, "one of" },
 	[HF_CONF_CHOICES] = { fits_choices, "a list of" },
 	[HF_CONF_TEXTS] = { fits_texts, "a list of texts, as [\"...\"]" },
@@ -240,7 +243,8 @@ static void shown(const struct hf_node *n, char *out, size_t size)
 	}
 }
 
-static const char *secret_names[] = { "password", "value", "connection_string", "pkcs11_base_slot" };
+static const char *secret_names[] = { "password", "value", "connection_string",
+				      "pkcs11_base_slot" };
 
 static bool secret(const struct hf_conf_key *key)
 {
@@ -305,8 +309,10 @@ bool hf_conf_check_value(const struct hf_conf_key *key, const struct hf_node *no
 	else
 		shown(bad, value, sizeof(value));
 	hf_problem_add(p, HF_PROBLEM_ERROR, bad, "%s %s%s; write %s%s", node->key,
-		       secret(key) ? "" : bad == node ? "is " : "has ", value,
-		       hf_conf_want(key, want, sizeof(want)),
+		       secret(key)   ? ""
+		       : bad == node ? "is "
+				     : "has ",
+		       value, hf_conf_want(key, want, sizeof(want)),
 		       nearest_word(key, bad, near, sizeof(near)));
 	return false;
 }

@@ -100,7 +100,8 @@ static void check_names(const struct making *m, const char *section, const char 
 		const struct hf_node *name = hf_node_get(a, key);
 
 		if (++n == max + 1)
-			hf_problem_add(m->p, HF_PROBLEM_ERROR, a, "more than %zu [[%s]]", max, section);
+			hf_problem_add(m->p, HF_PROBLEM_ERROR, a, "more than %zu [[%s]]", max,
+				       section);
 		for (b = tables(m, section); name && b != a; b = b->next) {
 			const struct hf_node *other = hf_node_get(b, key);
 
@@ -177,15 +178,15 @@ static bool group_exists(const char *name, int64_t *id)
 }
 
 /* Who is named has to exist here, or nobody will ever be let in. */
-static int64_t account(struct making *m, const struct hf_node *table, const char *key, const char *kind,
-		       bool (*exists)(const char *, int64_t *))
+static int64_t account(struct making *m, const struct hf_node *table, const char *key,
+		       const char *kind, bool (*exists)(const char *, int64_t *))
 {
 	const struct hf_node *n = hf_node_get(table, key);
 	int64_t id = -1;
 
 	if (n && !exists(n->text, &id))
-		hf_problem_add(m->p, HF_PROBLEM_ERROR, n, "%s: there is no %s \"%s\" on this system",
-			       key, kind, n->text);
+		hf_problem_add(m->p, HF_PROBLEM_ERROR, n,
+			       "%s: there is no %s \"%s\" on this system", key, kind, n->text);
 	return id;
 }
 
@@ -221,10 +222,11 @@ static void add_sockets(struct making *m, json_object *out)
 	}
 	if (!json_object_array_length(list)) {
 		if (strlen(m->paths->socket) > 107)
-			hf_problem_add(m->p, HF_PROBLEM_ERROR, NULL,
-				       "%s is too long for a socket (107 bytes); write a [[socket]] "
-				       "with a shorter path, or choose a shorter --root",
-				       m->paths->socket);
+			hf_problem_add(
+				m->p, HF_PROBLEM_ERROR, NULL,
+				"%s is too long for a socket (107 bytes); write a [[socket]] "
+				"with a shorter path, or choose a shorter --root",
+				m->paths->socket);
 		json_object_array_add(list, socket_of("main", m->paths->socket, "",
 						      m->paths->system ? HF_KEYS_USER : "", 0660));
 	}
@@ -271,8 +273,8 @@ static void check_socket_known(struct making *m, const struct hf_node *table)
 	if (best.best && !best.distance && !strcmp(best.best, wanted->text))
 		return;
 	hf_problem_add(m->p, HF_PROBLEM_ERROR, wanted, "there is no [[socket]] \"%s\"%s%s%s",
-		       wanted->text, best.best ? "; did you mean \"" : "", best.best ? best.best : "",
-		       best.best ? "\"?" : "");
+		       wanted->text, best.best ? "; did you mean \"" : "",
+		       best.best ? best.best : "", best.best ? "\"?" : "");
 }
 
 static int64_t who(struct making *m, const struct hf_node *table, const char *id, const char *name,
@@ -341,8 +343,8 @@ static void add_profiles(struct making *m, json_object *out)
 		json_object *o = json_object_new_object();
 
 		if (!hf_value_pattern(key->text))
-			hf_problem_add(m->p, HF_PROBLEM_ERROR, key, "\"%s\" cannot be the name of a key",
-				       key->text);
+			hf_problem_add(m->p, HF_PROBLEM_ERROR, key,
+				       "\"%s\" cannot be the name of a key", key->text);
 		set_text(o, "key", key->text);
 		for (i = 0; i < HF_COUNT(numbers); i++)
 			set_number(o, numbers[i], number(&t, numbers[i]));

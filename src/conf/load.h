@@ -9,7 +9,7 @@
 #include "conf/problem.h"
 
 #define HF_CONFIG_FILES_MAX 256
-#define HF_CONFIG_FILE_MAX (1u << 20)
+#define HF_CONFIG_FILE_MAX  (1u << 20)
 
 struct hf_config {
 	struct hf_node *root; /* an empty table if there is no file */

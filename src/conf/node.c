@@ -35,7 +35,8 @@ void hf_node_free(struct hf_node *n)
 		hf_node_free(n->children);
 	}
 	if (n->text)
-		explicit_bzero(n->text, strlen(n->text)); /* EST passwords and PINs are among them */
+		explicit_bzero(n->text,
+			       strlen(n->text)); /* EST passwords and PINs are among them */
 	free(n->text);
 	free(n->key);
 	free(n);

@@ -21,11 +21,11 @@ enum hf_node_kind {
 
 struct hf_node {
 	enum hf_node_kind kind;
-	char *key;        /* NULL in arrays and at the root */
+	char *key;	  /* NULL in arrays and at the root */
 	const char *file; /* borrowed, outlives the tree */
-	unsigned line;    /* from 1; 0: unknown */
-	char *text;       /* of STRING; never NULL then */
-	int64_t number;   /* of INTEGER, and 0 or 1 of BOOLEAN */
+	unsigned line;	  /* from 1; 0: unknown */
+	char *text;	  /* of STRING; never NULL then */
+	int64_t number;	  /* of INTEGER, and 0 or 1 of BOOLEAN */
 	struct hf_node *children, *last, *next;
 };
 

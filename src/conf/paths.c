@@ -14,8 +14,7 @@ static const struct {
 	  "etc/holdfastd.json" },
 	{ offsetof(struct hf_paths, certs), "/var/aziot/certs", "certs" },
 	{ offsetof(struct hf_paths, state), "/var/lib/holdfast", "state" },
-	{ offsetof(struct hf_paths, socket), "/run/holdfast/holdfast.sock",
-	  "run/holdfast.sock" },
+	{ offsetof(struct hf_paths, socket), "/run/holdfast/holdfast.sock", "run/holdfast.sock" },
 };
 
 enum hf_rc hf_paths_init(struct hf_paths *p, const char *root, struct hf_err *e)

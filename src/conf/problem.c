@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-__attribute__((format(printf, 5, 0))) static void
-add(struct hf_problems *p, enum hf_severity severity, const char *file, unsigned line,
-    const char *fmt, va_list ap)
+__attribute__((format(printf, 5, 0))) static void add(struct hf_problems *p,
+						      enum hf_severity severity, const char *file,
+						      unsigned line, const char *fmt, va_list ap)
 {
 	struct hf_problem *slot;
 	size_t n;
@@ -55,7 +55,9 @@ void hf_problem_sort(struct hf_problems *p)
 
 	for (i = 1; i < p->n; i++) {
 		one = p->list[i];
-		for (j = i; j && !strcmp(p->list[j - 1].file, one.file) && p->list[j - 1].line > one.line; j--)
+		for (j = i;
+		     j && !strcmp(p->list[j - 1].file, one.file) && p->list[j - 1].line > one.line;
+		     j--)
 			p->list[j] = p->list[j - 1];
 		p->list[j] = one;
 	}

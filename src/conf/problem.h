@@ -16,7 +16,7 @@ enum hf_severity { HF_PROBLEM_ERROR, HF_PROBLEM_WARNING, HF_PROBLEM_NOTE };
 struct hf_problem {
 	enum hf_severity severity;
 	char file[256]; /* "" if it is about no file; a longer path keeps its end */
-	unsigned line;  /* 0 if it is about no line */
+	unsigned line;	/* 0 if it is about no line */
 	char text[512];
 };
 

@@ -68,8 +68,8 @@ static void known_names(const struct hf_conf_section *s, char *out, size_t size)
 						 k->name);
 	for (sub = hf_conf_sections; sub->path && used < size; sub++)
 		if (below(sub, s->path))
-			used += (size_t)snprintf(out + used, size - used, "%s[%s]", used ? ", " : "",
-						 sub->path);
+			used += (size_t)snprintf(out + used, size - used, "%s[%s]",
+						 used ? ", " : "", sub->path);
 }
 
 /* What may be meant by @n in @s: *@key, or *@section if it is one; both NULL: no idea. */
@@ -98,8 +98,8 @@ static void guess(const struct hf_conf_section *s, const struct hf_node *n, cons
 }
 
 /* threshold in [edge_ca]: it is a key of a section below. NULL if there is nothing like it. */
-static const struct hf_conf_section *deeper(const struct hf_conf_section *s, const struct hf_node *n,
-					    const char **key)
+static const struct hf_conf_section *deeper(const struct hf_conf_section *s,
+					    const struct hf_node *n, const char **key)
 {
 	const struct hf_conf_section *sub;
 	const struct hf_conf_key *k;
@@ -126,17 +126,22 @@ static void no_idea(const struct hf_conf_section *s, const struct hf_node *n, co
 	char known[400];
 
 	if (!s->path[0] && !strncmp(n->key, "homedir", 7))
-		hf_problem_add(p, HF_PROBLEM_ERROR, n,
-			       "'%s' belongs in the configuration of a single IoT Edge daemon; holdfast "
-			       "reads /etc/aziot/config.toml, out of which those are made", n->key);
+		hf_problem_add(
+			p, HF_PROBLEM_ERROR, n,
+			"'%s' belongs in the configuration of a single IoT Edge daemon; holdfast "
+			"reads /etc/aziot/config.toml, out of which those are made",
+			n->key);
 	else if (s->path[0] && hf_conf_key_find(hf_conf_section_find(""), n->key))
-		hf_problem_add(p, HF_PROBLEM_ERROR, n,
-			       "'%s' is not known in %s; it has to stand before the first [section] "
-			       "of the file", n->key, where);
+		hf_problem_add(
+			p, HF_PROBLEM_ERROR, n,
+			"'%s' is not known in %s; it has to stand before the first [section] "
+			"of the file",
+			n->key, where);
 	else if (!s->path[0])
-		hf_problem_add(p, HF_PROBLEM_ERROR, n,
-			       "'%.80s' is not known in %s; 'holdfast config explain' tells what is",
-			       n->key, where);
+		hf_problem_add(
+			p, HF_PROBLEM_ERROR, n,
+			"'%.80s' is not known in %s; 'holdfast config explain' tells what is",
+			n->key, where);
 	else {
 		known_names(s, known, sizeof(known));
 		hf_problem_add(p, HF_PROBLEM_ERROR, n, "'%.80s' is not known in %s; known are: %s",
@@ -154,15 +159,17 @@ static void unknown(const struct hf_conf_section *s, const struct hf_node *n, st
 	(void)hf_conf_section_text(s, where, sizeof(where));
 	guess(s, n, &key, &section);
 	if (section)
-		hf_problem_add(p, HF_PROBLEM_ERROR, n, "'%.80s' is not known in %s; did you mean %s?",
-			       n->key, where, hf_conf_section_text(section, there, sizeof(there)));
+		hf_problem_add(p, HF_PROBLEM_ERROR, n,
+			       "'%.80s' is not known in %s; did you mean %s?", n->key, where,
+			       hf_conf_section_text(section, there, sizeof(there)));
 	else if (key)
-		hf_problem_add(p, HF_PROBLEM_ERROR, n, "'%.80s' is not known in %s; did you mean '%s'?",
-			       n->key, where, key);
+		hf_problem_add(p, HF_PROBLEM_ERROR, n,
+			       "'%.80s' is not known in %s; did you mean '%s'?", n->key, where,
+			       key);
 	else if ((section = deeper(s, n, &key)))
 		hf_problem_add(p, HF_PROBLEM_ERROR, n,
-			       "'%.80s' is not known in %s; did you mean '%s' in %s?", n->key, where, key,
-			       hf_conf_section_text(section, there, sizeof(there)));
+			       "'%.80s' is not known in %s; did you mean '%s' in %s?", n->key,
+			       where, key, hf_conf_section_text(section, there, sizeof(there)));
 	else
 		no_idea(s, n, where, p);
 }
@@ -179,8 +186,9 @@ static void check_array(const struct hf_conf_section *sub, const struct hf_node 
 		if (item->kind == HF_NODE_TABLE)
 			check_table(sub, item, p);
 		else
-			hf_problem_add(p, HF_PROBLEM_ERROR, item, "%s is a list of tables: write [[%s]]",
-				       sub->path, sub->path);
+			hf_problem_add(p, HF_PROBLEM_ERROR, item,
+				       "%s is a list of tables: write [[%s]]", sub->path,
+				       sub->path);
 }
 
 static void check_section(const struct hf_conf_section *sub, const struct hf_node *n,
@@ -194,9 +202,11 @@ static void check_section(const struct hf_conf_section *sub, const struct hf_nod
 	} else if (sub->shape == HF_CONF_TABLE && n->kind == HF_NODE_TABLE) {
 		check_table(sub, n, p);
 		if (sub->owner == HF_CONF_AGENT && !strchr(sub->path, '.') && n->children)
-			hf_problem_add(p, HF_PROBLEM_NOTE, n,
-				       "[%s] is for the certificate agent, which this release does not "
-				       "have yet: checked, not acted on", sub->path);
+			hf_problem_add(
+				p, HF_PROBLEM_NOTE, n,
+				"[%s] is for the certificate agent, which this release does not "
+				"have yet: checked, not acted on",
+				sub->path);
 	} else if (sub->shape == HF_CONF_TABLES && n->kind == HF_NODE_ARRAY) {
 		check_array(sub, n, p);
 	} else {

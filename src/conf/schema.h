@@ -15,15 +15,15 @@
 #include "conf/problem.h"
 
 enum hf_conf_type {
-	HF_CONF_TEXT,	  /* min, max: its length */
+	HF_CONF_TEXT, /* min, max: its length */
 	HF_CONF_NAME,
-	HF_CONF_PATH,	  /* absolute; max: its length */
-	HF_CONF_URI,	  /* file:///PATH, pkcs11:… or holdfast:… */
-	HF_CONF_FILE_URI, /* file:///PATH */
-	HF_CONF_FILE_URIS,/* list of them */
-	HF_CONF_BUNDLE,	  /* a file:///PATH, or a list of certificate ids */
-	HF_CONF_URL,	  /* http:// or https:// */
-	HF_CONF_NUMBER,	  /* min, max */
+	HF_CONF_PATH,	   /* absolute; max: its length */
+	HF_CONF_URI,	   /* file:///PATH, pkcs11:… or holdfast:… */
+	HF_CONF_FILE_URI,  /* file:///PATH */
+	HF_CONF_FILE_URIS, /* list of them */
+	HF_CONF_BUNDLE,	   /* a file:///PATH, or a list of certificate ids */
+	HF_CONF_URL,	   /* http:// or https:// */
+	HF_CONF_NUMBER,	   /* min, max */
 	HF_CONF_BOOLEAN,
 	HF_CONF_DURATION, /* "10s"; min, max in ms */
 	HF_CONF_MODE,	  /* "0660" */
@@ -38,7 +38,8 @@ enum hf_conf_type {
 struct hf_conf_key {
 	const char *name; /* "*": any key */
 	enum hf_conf_type type;
-	const char *standard; /* value if absent, as text; NULL: none. HF_CONF_REQUIRED: must be there */
+	const char *standard; /* value if absent, as text; NULL: none. HF_CONF_REQUIRED: must be
+				 there */
 	int64_t min, max;
 	const char *words; /* of CHOICE and CHOICES, separated by spaces */
 	const char *doc;
@@ -62,7 +63,8 @@ struct hf_conf_section {
 	const char *path; /* "edge_ca.auto_renew"; "": the top of the file */
 	enum hf_conf_shape shape;
 	enum hf_conf_owner owner;
-	const struct hf_conf_key *keys[2]; /* lists that end with name == NULL; NULL: no such list */
+	const struct hf_conf_key
+		*keys[2]; /* lists that end with name == NULL; NULL: no such list */
 	const char *doc;
 };
 

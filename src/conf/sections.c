@@ -2,16 +2,32 @@
 /* The schema's rows: holdfast's own sections, and those of IoT Edge's config.toml. */
 #include "conf/schema.h"
 
-#define KEY_END { NULL, HF_CONF_ANY, NULL, 0, 0, NULL, NULL }
-#define TEXT(name, standard, max, doc) { name, HF_CONF_TEXT, standard, 0, max, NULL, doc }
-#define NUMBER(name, standard, min, max, doc) { name, HF_CONF_NUMBER, standard, min, max, NULL, doc }
-#define PLAIN(name, type, standard, doc) { name, type, standard, 0, 0, NULL, doc }
-#define WORDS(name, type, standard, words, doc) { name, type, standard, 0, 0, words, doc }
+#define KEY_END                                                                                    \
+	{                                                                                          \
+		NULL, HF_CONF_ANY, NULL, 0, 0, NULL, NULL                                          \
+	}
+#define TEXT(name, standard, max, doc)                                                             \
+	{                                                                                          \
+		name, HF_CONF_TEXT, standard, 0, max, NULL, doc                                    \
+	}
+#define NUMBER(name, standard, min, max, doc)                                                      \
+	{                                                                                          \
+		name, HF_CONF_NUMBER, standard, min, max, NULL, doc                                \
+	}
+#define PLAIN(name, type, standard, doc)                                                           \
+	{                                                                                          \
+		name, type, standard, 0, 0, NULL, doc                                              \
+	}
+#define WORDS(name, type, standard, words, doc)                                                    \
+	{                                                                                          \
+		name, type, standard, 0, 0, words, doc                                             \
+	}
 
 /* ---------------------------------------------------------------- holdfast's own */
 
 static const struct hf_conf_key token_keys[] = {
-	PLAIN("name", HF_CONF_NAME, HF_CONF_REQUIRED, "Name of the token, as commands and keys call it."),
+	PLAIN("name", HF_CONF_NAME, HF_CONF_REQUIRED,
+	      "Name of the token, as commands and keys call it."),
 	WORDS("type", HF_CONF_CHOICE, "tpm2", "tpm2", "Kind of token."),
 	TEXT("tcti", "device:/dev/tpmrm0", 511,
 	     "How to reach the TPM, in the words of tpm2-tss: device:PATH, swtpm:path=PATH."),
@@ -52,7 +68,8 @@ static const struct hf_conf_key principal_keys[] = {
 static const struct hf_conf_key profile_keys[] = {
 	{ "key", HF_CONF_TEXT, HF_CONF_REQUIRED, 1, 63, NULL,
 	  "The ca key it is about; may have * and ?. The first profile that matches counts." },
-	NUMBER("max_days", "90", 1, 36500, "Longest validity of a certificate that the key issues."),
+	NUMBER("max_days", "90", 1, 36500,
+	       "Longest validity of a certificate that the key issues."),
 	NUMBER("self_max_days", "3650", 1, 36500,
 	       "Longest validity of the key's own, self-signed certificate."),
 	NUMBER("pathlen", "0", 0, 16, "Largest pathLenConstraint of its own certificate."),
@@ -93,7 +110,8 @@ static const struct hf_conf_key top_keys[] = {
 };
 
 static const struct hf_conf_key provisioning_keys[] = {
-	WORDS("source", HF_CONF_CHOICE, NULL, "manual dps none", "How the device gets its identity."),
+	WORDS("source", HF_CONF_CHOICE, NULL, "manual dps none",
+	      "How the device gets its identity."),
 	TEXT("connection_string", NULL, 4096, "Of manual provisioning."),
 	TEXT("iothub_hostname", NULL, 253, "Of manual provisioning."),
 	TEXT("device_id", NULL, 128, "Of manual provisioning."),
@@ -131,7 +149,8 @@ static const struct hf_conf_key symmetric_keys[] = {
 };
 
 static const struct hf_conf_key issued_keys[] = {
-	WORDS("method", HF_CONF_CHOICE, NULL, "est local_ca self_signed", "Who issues the certificate."),
+	WORDS("method", HF_CONF_CHOICE, NULL, "est local_ca self_signed",
+	      "Who issues the certificate."),
 	NUMBER("expiry_days", NULL, 1, 36500, "Its validity, where we decide it."),
 	TEXT("common_name", NULL, 256, "Its subject, if that is only a common name."),
 	KEY_END,
@@ -154,7 +173,8 @@ static const struct hf_conf_key edge_ca_keys[] = {
 	PLAIN("pk", HF_CONF_URI, NULL, "Its private key."),
 	NUMBER("auto_generated_edge_ca_expiry_days", NULL, 1, 36500,
 	       "Validity of the quickstart Edge CA."),
-	WORDS("method", HF_CONF_CHOICE, NULL, "est local_ca self_signed", "Who issues the certificate."),
+	WORDS("method", HF_CONF_CHOICE, NULL, "est local_ca self_signed",
+	      "Who issues the certificate."),
 	NUMBER("expiry_days", NULL, 1, 36500, "Its validity, where we decide it."),
 	TEXT("common_name", NULL, 256, "Its subject, if that is only a common name."),
 	KEY_END,
@@ -163,7 +183,8 @@ static const struct hf_conf_key edge_ca_keys[] = {
 static const struct hf_conf_key renew_keys[] = {
 	PLAIN("enabled", HF_CONF_BOOLEAN, NULL, "Whether to renew at all."),
 	PLAIN("rotate_key", HF_CONF_BOOLEAN, NULL, "Whether to make a new key as well."),
-	PLAIN("threshold", HF_CONF_RENEWAL, NULL, "When: share of the lifetime, or time before its end."),
+	PLAIN("threshold", HF_CONF_RENEWAL, NULL,
+	      "When: share of the lifetime, or time before its end."),
 	PLAIN("retry", HF_CONF_RENEWAL, NULL, "How long after a failure: likewise."),
 	KEY_END,
 };
@@ -174,7 +195,8 @@ static const struct hf_conf_key subject_keys[] = {
 };
 
 static const struct hf_conf_key est_keys[] = {
-	PLAIN("trusted_certs", HF_CONF_FILE_URIS, NULL, "CA certificates that EST servers are checked with."),
+	PLAIN("trusted_certs", HF_CONF_FILE_URIS, NULL,
+	      "CA certificates that EST servers are checked with."),
 	KEY_END,
 };
 
@@ -196,7 +218,8 @@ static const struct hf_conf_key preloaded_key_keys[] = {
 };
 
 static const struct hf_conf_key preloaded_cert_keys[] = {
-	PLAIN("*", HF_CONF_BUNDLE, NULL, "Where the certificate of that id is, or the ids it consists of."),
+	PLAIN("*", HF_CONF_BUNDLE, NULL,
+	      "Where the certificate of that id is, or the ids it consists of."),
 	KEY_END,
 };
 
@@ -216,34 +239,67 @@ static const struct hf_conf_key moby_keys[] = {
 static const struct hf_conf_key no_keys[] = { KEY_END };
 
 /* The table below [provisioning…identity_cert] and its like: how a certificate is issued. */
-#define ISSUED(path, doc)                                                                    \
-	{ path, HF_CONF_TABLE, HF_CONF_AGENT, { issued_keys, est_auth_keys }, doc },         \
-	{ path ".subject", HF_CONF_TABLE, HF_CONF_AGENT, { subject_keys, NULL }, "Its subject." }, \
-	{ path ".auto_renew", HF_CONF_TABLE, HF_CONF_AGENT, { renew_keys, NULL }, "Its renewal." }
-#define AGENT(path, keys, doc) { path, HF_CONF_TABLE, HF_CONF_AGENT, { keys, NULL }, doc }
-#define OTHERS(path) { path, HF_CONF_TABLE, HF_CONF_OTHERS, { no_keys, NULL }, "Not for holdfast." }
+#define ISSUED(path, doc)                                                                          \
+	{ path, HF_CONF_TABLE, HF_CONF_AGENT, { issued_keys, est_auth_keys }, doc },               \
+		{ path ".subject",                                                                 \
+		  HF_CONF_TABLE,                                                                   \
+		  HF_CONF_AGENT,                                                                   \
+		  { subject_keys, NULL },                                                          \
+		  "Its subject." },                                                                \
+	{                                                                                          \
+		path ".auto_renew", HF_CONF_TABLE, HF_CONF_AGENT, { renew_keys, NULL },            \
+			"Its renewal."                                                             \
+	}
+#define AGENT(path, keys, doc)                                                                     \
+	{                                                                                          \
+		path, HF_CONF_TABLE, HF_CONF_AGENT, { keys, NULL }, doc                            \
+	}
+#define OTHERS(path)                                                                               \
+	{                                                                                          \
+		path, HF_CONF_TABLE, HF_CONF_OTHERS, { no_keys, NULL }, "Not for holdfast."        \
+	}
 
 const struct hf_conf_section hf_conf_sections[] = {
-	{ "token", HF_CONF_TABLES, HF_CONF_OURS, { token_keys, NULL },
+	{ "token",
+	  HF_CONF_TABLES,
+	  HF_CONF_OURS,
+	  { token_keys, NULL },
 	  "A token that holds keys. Without any: a TPM called tpm, with the defaults." },
-	{ "socket", HF_CONF_TABLES, HF_CONF_OURS, { socket_keys, NULL },
-	  "A socket that holdfastd listens on. Without any: one called main, at its usual path, for "
+	{ "socket",
+	  HF_CONF_TABLES,
+	  HF_CONF_OURS,
+	  { socket_keys, NULL },
+	  "A socket that holdfastd listens on. Without any: one called main, at its usual path, "
+	  "for "
 	  "the group of the key daemon." },
-	{ "principal", HF_CONF_TABLES, HF_CONF_OURS, { principal_keys, NULL },
-	  "Who may do what with which keys; what no table allows is denied. Root has every right on "
+	{ "principal",
+	  HF_CONF_TABLES,
+	  HF_CONF_OURS,
+	  { principal_keys, NULL },
+	  "Who may do what with which keys; what no table allows is denied. Root has every right "
+	  "on "
 	  "the socket main." },
-	{ "ca_profile", HF_CONF_TABLES, HF_CONF_OURS, { profile_keys, NULL },
+	{ "ca_profile",
+	  HF_CONF_TABLES,
+	  HF_CONF_OURS,
+	  { profile_keys, NULL },
 	  "What a key with the usage ca may issue. Keys without a profile get one of defaults." },
 	{ "limits", HF_CONF_TABLE, HF_CONF_OURS, { limit_keys, NULL }, "Bounds for clients." },
 
 	{ "", HF_CONF_TABLE, HF_CONF_AGENT, { top_keys, NULL }, "The top of the file." },
 	AGENT("provisioning", provisioning_keys, "How the device gets its identity."),
-	{ "provisioning.authentication", HF_CONF_TABLE, HF_CONF_AGENT,
-	  { authentication_keys, identity_keys }, "Manual provisioning." },
+	{ "provisioning.authentication",
+	  HF_CONF_TABLE,
+	  HF_CONF_AGENT,
+	  { authentication_keys, identity_keys },
+	  "Manual provisioning." },
 	AGENT("provisioning.authentication.device_id_pk", symmetric_keys, "Its symmetric key."),
 	ISSUED("provisioning.authentication.identity_cert", "The identity certificate, if issued."),
-	{ "provisioning.attestation", HF_CONF_TABLE, HF_CONF_AGENT,
-	  { attestation_keys, identity_keys }, "Provisioning by DPS." },
+	{ "provisioning.attestation",
+	  HF_CONF_TABLE,
+	  HF_CONF_AGENT,
+	  { attestation_keys, identity_keys },
+	  "Provisioning by DPS." },
 	AGENT("provisioning.attestation.symmetric_key", symmetric_keys, "Its symmetric key."),
 	ISSUED("provisioning.attestation.identity_cert", "The identity certificate, if issued."),
 	AGENT("cert_issuance", no_keys, "Who issues certificates."),
@@ -253,16 +309,24 @@ const struct hf_conf_section hf_conf_sections[] = {
 	AGENT("cert_issuance.est.urls", url_keys, "Which EST server issues what."),
 	AGENT("cert_issuance.local_ca", local_ca_keys, "A CA on this device."),
 	ISSUED("cert_issuance.local_ca.cert", "Its certificate, if issued."),
-	{ "edge_ca", HF_CONF_TABLE, HF_CONF_AGENT, { edge_ca_keys, est_auth_keys },
+	{ "edge_ca",
+	  HF_CONF_TABLE,
+	  HF_CONF_AGENT,
+	  { edge_ca_keys, est_auth_keys },
 	  "The Edge CA: of files, issued by EST or the local CA, or quickstart." },
 	AGENT("edge_ca.subject", subject_keys, "Its subject."),
 	AGENT("edge_ca.auto_renew", renew_keys, "Its renewal."),
 	AGENT("preloaded_keys", preloaded_key_keys, "Keys that exist already, by id."),
 	AGENT("preloaded_certs", preloaded_cert_keys, "Certificates that exist already, by id."),
 	AGENT("aziot_keys", aziot_keys_keys, "The original's key store."),
-	{ "moby_runtime", HF_CONF_TABLE, HF_CONF_MIXED, { moby_keys, NULL }, "The container runtime." },
+	{ "moby_runtime",
+	  HF_CONF_TABLE,
+	  HF_CONF_MIXED,
+	  { moby_keys, NULL },
+	  "The container runtime." },
 	AGENT("moby_runtime.content_trust", no_keys, "Signed images."),
-	AGENT("moby_runtime.content_trust.ca_certs", preloaded_cert_keys, "CA certificates by registry."),
+	AGENT("moby_runtime.content_trust.ca_certs", preloaded_cert_keys,
+	      "CA certificates by registry."),
 	OTHERS("agent"),
 	OTHERS("connect"),
 	OTHERS("listen"),

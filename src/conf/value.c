@@ -32,9 +32,8 @@ static bool scaled(const char *text, const struct unit *units, uint64_t max, uin
 
 bool hf_value_duration(const char *text, uint64_t *ms)
 {
-	static const struct unit units[] = { { "ms", 1 },	{ "s", 1000 },
-					     { "min", 60000 },	{ "h", 3600000 },
-					     { "d", 86400000 }, { NULL, 0 } };
+	static const struct unit units[] = { { "ms", 1 },      { "s", 1000 },	  { "min", 60000 },
+					     { "h", 3600000 }, { "d", 86400000 }, { NULL, 0 } };
 
 	return scaled(text, units, 3650ull * 86400000, ms);
 }
@@ -60,8 +59,8 @@ bool hf_value_mode(const char *text, unsigned *mode)
 bool hf_value_renewal(const char *text, unsigned *percent, uint64_t *seconds)
 {
 	static const struct unit share[] = { { "%", 1 }, { NULL, 0 } };
-	static const struct unit units[] = { { "d", 86400 },   { "day", 86400 }, { "days", 86400 },
-					     { "h", 3600 },    { "min", 60 },	 { NULL, 0 } };
+	static const struct unit units[] = { { "d", 86400 }, { "day", 86400 }, { "days", 86400 },
+					     { "h", 3600 },  { "min", 60 },    { NULL, 0 } };
 	uint64_t n;
 
 	*percent = 0;

@@ -65,7 +65,7 @@ def test_apply_writes_for_the_daemon_alone(home):
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     conf = written(home)
     assert conf["state_dir"] == home.path("state")
-    assert conf["sockets"][0]["path"] == home.path("run/holdfast/holdfast.sock")
+    assert conf["sockets"][0]["path"] == home.path("run/holdfast.sock")
     assert conf["tokens"][0]["timeout_ms"] == 1500
 
 

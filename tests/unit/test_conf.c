@@ -80,16 +80,19 @@ static void full_config(void **state)
 static void empty_config(void **state)
 {
 	static const char want[] =
-		"{\"version\":1,\"state_dir\":\"\\/var\\/lib\\/holdfast\",\"default_token\":\"tpm\","
-		"\"tokens\":[{\"name\":\"tpm\",\"type\":\"tpm2\",\"tcti\":\"device:\\/dev\\/tpmrm0\","
+		"{\"version\":1,\"state_dir\":\"\\/var\\/lib\\/"
+		"holdfast\",\"default_token\":\"tpm\","
+		"\"tokens\":[{\"name\":\"tpm\",\"type\":\"tpm2\",\"tcti\":\"device:\\/dev\\/"
+		"tpmrm0\","
 		"\"primary_handle\":2164260993,\"timeout_ms\":10000}],"
 		"\"sockets\":[{\"name\":\"main\",\"path\":\"\\/run\\/holdfast\\/holdfast.sock\","
 		"\"owner\":\"\",\"group\":\"" HF_KEYS_USER "\",\"mode\":432}],"
 		"\"principals\":[{\"uid\":0,\"gid\":-1,\"socket\":\"main\",\"keys\":[\"*\"],"
-		"\"rights\":[\"public\",\"sign\",\"ca\",\"decrypt\",\"derive\",\"create\",\"rotate\","
+		"\"rights\":[\"public\",\"sign\",\"ca\",\"decrypt\",\"derive\",\"create\","
+		"\"rotate\","
 		"\"delete\",\"admin\"]}],\"profiles\":[],"
 		"\"limits\":{\"connections\":512,\"connections_per_principal\":64,"
-		"\"queue_per_principal\":16,\"idle_s\":0}}";
+		"\"queue_per_principal\":64,\"idle_s\":0}}";
 	struct hf_problems p;
 	char *got;
 
@@ -124,9 +127,11 @@ static void mistakes(void **state)
 		{ "[[token]]\nname = \"t\"\nprimary_handle = 1", 3, "0x81000000" },
 		{ "[[token]]\n", 1, "has no 'name'" },
 		{ "[[token]]\nname = \"a b\"", 2, "write a name" },
-		{ "[[token]]\nname = \"a\"\n[[token]]\nname = \"a\"", 4, "already (config.toml:2)" },
-		{ "[[token]]\nname = \"a\"\ndefault = true\n[[token]]\nname = \"b\"\ndefault = true", 6,
-		  "the default already" },
+		{ "[[token]]\nname = \"a\"\n[[token]]\nname = \"a\"", 4,
+		  "already (config.toml:2)" },
+		{ "[[token]]\nname = \"a\"\ndefault = true\n[[token]]\nname = \"b\"\ndefault = "
+		  "true",
+		  6, "the default already" },
 		{ "[[socket]]\nname = \"main\"\npath = \"run/x\"", 3, "absolute path" },
 		{ "[[socket]]\nname = \"main\"\npath = \"/x\"\nmode = 660", 4, "\"0660\"" },
 		{ "[[socket]]\nname = \"main\"\npath = \"/x\"\nmode = \"0777\"", 4, "\"0660\"" },
@@ -142,7 +147,8 @@ static void mistakes(void **state)
 		{ "[[principal]]\nuid = 1\nkeys = [\"a/b\"]", 3, "write a list" },
 		{ "[[principal]]\nuid = 1\nkeys = [\"a\"]\nrights = [\n\"sign\",\n\"sing\"]", 6,
 		  "did you mean \"sign\"" },
-		{ "[[principal]]\nuid = 1\nkeys = [\"a\"]\nsocket = \"mian\"", 4, "did you mean \"main\"" },
+		{ "[[principal]]\nuid = 1\nkeys = [\"a\"]\nsocket = \"mian\"", 4,
+		  "did you mean \"main\"" },
 		{ "[[ca_profile]]\nkey = \"a b\"", 2, "cannot be the name" },
 		{ "[[ca_profile]]\nkey = \"a\"\nmax_days = 0", 3, "from 1 to" },
 		{ "[limits]\nconnections = \"many\"", 2, "write a number" },
@@ -154,7 +160,8 @@ static void mistakes(void **state)
 		{ "[cert_issuance.est.urls]\ndefault = \"ftp://x\"", 2, "https://" },
 		{ "[cert_issuance.est]\ntrusted_certs = \"file:///x\"", 2, "[\"file:///PATH\"" },
 		{ "[provisioning.attestation]\nidentity_cert = 3", 2, "file:///PATH" },
-		{ "[provisioning.attestation.identity_cert]\nmethd = \"est\"", 2, "did you mean 'method'" },
+		{ "[provisioning.attestation.identity_cert]\nmethd = \"est\"", 2,
+		  "did you mean 'method'" },
 		{ "[moby_runtime.content_trst]", 1, "did you mean [moby_runtime.content_trust]" },
 		{ "homedir_path = \"/x\"", 1, "single IoT Edge daemon" },
 		{ "hostname = 1979-05-27", 1, "a date" },
@@ -170,8 +177,8 @@ static void mistakes(void **state)
 		assert_null(got);
 		first = first_error(&p);
 		if (first->line != rows[i].line || !strstr(first->text, rows[i].message))
-			fail_msg("row %zu: line %u (want %u): %s (want %s)", i, first->line, rows[i].line,
-				 first->text, rows[i].message);
+			fail_msg("row %zu: line %u (want %u): %s (want %s)", i, first->line,
+				 rows[i].line, first->text, rows[i].message);
 		assert_string_equal(first->file, "config.toml");
 	}
 }
@@ -279,7 +286,8 @@ static void schema_is_sound(void **state)
 				assert_ptr_equal(hf_conf_key_find(s, k->name), k);
 				assert_true(k->doc && k->doc[strlen(k->doc) - 1] == '.');
 				assert_int_equal(k->words != NULL,
-						 k->type == HF_CONF_CHOICE || k->type == HF_CONF_CHOICES);
+						 k->type == HF_CONF_CHOICE ||
+							 k->type == HF_CONF_CHOICES);
 			}
 	}
 }
@@ -287,10 +295,10 @@ static void schema_is_sound(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(full_config),	cmocka_unit_test(empty_config),
-		cmocka_unit_test(mistakes),	cmocka_unit_test(secrets_are_not_shown),
+		cmocka_unit_test(full_config),	    cmocka_unit_test(empty_config),
+		cmocka_unit_test(mistakes),	    cmocka_unit_test(secrets_are_not_shown),
 		cmocka_unit_test(nul_and_not_utf8), cmocka_unit_test(deep_nesting),
-		cmocka_unit_test(damaged),	cmocka_unit_test(many_errors),
+		cmocka_unit_test(damaged),	    cmocka_unit_test(many_errors),
 		cmocka_unit_test(schema_is_sound),
 	};
 

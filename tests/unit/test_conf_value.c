@@ -20,12 +20,32 @@ static void durations(void **state)
 		const char *text;
 		uint64_t ms;
 	} good[] = {
-		{ "0s", 0 }, { "1500ms", 1500 }, { "10s", 10000 }, { "5min", 300000 },
-		{ "24h", 86400000 }, { "7d", 604800000 }, { "3650d", 315360000000 }, { "007s", 7000 },
+		{ "0s", 0 },
+		{ "1500ms", 1500 },
+		{ "10s", 10000 },
+		{ "5min", 300000 },
+		{ "24h", 86400000 },
+		{ "7d", 604800000 },
+		{ "3650d", 315360000000 },
+		{ "007s", 7000 },
 	};
 	static const char *const bad[] = {
-		"", "s", "10", "10 s", " 10s", "-1s", "+1s", "1.5s", "10m", "10S", "10ss", "3651d",
-		"18446744073709551616s", "99999999999999999999999ms", "1s\n", "0x10s",
+		"",
+		"s",
+		"10",
+		"10 s",
+		" 10s",
+		"-1s",
+		"+1s",
+		"1.5s",
+		"10m",
+		"10S",
+		"10ss",
+		"3651d",
+		"18446744073709551616s",
+		"99999999999999999999999ms",
+		"1s\n",
+		"0x10s",
 	};
 	uint64_t ms;
 	size_t i;
@@ -41,7 +61,8 @@ static void durations(void **state)
 
 static void modes(void **state)
 {
-	static const char *const bad[] = { "", "0", "660", "066", "00660", "0668", "0o660", "1660", "06 0" };
+	static const char *const bad[] = { "",	   "0",	    "660",  "066", "00660",
+					   "0668", "0o660", "1660", "06 0" };
 	unsigned mode;
 	size_t i;
 
@@ -61,12 +82,12 @@ static void renewals(void **state)
 		unsigned percent;
 		uint64_t seconds;
 	} good[] = {
-		{ "1%", 1, 0 },		 { "99%", 99, 0 },	 { "10d", 0, 864000 },
-		{ "10day", 0, 864000 },	 { "4days", 0, 345600 }, { "12h", 0, 43200 },
+		{ "1%", 1, 0 },		{ "99%", 99, 0 },	{ "10d", 0, 864000 },
+		{ "10day", 0, 864000 }, { "4days", 0, 345600 }, { "12h", 0, 43200 },
 		{ "90min", 0, 5400 },
 	};
-	static const char *const bad[] = { "", "%", "0%", "100%", "0d", "-5%", "5 %", "10", "1year", "10m",
-					   "80%%", "99999999999d" };
+	static const char *const bad[] = { "",	  "%",	"0%",	 "100%", "0d",	 "-5%",
+					   "5 %", "10", "1year", "10m",	 "80%%", "99999999999d" };
 	unsigned percent;
 	uint64_t seconds;
 	size_t i;
@@ -153,7 +174,7 @@ static void places(void **state)
 	assert_false(p.system);
 	assert_string_equal(p.config_dir, "/x/etc/config.d");
 	assert_string_equal(p.daemon_file, "/x/etc/holdfastd.json");
-	assert_string_equal(p.socket, "/x/run/holdfast/holdfast.sock");
+	assert_string_equal(p.socket, "/x/run/holdfast.sock");
 	assert_int_equal(hf_paths_init(&p, "x", &e), HF_ARGUMENT);
 	memset(root, '/', sizeof(root));
 	root[sizeof(root) - 1] = '\0';
@@ -209,9 +230,10 @@ static void merging(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(durations),  cmocka_unit_test(modes), cmocka_unit_test(renewals),
-		cmocka_unit_test(names),      cmocka_unit_test(near_words),
-		cmocka_unit_test(far_longer_words), cmocka_unit_test(places), cmocka_unit_test(merging),
+		cmocka_unit_test(durations),  cmocka_unit_test(modes),
+		cmocka_unit_test(renewals),   cmocka_unit_test(names),
+		cmocka_unit_test(near_words), cmocka_unit_test(far_longer_words),
+		cmocka_unit_test(places),     cmocka_unit_test(merging),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
