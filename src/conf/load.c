@@ -5,10 +5,28 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "conf/schema.h"
 #include "conf/toml.h"
+
+/* Whoever may write it decides who may use which key. */
+static void check_writers(const char *path, struct hf_problems *p)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return;
+	if (st.st_mode & 022)
+		hf_problem_at(p, HF_PROBLEM_WARNING, path, 0,
+			      "may be written by others than its owner (mode %04o): chmod go-w it",
+			      (unsigned)st.st_mode & 07777);
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		hf_problem_at(p, HF_PROBLEM_WARNING, path, 0,
+			      "belongs to uid %u, who thereby decides about keys: chown it to root",
+			      (unsigned)st.st_uid);
+}
 
 static enum hf_rc read_one(struct hf_config *c, const char *path, struct hf_problems *p,
 			   struct hf_err *e)
@@ -28,6 +46,7 @@ static enum hf_rc read_one(struct hf_config *c, const char *path, struct hf_prob
 	rc = hf_file_read(path, false, &text, e);
 	if (rc)
 		return rc;
+	check_writers(name, p);
 	tree = hf_toml_parse(text.p ? (const char *)text.p : "", text.n, name, p);
 	if (!tree)
 		return HF_OK; /* said in @p */

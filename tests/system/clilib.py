@@ -60,10 +60,10 @@ class Home:
 class Running(Home):
     """...and with holdfastd running on what `config apply` made of it."""
 
-    def __init__(self, config="", grant="", socket=None):
+    def __init__(self, config="", grant="", socket=None, token=""):
         self.tpm = Swtpm()
         self.socket = socket
-        super().__init__(f'[[token]]\nname = "tpm"\ntcti = "{self.tpm.tcti}"\n'
+        super().__init__(f'[[token]]\nname = "tpm"\ntcti = "{self.tpm.tcti}"\n{token}'
                          f'[[principal]]\nuid = {os.getuid()}\nkeys = ["*"]\nrights = {ALL}\n{grant}' + config)
         self.run("config", "apply")
         self.daemon = None

@@ -356,6 +356,28 @@ def test_reload_takes_the_new_configuration():
         home.close()
 
 
+def test_long_work_shows_progress_on_a_terminal():
+    """The TPM is stopped for as long as it takes to see it."""
+    r = Running(token='timeout = "60s"\n')
+    outside, inside = pty.openpty()
+    try:
+        r.tpm.process.send_signal(signal.SIGSTOP)
+        p = subprocess.Popen([CLI, "key", "create", "slow", "--root", r.dir], stderr=inside,
+                             stdout=subprocess.PIPE, env=ENV)
+        seen = b""
+        while b" 2 s" not in seen:
+            seen += os.read(outside, 100)
+        assert b"\rthe token is making the key... 1 s" in seen
+        r.tpm.process.send_signal(signal.SIGCONT)
+        out, _ = p.communicate(timeout=60)
+        assert p.returncode == 0 and b"slow" in out
+    finally:
+        r.tpm.process.send_signal(signal.SIGCONT)
+        os.close(outside)
+        os.close(inside)
+        r.close()
+
+
 def test_tpm_that_is_gone():
     r = Running()
     try:

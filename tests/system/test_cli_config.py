@@ -186,6 +186,12 @@ def test_file_that_is_too_large(home):
     assert "config.toml" in home.run("config", "check", code=1).err
 
 
+def test_file_that_others_may_write(home):
+    os.chmod(home.path("etc/config.toml"), 0o666)
+    p = home.run("config", "apply")
+    assert "warning: " + home.path("etc/config.toml") in p.err and "mode 0666" in p.err
+
+
 def test_explain(home):
     assert "timeout" in home.run("config", "explain", "token").out
     assert "10d" in home.run("config", "explain", "edge_ca.auto_renew.threshold").out
