@@ -102,83 +102,84 @@ static void empty_config(void **state)
 	free(got);
 }
 
+/* @message: part of the first error */
+static const struct {
+	const char *text;
+	unsigned line;
+	const char *message;
+} mistaken[] = {
+	{ "hostname = x", 1, "not TOML" },
+	{ "hostname = x", 1, "quotes" },
+	{ "a = 1\na = 2", 2, "not TOML" },
+	{ "hostnam = \"x\"", 1, "did you mean 'hostname'" },
+	{ "\n[edge_cas]\n", 2, "did you mean [edge_ca]" },
+	{ "[[tokn]]", 1, "did you mean [[token]]" },
+	{ "[token]\nname = \"x\"", 1, "write [[token]]" },
+	{ "token = [1]", 1, "write [[token]]" },
+	{ "limits = 3", 1, "write [limits]" },
+	{ "[[limits]]", 1, "write [limits]" },
+	{ "[[token]]\nname = \"t\"\ntimout = \"1s\"", 3, "did you mean 'timeout'" },
+	{ "[[token]]\nname = \"t\"\ntimeout = 10", 3, "timeout is 10; write a duration" },
+	{ "[[token]]\nname = \"t\"\ntimeout = \"1h\"", 3, "600s" },
+	{ "[[token]]\nname = \"t\"\ntype = \"tpm\"", 3, "did you mean \"tpm2\"" },
+	{ "[[token]]\nname = \"t\"\nprimary_handle = 1", 3, "0x81000000" },
+	{ "[[token]]\n", 1, "has no 'name'" },
+	{ "[[token]]\nname = \"a b\"", 2, "write a name" },
+	{ "[[token]]\nname = \"a\"\n[[token]]\nname = \"a\"", 4,
+	  "already (config.toml:2)" },
+	{ "[[token]]\nname = \"a\"\ndefault = true\n[[token]]\nname = \"b\"\ndefault = "
+	  "true",
+	  6, "the default already" },
+	{ "[[socket]]\nname = \"main\"\npath = \"run/x\"", 3, "absolute path" },
+	{ "[[socket]]\nname = \"main\"\npath = \"/x\"\nmode = 660", 4, "\"0660\"" },
+	{ "[[socket]]\nname = \"main\"\npath = \"/x\"\nmode = \"0777\"", 4, "\"0660\"" },
+	{ "[[socket]]\nname = \"main\"\npath = \"/x\"\ngroup = \"no-such-group\"", 4,
+	  "there is no group \"no-such-group\"" },
+	{ "[[principal]]\nkeys = [\"a\"]", 1, "says nobody" },
+	{ "[[principal]]\nuid = 1", 1, "has no 'keys'" },
+	{ "[[principal]]\nuid = 1\nuser = \"root\"\nkeys = []", 3, "both uid and user" },
+	{ "[[principal]]\nuser = \"no-such-user\"\nkeys = []", 2, "there is no user" },
+	{ "[[principal]]\nuid = 4294967295\nkeys = []", 2, "write a number" },
+	{ "[[principal]]\nuid = -1\nkeys = []", 2, "write a number" },
+	{ "[[principal]]\nuid = 1\nkeys = \"a\"", 3, "write a list" },
+	{ "[[principal]]\nuid = 1\nkeys = [\"a/b\"]", 3, "write a list" },
+	{ "[[principal]]\nuid = 1\nkeys = [\"a\"]\nrights = [\n\"sign\",\n\"sing\"]", 6,
+	  "did you mean \"sign\"" },
+	{ "[[principal]]\nuid = 1\nkeys = [\"a\"]\nsocket = \"mian\"", 4,
+	  "did you mean \"main\"" },
+	{ "[[ca_profile]]\nkey = \"a b\"", 2, "cannot be the name" },
+	{ "[[ca_profile]]\nkey = \"a\"\nmax_days = 0", 3, "from 1 to" },
+	{ "[limits]\nconnections = \"many\"", 2, "write a number" },
+	{ "[edge_ca]\ncert = \"/var/x.pem\"", 2, "file:///PATH" },
+	{ "[edge_ca]\nmethod = \"EST\"", 2, "did you mean \"est\"" },
+	{ "[edge_ca]\nthreshold = \"80%\"", 2, "in [edge_ca.auto_renew]" },
+	{ "[edge_ca]\ntrust_bundle_cert = \"file:///x\"", 2, "before the first [section]" },
+	{ "[edge_ca.auto_renew]\nthreshold = \"100%\"", 2, "1 to 99" },
+	{ "[cert_issuance.est.urls]\ndefault = \"ftp://x\"", 2, "https://" },
+	{ "[cert_issuance.est]\ntrusted_certs = \"file:///x\"", 2, "[\"file:///PATH\"" },
+	{ "[provisioning.attestation]\nidentity_cert = 3", 2, "file:///PATH" },
+	{ "[provisioning.attestation.identity_cert]\nmethd = \"est\"", 2,
+	  "did you mean 'method'" },
+	{ "[moby_runtime.content_trst]", 1, "did you mean [moby_runtime.content_trust]" },
+	{ "homedir_path = \"/x\"", 1, "single IoT Edge daemon" },
+	{ "hostname = 1979-05-27", 1, "a date" },
+};
+
 static void mistakes(void **state)
 {
-	/* @message: part of the first error */
-	static const struct {
-		const char *text;
-		unsigned line;
-		const char *message;
-	} rows[] = {
-		{ "hostname = x", 1, "not TOML" },
-		{ "hostname = x", 1, "quotes" },
-		{ "a = 1\na = 2", 2, "not TOML" },
-		{ "hostnam = \"x\"", 1, "did you mean 'hostname'" },
-		{ "\n[edge_cas]\n", 2, "did you mean [edge_ca]" },
-		{ "[[tokn]]", 1, "did you mean [[token]]" },
-		{ "[token]\nname = \"x\"", 1, "write [[token]]" },
-		{ "token = [1]", 1, "write [[token]]" },
-		{ "limits = 3", 1, "write [limits]" },
-		{ "[[limits]]", 1, "write [limits]" },
-		{ "[[token]]\nname = \"t\"\ntimout = \"1s\"", 3, "did you mean 'timeout'" },
-		{ "[[token]]\nname = \"t\"\ntimeout = 10", 3, "timeout is 10; write a duration" },
-		{ "[[token]]\nname = \"t\"\ntimeout = \"1h\"", 3, "600s" },
-		{ "[[token]]\nname = \"t\"\ntype = \"tpm\"", 3, "did you mean \"tpm2\"" },
-		{ "[[token]]\nname = \"t\"\nprimary_handle = 1", 3, "0x81000000" },
-		{ "[[token]]\n", 1, "has no 'name'" },
-		{ "[[token]]\nname = \"a b\"", 2, "write a name" },
-		{ "[[token]]\nname = \"a\"\n[[token]]\nname = \"a\"", 4,
-		  "already (config.toml:2)" },
-		{ "[[token]]\nname = \"a\"\ndefault = true\n[[token]]\nname = \"b\"\ndefault = "
-		  "true",
-		  6, "the default already" },
-		{ "[[socket]]\nname = \"main\"\npath = \"run/x\"", 3, "absolute path" },
-		{ "[[socket]]\nname = \"main\"\npath = \"/x\"\nmode = 660", 4, "\"0660\"" },
-		{ "[[socket]]\nname = \"main\"\npath = \"/x\"\nmode = \"0777\"", 4, "\"0660\"" },
-		{ "[[socket]]\nname = \"main\"\npath = \"/x\"\ngroup = \"no-such-group\"", 4,
-		  "there is no group \"no-such-group\"" },
-		{ "[[principal]]\nkeys = [\"a\"]", 1, "says nobody" },
-		{ "[[principal]]\nuid = 1", 1, "has no 'keys'" },
-		{ "[[principal]]\nuid = 1\nuser = \"root\"\nkeys = []", 3, "both uid and user" },
-		{ "[[principal]]\nuser = \"no-such-user\"\nkeys = []", 2, "there is no user" },
-		{ "[[principal]]\nuid = 4294967295\nkeys = []", 2, "write a number" },
-		{ "[[principal]]\nuid = -1\nkeys = []", 2, "write a number" },
-		{ "[[principal]]\nuid = 1\nkeys = \"a\"", 3, "write a list" },
-		{ "[[principal]]\nuid = 1\nkeys = [\"a/b\"]", 3, "write a list" },
-		{ "[[principal]]\nuid = 1\nkeys = [\"a\"]\nrights = [\n\"sign\",\n\"sing\"]", 6,
-		  "did you mean \"sign\"" },
-		{ "[[principal]]\nuid = 1\nkeys = [\"a\"]\nsocket = \"mian\"", 4,
-		  "did you mean \"main\"" },
-		{ "[[ca_profile]]\nkey = \"a b\"", 2, "cannot be the name" },
-		{ "[[ca_profile]]\nkey = \"a\"\nmax_days = 0", 3, "from 1 to" },
-		{ "[limits]\nconnections = \"many\"", 2, "write a number" },
-		{ "[edge_ca]\ncert = \"/var/x.pem\"", 2, "file:///PATH" },
-		{ "[edge_ca]\nmethod = \"EST\"", 2, "did you mean \"est\"" },
-		{ "[edge_ca]\nthreshold = \"80%\"", 2, "in [edge_ca.auto_renew]" },
-		{ "[edge_ca]\ntrust_bundle_cert = \"file:///x\"", 2, "before the first [section]" },
-		{ "[edge_ca.auto_renew]\nthreshold = \"100%\"", 2, "1 to 99" },
-		{ "[cert_issuance.est.urls]\ndefault = \"ftp://x\"", 2, "https://" },
-		{ "[cert_issuance.est]\ntrusted_certs = \"file:///x\"", 2, "[\"file:///PATH\"" },
-		{ "[provisioning.attestation]\nidentity_cert = 3", 2, "file:///PATH" },
-		{ "[provisioning.attestation.identity_cert]\nmethd = \"est\"", 2,
-		  "did you mean 'method'" },
-		{ "[moby_runtime.content_trst]", 1, "did you mean [moby_runtime.content_trust]" },
-		{ "homedir_path = \"/x\"", 1, "single IoT Edge daemon" },
-		{ "hostname = 1979-05-27", 1, "a date" },
-	};
 	const struct hf_problem *first;
 	struct hf_problems p;
 	char *got;
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < HF_COUNT(rows); i++) {
-		got = translate(rows[i].text, strlen(rows[i].text), &p);
+	for (i = 0; i < HF_COUNT(mistaken); i++) {
+		got = translate(mistaken[i].text, strlen(mistaken[i].text), &p);
 		assert_null(got);
 		first = first_error(&p);
-		if (first->line != rows[i].line || !strstr(first->text, rows[i].message))
+		if (first->line != mistaken[i].line || !strstr(first->text, mistaken[i].message))
 			fail_msg("row %zu: line %u (want %u): %s (want %s)", i, first->line,
-				 rows[i].line, first->text, rows[i].message);
+				 mistaken[i].line, first->text, mistaken[i].message);
 		assert_string_equal(first->file, "config.toml");
 	}
 }
