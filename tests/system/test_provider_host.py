@@ -84,8 +84,8 @@ def test_threads_when_the_broker_is_slow_and_dies(host, fake):  # noqa: F811
     host("threads", n=16)
 
 
-@pytest.mark.skipif("HOLDFAST_TEST_PRELOAD" in os.environ, reason="the sanitizer's own allocator "
-                    "is not safe over fork() in a program with threads (gcc 12)")
+# the sanitizer's own allocator is not safe over fork() in a program with threads (gcc 12)
+@pytest.mark.plain
 def test_fork_in_the_middle(host):
     host("midfork", n=50)
 
