@@ -31,7 +31,7 @@ static enum hf_rc take_lock(const char *path, int *lock, struct hf_err *e)
 	return hf_fail(e, HF_EXISTS, "%s is served by another holdfastd; stop that one first", path);
 }
 
-static enum hf_rc clear_path(const char *path, struct hf_err *e)
+static enum hf_rc check_path(const char *path, struct hf_err *e)
 {
 	struct stat st;
 
@@ -39,9 +39,7 @@ static enum hf_rc clear_path(const char *path, struct hf_err *e)
 		return errno == ENOENT ? HF_OK : hf_fail_errno(e, HF_IO, "%s", path);
 	if (!S_ISSOCK(st.st_mode))
 		return hf_fail(e, HF_REFUSED, "%s is in the way and is not a socket; remove it", path);
-	if (unlink(path))
-		return hf_fail_errno(e, HF_IO, "cannot remove the old socket %s", path);
-	return HF_OK;
+	return HF_OK; /* nobody holds its lock: it is left over */
 }
 
 static enum hf_rc ids_of(const struct hf_socket_conf *c, uid_t *uid, gid_t *gid, struct hf_err *e)
@@ -67,11 +65,18 @@ static enum hf_rc bind_path(int fd, const struct hf_socket_conf *c, struct hf_er
 
 	if (rc)
 		return rc;
-	(void)hf_copy(at.sun_path, sizeof(at.sun_path), c->path);
-	/* umask is 077: nobody gets in before the mode is set. */
-	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) || lchown(c->path, uid, gid) ||
-	    chmod(c->path, c->mode) || listen(fd, 512))
-		return hf_fail_errno(e, HF_IO, "cannot listen at %s", c->path);
+	if (snprintf(at.sun_path, sizeof(at.sun_path), "%s.new", c->path) >=
+	    (int)sizeof(at.sun_path))
+		return hf_fail(e, HF_ARGUMENT, "socket path %s is too long; %zu bytes are possible",
+			       c->path, sizeof(at.sun_path) - sizeof(".new"));
+	(void)unlink(at.sun_path); /* of a start that was cut short; the lock is ours */
+	/* It gets its name when it is ready: nobody finds a socket that refuses, or is too open. */
+	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) || lchown(at.sun_path, uid, gid) ||
+	    chmod(at.sun_path, c->mode) || listen(fd, 512) || rename(at.sun_path, c->path)) {
+		(void)hf_fail_errno(e, HF_IO, "cannot listen at %s", c->path);
+		(void)unlink(at.sun_path);
+		return e->rc;
+	}
 	return HF_OK;
 }
 
@@ -103,7 +108,7 @@ static enum hf_rc open_one(struct hf_listeners *l, const struct hf_socket_conf *
 		return rc;
 	l->made[l->n_made].lock = lock; /* from here on hf_listeners_close() tidies up */
 	l->made[l->n_made++].path[0] = '\0';
-	rc = clear_path(c->path, e);
+	rc = check_path(c->path, e);
 	if (rc)
 		return rc;
 	(void)hf_copy(l->made[l->n_made - 1].path, sizeof(l->made[0].path), c->path);

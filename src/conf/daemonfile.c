@@ -221,10 +221,10 @@ static void add_sockets(struct making *m, json_object *out)
 						      text(&t, "owner"), text(&t, "group"), mode));
 	}
 	if (!json_object_array_length(list)) {
-		if (strlen(m->paths->socket) > 107)
+		if (strlen(m->paths->socket) > 103)
 			hf_problem_add(
 				m->p, HF_PROBLEM_ERROR, NULL,
-				"%s is too long for a socket (107 bytes); write a [[socket]] "
+				"%s is too long for a socket (103 bytes); write a [[socket]] "
 				"with a shorter path, or choose a shorter --root",
 				m->paths->socket);
 		json_object_array_add(list, socket_of("main", m->paths->socket, "",

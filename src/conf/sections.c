@@ -43,7 +43,7 @@ static const struct hf_conf_key token_keys[] = {
 
 static const struct hf_conf_key socket_keys[] = {
 	PLAIN("name", HF_CONF_NAME, HF_CONF_REQUIRED, "Name of the socket, for [[principal]]."),
-	{ "path", HF_CONF_PATH, HF_CONF_REQUIRED, 2, 107, NULL, "Where the socket is made." },
+	{ "path", HF_CONF_PATH, HF_CONF_REQUIRED, 2, 103, NULL, "Where the socket is made." },
 	TEXT("owner", NULL, 63, "User who owns it. Without it: the user of holdfastd."),
 	TEXT("group", NULL, 63, "Group who owns it. Without it: the group of holdfastd."),
 	PLAIN("mode", HF_CONF_MODE, "0660", "Who may connect, as for chmod."),

@@ -94,7 +94,7 @@ def test_ca_key_signs_from_reference_too(openssl):
     openssl.file("ext.cnf", EXT)
     openssl("req", "-new", "-key", "holdfast:ec", "-subj", "/CN=x", "-out", "csr.pem")
     openssl("x509", "-req", "-in", "csr.pem", "-CA", "edge-ca.pem", "-CAkey", ref,
-            "-CAcreateserial", "-extfile", "ext.cnf", "-out", "x.pem")
+            "-CAcreateserial", "-days", "20", "-extfile", "ext.cnf", "-out", "x.pem")
     openssl.plain("verify", "-CAfile", "edge-ca.pem", "x.pem")
 
 
