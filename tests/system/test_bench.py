@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tests/bench/run works. Speed is not judged here: on a machine that others use it would flap."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from keeperlib import BUILD, ROOT
+
+
+@pytest.mark.plain
+def test_short_form(tmp_path):
+    out = tmp_path / "figures.json"
+    p = subprocess.run([ROOT + "/tests/bench/run", "--quick", "--json", str(out)], text=True,
+                       capture_output=True, timeout=120, env=dict(os.environ, HOLDFAST_BUILD=BUILD))
+    assert p.returncode == 0, p.stdout + p.stderr
+    figures = json.loads(out.read_text())
+    for algorithm in ("ec-p256", "rsa-2048"):
+        for clients in (1, 4):
+            assert figures[algorithm]["ratio, %d clients" % clients]["verifying"] > 0.01
+    broker = figures["at rest"]["broker"]
+    assert broker["wakeups"] == 0
+    assert broker["pss_kb"] <= 3 * 1024
