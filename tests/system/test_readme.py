@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of README.md's tour, as written, one after the other."""
+import os
+import re
+import subprocess
+
+from keeperlib import BUILD, ROOT
+
+import pytest
+
+
+def tour():
+    with open(os.path.join(ROOT, "README.md")) as f:
+        part = f.read().split("## A tour of five minutes")[1].split("\n## ")[0]
+    return re.findall(r"^```sh\n(.*?)^```$", part, re.S | re.M)
+
+
+@pytest.mark.plain
+def test_tour(tmp_path):
+    blocks = tour()
+    assert len(blocks) >= 5
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("HOLDFAST_", "OPENSSL_"))}
+    # "! command" has to fail; without the subshell bash -e would not notice if it did not.
+    script = re.sub(r"^! (.*)$", r"if \1; then echo 'this was to fail'; exit 1; fi", "\n".join(blocks),
+                    flags=re.M)
+    p = subprocess.run([ROOT + "/swtpm-ci/with-holdfast", "bash", "-euxo", "pipefail", "-c", script],
+                       cwd=tmp_path, env=dict(env, HOLDFAST_BUILD=BUILD), timeout=120,
+                       capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    said = p.stdout + p.stderr
+    assert p.returncode == 0, said
+    for words in ("Verified OK", "web.pem: OK", "-extfile", "notAfter", "keyz", "keys", "retiring"):
+        assert words in said, words
+
+
+def test_every_command_that_is_named_exists():
+    with open(os.path.join(ROOT, "README.md")) as f:
+        text = f.read()
+    for path in re.findall(r"(?:\./)?(swtpm-ci/[a-z-]+)", text):
+        assert os.access(os.path.join(ROOT, path), os.X_OK), path
+    for path in re.findall(r"docs/[A-Z-]+\.md", text):
+        assert os.path.exists(os.path.join(ROOT, path)), path
