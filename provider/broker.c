@@ -56,11 +56,19 @@ static enum hf_rc wrong_answer(struct hf_err *e)
 	return hf_fail(e, HF_PROTOCOL, "the broker answered something else than it was asked");
 }
 
+/* The broker's own errors name the key already. */
+static enum hf_rc name_key(struct hf_err *e, const struct hf_broker_key *key)
+{
+	char label[80], head[96];
+
+	(void)snprintf(head, sizeof(head), "key %s", hf_broker_key_label(label, key));
+	return strncmp(e->msg, head, strlen(head)) ? hf_within(e, "%s", head) : e->rc;
+}
+
 enum hf_rc hf_broker_key_get(struct hf_uplink *l, const struct hf_broker_key *key, hf_KeyInfo *info,
 			     struct hf_err *e)
 {
 	hf_Reply *rep = malloc(sizeof(*rep));
-	char label[80];
 	enum hf_rc rc;
 
 	if (!rep)
@@ -74,7 +82,7 @@ enum hf_rc hf_broker_key_get(struct hf_uplink *l, const struct hf_broker_key *ke
 	if (!rc)
 		*info = rep->result.key;
 	free(rep);
-	return rc ? hf_within(e, "key %s", hf_broker_key_label(label, key)) : HF_OK;
+	return rc ? name_key(e, key) : HF_OK;
 }
 
 enum hf_rc hf_broker_key_list(struct hf_uplink *l, const char *after, hf_KeyListReply *list,
@@ -116,7 +124,6 @@ enum hf_rc hf_broker_sign(struct hf_uplink *l, const struct hf_broker_job *job, 
 			  size_t size, size_t *n, struct hf_err *e)
 {
 	hf_Reply *rep = malloc(sizeof(*rep));
-	char label[80];
 	enum hf_rc rc;
 
 	if (!rep)
@@ -125,5 +132,5 @@ enum hf_rc hf_broker_sign(struct hf_uplink *l, const struct hf_broker_job *job, 
 	if (!rc)
 		rc = take_signature(rep, job, sig, size, n, e);
 	free(rep);
-	return rc ? hf_within(e, "key %s", hf_broker_key_label(label, &job->key)) : HF_OK;
+	return rc ? name_key(e, &job->key) : HF_OK;
 }
