@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Packets: what is encoded comes back; every truncation and every flipped bit is
+ * a message or an error, never a read outside (each packet is a block of its exact
+ * size, so that AddressSanitizer sees it).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/process.h"
+#include "wire/packet.h"
+
+static hf_Request request;
+static hf_Reply reply;
+static hf_KeeperRequest keeper;
+static uint8_t packet[HF_KEEPER_PACKET_MAX], again[HF_KEEPER_PACKET_MAX], third[HF_KEEPER_PACKET_MAX];
+
+/* How one type of message is read and written. */
+struct kind {
+	enum hf_rc (*decode)(const uint8_t *p, size_t n);
+	enum hf_rc (*encode)(uint8_t *out, size_t *n);
+};
+
+static struct hf_view data; /* of the KeeperRequest that was decoded last */
+
+static enum hf_rc request_decode(const uint8_t *p, size_t n)
+{
+	return hf_packet_decode(hf_Request_fields, p, n, &request, NULL);
+}
+
+static enum hf_rc request_encode(uint8_t *out, size_t *n)
+{
+	return hf_packet_encode(hf_Request_fields, &request, out, sizeof(packet), n, NULL);
+}
+
+static enum hf_rc reply_decode(const uint8_t *p, size_t n)
+{
+	return hf_packet_decode(hf_Reply_fields, p, n, &reply, NULL);
+}
+
+static enum hf_rc reply_encode(uint8_t *out, size_t *n)
+{
+	return hf_packet_encode(hf_Reply_fields, &reply, out, sizeof(packet), n, NULL);
+}
+
+static enum hf_rc keeper_decode(const uint8_t *p, size_t n)
+{
+	enum hf_rc rc = hf_keeper_decode(p, n, &keeper, &data, NULL);
+
+	if (!rc && data.n) /* a view into the packet and nowhere else */
+		assert_true(data.p >= p && data.n <= n && data.p <= p + n - data.n);
+	return rc;
+}
+
+static enum hf_rc keeper_encode(uint8_t *out, size_t *n)
+{
+	return hf_keeper_encode(&keeper, data, out, sizeof(packet), n, NULL);
+}
+
+static const struct kind requests = { request_decode, request_encode };
+static const struct kind replies = { reply_decode, reply_encode };
+static const struct kind keepers = { keeper_decode, keeper_encode };
+
+/* What can be decoded can be encoded, and that is a fixed point. */
+static bool settles(const struct kind *k, const uint8_t *p, size_t n)
+{
+	size_t n2, n3;
+	enum hf_rc rc = k->decode(p, n);
+
+	if (rc) {
+		assert_int_equal(rc, HF_PROTOCOL);
+		return false;
+	}
+	assert_int_equal(k->encode(again, &n2), HF_OK);
+	assert_int_equal(k->decode(again, n2), HF_OK);
+	assert_int_equal(k->encode(third, &n3), HF_OK);
+	assert_int_equal(n3, n2);
+	assert_memory_equal(third, again, n2);
+	return true;
+}
+
+static void attack(const struct kind *k, const uint8_t *p, size_t n)
+{
+	size_t i, refused = 0;
+
+	assert_true(settles(k, p, n));
+	assert_memory_equal(again, p, n); /* nothing is lost */
+	for (i = 0; i < n; i++) {
+		uint8_t *cut = malloc(i ? i : 1);
+
+		assert_non_null(cut);
+		memcpy(cut, p, i);
+		refused += !settles(k, cut, i);
+		free(cut);
+	}
+	assert_true(refused > 0);
+	for (i = 0; i < 8 * n; i++) {
+		uint8_t *bent = malloc(n);
+
+		assert_non_null(bent);
+		memcpy(bent, p, n);
+		bent[i / 8] ^= (uint8_t)(1u << i % 8);
+		refused += !settles(k, bent, n);
+		free(bent);
+	}
+	assert_true(refused > n / 8);
+}
+
+static size_t sign_request(void)
+{
+	size_t n;
+
+	memset(&request, 0, sizeof(request));
+	request.id = 300;
+	request.timeout_ms = 10000;
+	request.which_op = hf_Request_sign_tag;
+	request.op.sign.has_key = true;
+	assert_true(hf_copy(request.op.sign.key.name, sizeof(request.op.sign.key.name), "edge-ca"));
+	assert_true(HF_PB_SET(request.op.sign.key.spki_sha256, "0123456789abcdef0123456789abcdef", 32));
+	assert_true(hf_copy(request.op.sign.scheme, sizeof(request.op.sign.scheme), "ecdsa-sha256"));
+	assert_true(HF_PB_SET(request.op.sign.data, "a digest of thirty-two bytes....", 32));
+	request.op.sign.message = true;
+	assert_int_equal(request_encode(packet, &n), HF_OK);
+	return n;
+}
+
+static void requests_survive(void **state)
+{
+	size_t n = sign_request();
+
+	(void)state;
+	memset(&request, 0xa5, sizeof(request)); /* need not be initialised */
+	assert_int_equal(request_decode(packet, n), HF_OK);
+	assert_int_equal(request.id, 300);
+	assert_int_equal(request.which_op, hf_Request_sign_tag);
+	assert_string_equal(request.op.sign.key.name, "edge-ca");
+	assert_int_equal(request.op.sign.data.size, 32);
+	assert_true(request.op.sign.message);
+	attack(&requests, packet, n);
+}
+
+static void replies_survive(void **state)
+{
+	hf_KeyInfo *info = &reply.result.key;
+	size_t n;
+
+	(void)state;
+	memset(&reply, 0, sizeof(reply));
+	reply.id = 7;
+	reply.status = hf_Status_FAILED;
+	assert_true(hf_copy(reply.message, sizeof(reply.message), "what happened"));
+	reply.which_result = hf_Reply_key_tag;
+	assert_true(hf_copy(info->name, sizeof(info->name), "k"));
+	info->generations_count = 2;
+	assert_true(HF_PB_SET(info->generations[0].spki_sha256, "0123456789abcdef0123456789abcdef", 32));
+	info->generations[0].created = UINT64_MAX;
+	info->generations[1].state = hf_Generation_State_RETIRING;
+	info->schemes_count = 1;
+	assert_true(hf_copy(info->schemes[0], sizeof(info->schemes[0]), "ecdsa-sha256"));
+	assert_true(HF_PB_SET(info->spki, "\0\1\2", 3));
+	assert_int_equal(reply_encode(packet, &n), HF_OK);
+	assert_int_equal(hf_packet_reply_id(packet, n), 7);
+	attack(&replies, packet, n);
+}
+
+static size_t keeper_request(struct hf_view v)
+{
+	size_t n;
+
+	memset(&keeper, 0, sizeof(keeper));
+	keeper.id = 9;
+	keeper.which_op = hf_KeeperRequest_sign_tag;
+	keeper.op.sign.has_key = true;
+	assert_true(HF_PB_SET(keeper.op.sign.key.blob, "-----BEGIN TSS2", 15));
+	assert_true(hf_copy(keeper.op.sign.scheme, sizeof(keeper.op.sign.scheme), "rsa-pss-sha256"));
+	keeper.op.sign.has_profile = true;
+	keeper.op.sign.profile.names_count = 1;
+	assert_true(hf_copy(keeper.op.sign.profile.names[0], sizeof(keeper.op.sign.profile.names[0]), "*.x"));
+	data = v;
+	assert_int_equal(keeper_encode(packet, &n), HF_OK);
+	return n;
+}
+
+static void keepers_read_data_in_place(void **state)
+{
+	static uint8_t most[HF_DATA_MAX + 1];
+	struct hf_err e = HF_ERR_INIT;
+	size_t n = keeper_request((struct hf_view){ (const uint8_t *)"to be signed", 12 });
+
+	(void)state;
+	assert_int_equal(keeper_decode(packet, n), HF_OK);
+	assert_int_equal(data.n, 12);
+	assert_memory_equal(data.p, "to be signed", 12);
+	assert_true(data.p > packet && data.p < packet + n);
+	assert_string_equal(keeper.op.sign.profile.names[0], "*.x");
+	attack(&keepers, packet, n);
+
+	n = keeper_request((struct hf_view){ NULL, 0 });
+	assert_int_equal(keeper_decode(packet, n), HF_OK);
+	assert_int_equal(data.n, 0);
+	assert_null(data.p);
+
+	memset(most, 0x5a, sizeof(most));
+	n = keeper_request((struct hf_view){ most, HF_DATA_MAX });
+	assert_int_equal(keeper_decode(packet, n), HF_OK);
+	assert_int_equal(data.n, HF_DATA_MAX);
+	assert_memory_equal(data.p, most, HF_DATA_MAX);
+	n = keeper_request((struct hf_view){ most, HF_DATA_MAX + 1 });
+	assert_int_equal(hf_keeper_decode(packet, n, &keeper, &data, &e), HF_PROTOCOL);
+}
+
+static void bounds_are_kept(void **state)
+{
+	static const uint8_t id_only[] = { 0x08, 0x05 };
+	struct hf_err e = HF_ERR_INIT;
+	size_t n = sign_request(), size, m;
+
+	(void)state;
+	for (size = 0; size < n; size++) /* does not fit */
+		assert_int_equal(hf_packet_encode(hf_Request_fields, &request, again, size, &m, &e),
+				 HF_PROTOCOL);
+	memset(packet, 'a', 200);
+	memcpy(packet, "\x82\x01\xc2\x01\x12\xbf\x01", 7); /* Hello, software of 191 bytes */
+	assert_int_equal(request_decode(packet, 7 + 191), HF_PROTOCOL);
+	memcpy(packet, "\x82\x01\x41\x12\x3f", 5); /* of 63: the most */
+	assert_int_equal(request_decode(packet, 5 + 63), HF_OK);
+	assert_int_equal(strlen(request.op.hello.software), 63);
+	assert_int_equal(request_decode(id_only, sizeof(id_only)), HF_OK); /* no operation: its own matter */
+	assert_int_equal(request.which_op, 0);
+	assert_false(HF_PB_SET(request.op.sign.key.spki_sha256, packet, 33));
+	assert_int_equal(request.op.sign.key.spki_sha256.size, 0);
+}
+
+static void ids_of_replies(void **state)
+{
+	static const struct {
+		const char *p;
+		size_t n;
+		uint32_t id;
+	} rows[] = {
+		{ "", 0, 0 },
+		{ "\x08\x05", 2, 5 },
+		{ "\x10\x01\x08\x05", 4, 5 },		  /* after another field */
+		{ "\x1a\x02\x08\x07\x08\x05", 6, 5 },	  /* not the one inside a string */
+		{ "\x08", 1, 0 },
+		{ "\x08\xff\xff\xff\xff\x0f", 6, UINT32_MAX },
+		{ "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, 0 },
+		{ "\x0a\x01\x05", 3, 0 },		  /* of another type */
+		{ "\x1a\x7f\x08\x05", 4, 0 },		  /* a string that is cut */
+		{ "\x1f\x08\x05", 3, 0 },		  /* no such wire type */
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < HF_COUNT(rows); i++)
+		assert_int_equal(hf_packet_reply_id((const uint8_t *)rows[i].p, rows[i].n), rows[i].id);
+}
+
+static void sockets(void **state)
+{
+	struct hf_err e = HF_ERR_INIT;
+	uint8_t got[16];
+	uint64_t now;
+	size_t n;
+	int p[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, p), 0);
+	assert_int_equal(hf_packet_recv(p[1], got, sizeof(got), &n, &e), HF_BUSY);
+	now = hf_now_ms();
+	assert_int_equal(hf_packet_wait(p[1], POLLIN, now + 30, &e), HF_TIMEOUT);
+	assert_true(hf_now_ms() >= now + 30);
+	assert_int_equal(hf_packet_send(p[0], (const uint8_t *)"0123456789abcdefX", 17, &e), HF_OK);
+	assert_int_equal(hf_packet_send(p[0], (const uint8_t *)"hello", 5, &e), HF_OK);
+	assert_int_equal(hf_packet_wait(p[1], POLLIN, hf_now_ms() + 1000, &e), HF_OK);
+	assert_int_equal(hf_packet_recv(p[1], got, sizeof(got), &n, &e), HF_PROTOCOL);
+	assert_non_null(strstr(e.msg, "17"));
+	assert_int_equal(hf_packet_recv(p[1], got, sizeof(got), &n, &e), HF_OK);
+	assert_int_equal(n, 5);
+	assert_memory_equal(got, "hello", 5);
+	while (!hf_packet_send(p[0], packet, 4096, &e))
+		;
+	assert_int_equal(e.rc, HF_BUSY);
+	assert_int_equal(close(p[0]), 0);
+	while (!hf_packet_recv(p[1], packet, sizeof(packet), &n, &e))
+		;
+	assert_int_equal(e.rc, HF_UNAVAILABLE);
+	assert_int_equal(hf_packet_send(p[1], got, 1, &e), HF_UNAVAILABLE); /* and no SIGPIPE */
+	assert_int_equal(close(p[1]), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(requests_survive),	      cmocka_unit_test(replies_survive),
+		cmocka_unit_test(keepers_read_data_in_place), cmocka_unit_test(bounds_are_kept),
+		cmocka_unit_test(ids_of_replies),	      cmocka_unit_test(sockets),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
