@@ -9,10 +9,13 @@ NOT_IN_A_TPM = {"ed25519"}
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "plain: needs a build without sanitizers")
+    config.addinivalue_line("markers", "root: has to become another user")
 
 
 def cannot_run(item):
     if "HOLDFAST_TEST_PRELOAD" in os.environ and item.get_closest_marker("plain"):
+        return True
+    if os.getuid() != 0 and item.get_closest_marker("root"):
         return True
     params = getattr(getattr(item, "callspec", None), "params", {})
     keys = getattr(item.module, "KEYS", {})
