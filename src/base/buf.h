@@ -23,7 +23,10 @@ struct hf_buf {
 	bool bad; /* sticky: out of memory or over max; contents are then useless */
 };
 
-#define HF_BUF(limit) { NULL, 0, 0, (limit), false }
+#define HF_BUF(limit)                                                                              \
+	{                                                                                          \
+		NULL, 0, 0, (limit), false                                                         \
+	}
 #define HF_VIEW_BUF(b) ((struct hf_view){ (b)->p, (b)->n })
 
 void hf_buf_add(struct hf_buf *b, const void *p, size_t n);

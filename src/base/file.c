@@ -89,8 +89,7 @@ enum hf_rc hf_dir_sync(const char *dir, struct hf_err *e)
 	return HF_OK;
 }
 
-enum hf_rc hf_file_replace(const char *path, const void *p, size_t n, mode_t mode,
-			   struct hf_err *e)
+enum hf_rc hf_file_replace(const char *path, const void *p, size_t n, mode_t mode, struct hf_err *e)
 {
 	return hf_file_replace_as(path, p, n, mode, (uid_t)-1, (gid_t)-1, e);
 }
@@ -215,7 +214,9 @@ ssize_t hf_fd_recv(int sock, void *p, size_t n, int *fd)
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { p, n };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = control.space,
 			    .msg_controllen = sizeof(control.space) };
 	struct cmsghdr *c;
 	ssize_t got;

@@ -11,7 +11,13 @@
 
 #include <stddef.h>
 
-enum hf_log_level { HF_LOG_ERR = 3, HF_LOG_WARN = 4, HF_LOG_NOTICE = 5, HF_LOG_INFO = 6, HF_LOG_DEBUG = 7 };
+enum hf_log_level {
+	HF_LOG_ERR = 3,
+	HF_LOG_WARN = 4,
+	HF_LOG_NOTICE = 5,
+	HF_LOG_INFO = 6,
+	HF_LOG_DEBUG = 7
+};
 
 /* @program is borrowed for the life of the process. Lines above @max are dropped. */
 void hf_log_init(const char *program, enum hf_log_level max);

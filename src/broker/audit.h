@@ -6,9 +6,9 @@
 #include "broker/broker.h"
 
 struct hf_audit {
-	const char *op, *key, *scheme;             /* NULL or "": not there */
-	const uint8_t *generation, *input_sha256;  /* 32 bytes or NULL */
-	const hf_Issued *issued;                   /* NULL: nothing was */
+	const char *op, *key, *scheme;		  /* NULL or "": not there */
+	const uint8_t *generation, *input_sha256; /* 32 bytes or NULL */
+	const hf_Issued *issued;		  /* NULL: nothing was */
 	enum hf_rc rc;
 	uint64_t started_us;
 };

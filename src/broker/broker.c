@@ -51,7 +51,8 @@ static void reload(struct hf_broker *b)
 	    memcmp(fresh->tokens, old->tokens, sizeof(old->tokens)) ||
 	    memcmp(fresh->sockets, old->sockets, sizeof(old->sockets)) ||
 	    strcmp(fresh->state_dir, old->state_dir))
-		hf_log(HF_LOG_WARN, "reload: tokens, sockets and state_dir change with a restart only");
+		hf_log(HF_LOG_WARN,
+		       "reload: tokens, sockets and state_dir change with a restart only");
 	memcpy(fresh->tokens, old->tokens, sizeof(old->tokens));
 	memcpy(fresh->sockets, old->sockets, sizeof(old->sockets));
 	memcpy(fresh->state_dir, old->state_dir, sizeof(old->state_dir));
@@ -60,7 +61,8 @@ static void reload(struct hf_broker *b)
 	for (size_t i = 0; i < b->n_workers; i++)
 		b->workers[i].token = &fresh->tokens[i];
 	if (!hf_worker_find(b, fresh->default_token))
-		(void)hf_copy(fresh->default_token, sizeof(fresh->default_token), old->default_token);
+		(void)hf_copy(fresh->default_token, sizeof(fresh->default_token),
+			      old->default_token);
 	b->settings = fresh;
 	hf_settings_free(old);
 	hf_log(HF_LOG_NOTICE, "reload: %zu principals are in force", fresh->n_grants);
@@ -188,7 +190,8 @@ static void loop(struct hf_broker *b)
 	struct epoll_event ev;
 
 	while (!b->stopping) {
-		/* One event at a time: nothing in a batch can point to what an earlier one freed. */
+		/* One event at a time: nothing in a batch can point to what an earlier one freed.
+		 */
 		int n = epoll_wait(b->epoll, &ev, 1, run_due(b));
 
 		if (n == 1) {

@@ -28,10 +28,10 @@ struct hf_conn {
 	struct hf_principal who;
 	struct hf_peer *peer;
 	struct hf_unsent *unsent, **unsent_end;
-	unsigned jobs;   /* in queues and at keepers */
+	unsigned jobs; /* in queues and at keepers */
 	bool greeted;
-	bool closing;    /* after what is unsent */
-	bool dead;       /* to be freed */
+	bool closing;	 /* after what is unsent */
+	bool dead;	 /* to be freed */
 	uint64_t active; /* hf_now_ms() of the last packet */
 };
 
@@ -44,8 +44,8 @@ struct hf_job {
 	struct hf_peer *peer;
 	uint32_t id, request_id;
 	uint64_t started_us, deadline; /* of the client, ms */
-	uint64_t sent_at;              /* to the keeper, ms; 0: still queued */
-	uint32_t keeper_ms;            /* what the keeper may take */
+	uint64_t sent_at;	       /* to the keeper, ms; 0: still queued */
+	uint32_t keeper_ms;	       /* what the keeper may take */
 	uint8_t *packet;
 	size_t n;
 	/* what the answer is about */

@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "broker/record.h"
 
-#define BLOB_MAX 8192u
-#define SPKI_MAX 4096u
+#define BLOB_MAX	 8192u
+#define SPKI_MAX	 4096u
 #define NAME_MAX_SUBJECT 1024u
 
 static void generation_init(struct hf_generation *g, const uint8_t id[HF_ID_SIZE])
@@ -210,7 +210,8 @@ static void read_generations(struct hf_catalogue *c, struct hf_key *k, const cha
 	while (stream && (d = readdir(stream)))
 		if (d->d_name[0] != '.' && strcmp(d->d_name, "key.json") &&
 		    !((generation_name(d->d_name, ".json", id) ||
-		       generation_name(d->d_name, ".pem", id)) && hf_key_generation(k, id)))
+		       generation_name(d->d_name, ".pem", id)) &&
+		      hf_key_generation(k, id)))
 			set_aside(c, dir, d->d_name, "belongs to no generation");
 	if (stream)
 		(void)closedir(stream);
@@ -345,8 +346,10 @@ static enum hf_rc add_generation(struct hf_catalogue *c, struct hf_key *k,
 	hf_buf_add(&g->spki, made->spki.p, made->spki.n);
 	hf_buf_add(&g->blob, made->blob.p, made->blob.n);
 	hf_record_write_generation(g, made, &text);
-	rc = g->spki.bad || g->blob.bad || text.bad ? hf_fail(e, HF_CORRUPT, "the token made a key "
-			"that is larger than any known one") : key_dir(c, k, dir, e);
+	rc = g->spki.bad || g->blob.bad || text.bad ? hf_fail(e, HF_CORRUPT,
+							      "the token made a key "
+							      "that is larger than any known one")
+						    : key_dir(c, k, dir, e);
 	if (!rc) {
 		generation_path(path, dir, g->id, ".pem");
 		rc = hf_file_replace(path, g->blob.p, g->blob.n, 0600, e);
@@ -444,9 +447,11 @@ enum hf_rc hf_catalogue_retire(struct hf_catalogue *c, struct hf_key *k, struct 
 	enum hf_rc rc;
 
 	if (at == k->current)
-		return hf_fail(e, HF_REFUSED,
-			       "the current generation of %s cannot retire; make another one current "
-			       "first, or delete the key", k->name);
+		return hf_fail(
+			e, HF_REFUSED,
+			"the current generation of %s cannot retire; make another one current "
+			"first, or delete the key",
+			k->name);
 	rc = key_dir(c, k, dir, e);
 	if (rc)
 		return rc;

@@ -17,7 +17,7 @@
 #include "wire/mech.h"
 
 #define HF_GENERATIONS_MAX 8
-#define HF_ID_SIZE 32
+#define HF_ID_SIZE	   32
 
 struct hf_generation {
 	uint8_t id[HF_ID_SIZE]; /* SHA-256 of the SPKI */
@@ -38,7 +38,7 @@ struct hf_key {
 	struct hf_buf issuer_subject;
 };
 
-/* Where an id is: an index by id over all generations. */
+/* Both NULL, or both set. */
 struct hf_found {
 	struct hf_key *key;
 	struct hf_generation *generation;

@@ -52,8 +52,9 @@ static void admit(struct hf_broker *b, int fd, const char *socket)
 	if (b->peers.connections > b->settings->limits.connections ||
 	    c->peer->connections > b->settings->limits.connections_per_principal) {
 		(void)hf_fail(&err, HF_BUSY, "too many connections%s; close some and try again",
-			      c->peer->connections > b->settings->limits.connections_per_principal ?
-			      " of this user" : "");
+			      c->peer->connections > b->settings->limits.connections_per_principal
+				      ? " of this user"
+				      : "");
 		memset(&b->reply, 0, sizeof(b->reply));
 		c->closing = true;
 		hf_conn_reply(b, c, 0, err.rc, &err);

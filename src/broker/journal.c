@@ -99,8 +99,8 @@ static enum hf_rc read_file(struct hf_journal *j, const char *path, struct hf_er
 	}
 	(void)fclose(f);
 	if (damaged)
-		hf_log(HF_LOG_ERR, "journal: %s: %u of %u lines are damaged and were passed over", path,
-		       damaged, line_no);
+		hf_log(HF_LOG_ERR, "journal: %s: %u of %u lines are damaged and were passed over",
+		       path, damaged, line_no);
 	if (torn && write(j->fd, "\n", 1) != 1)
 		return hf_fail_errno(e, HF_IO, "%s", path);
 	return HF_OK;
@@ -196,14 +196,17 @@ enum hf_rc hf_journals_add(struct hf_journals *js, const char *key, const struct
 	hf_hex(serial, sizeof(serial), i->serial, i->n_serial);
 	s = j->cap ? slot_of(j, i->serial, i->n_serial) : NULL;
 	if (s && s->n)
-		return hf_mem_equal(s->tbs_sha256, i->tbs_sha256, 32) ? HF_OK :
-			hf_fail(e, HF_REFUSED, "serial number %s was issued by %s already; "
-				"use a random one", serial, key);
+		return hf_mem_equal(s->tbs_sha256, i->tbs_sha256, 32)
+			       ? HF_OK
+			       : hf_fail(e, HF_REFUSED,
+					 "serial number %s was issued by %s already; "
+					 "use a random one",
+					 serial, key);
 	hf_hex(spki, sizeof(spki), i->spki_sha256, 32);
 	hf_hex(tbs, sizeof(tbs), i->tbs_sha256, 32);
 	hf_escape(subject, sizeof(subject), i->subject, strlen(i->subject));
-	n = snprintf(line, sizeof(line), "%s %s %" PRIu64 " %s %s\n", serial, spki, i->not_after, tbs,
-		     subject);
+	n = snprintf(line, sizeof(line), "%s %s %" PRIu64 " %s %s\n", serial, spki, i->not_after,
+		     tbs, subject);
 	rc = append(j, line, (size_t)n, e);
 	if (!rc && !remember(j, i->serial, i->n_serial, i->tbs_sha256))
 		rc = hf_fail(e, HF_NO_MEMORY, "out of memory");

@@ -28,7 +28,8 @@ static enum hf_rc take_lock(const char *path, int *lock, struct hf_err *e)
 	if (!flock(*lock, LOCK_EX | LOCK_NB))
 		return HF_OK;
 	hf_fd_close(lock);
-	return hf_fail(e, HF_EXISTS, "%s is served by another holdfastd; stop that one first", path);
+	return hf_fail(e, HF_EXISTS, "%s is served by another holdfastd; stop that one first",
+		       path);
 }
 
 static enum hf_rc check_path(const char *path, struct hf_err *e)
@@ -38,7 +39,8 @@ static enum hf_rc check_path(const char *path, struct hf_err *e)
 	if (lstat(path, &st))
 		return errno == ENOENT ? HF_OK : hf_fail_errno(e, HF_IO, "%s", path);
 	if (!S_ISSOCK(st.st_mode))
-		return hf_fail(e, HF_REFUSED, "%s is in the way and is not a socket; remove it", path);
+		return hf_fail(e, HF_REFUSED, "%s is in the way and is not a socket; remove it",
+			       path);
 	return HF_OK; /* nobody holds its lock: it is left over */
 }
 
@@ -48,9 +50,11 @@ static enum hf_rc ids_of(const struct hf_socket_conf *c, uid_t *uid, gid_t *gid,
 	struct group *gr = c->group[0] ? getgrnam(c->group) : NULL;
 
 	if (c->owner[0] && !pw)
-		return hf_fail(e, HF_ARGUMENT, "socket %s: there is no user '%s'", c->name, c->owner);
+		return hf_fail(e, HF_ARGUMENT, "socket %s: there is no user '%s'", c->name,
+			       c->owner);
 	if (c->group[0] && !gr)
-		return hf_fail(e, HF_ARGUMENT, "socket %s: there is no group '%s'", c->name, c->group);
+		return hf_fail(e, HF_ARGUMENT, "socket %s: there is no group '%s'", c->name,
+			       c->group);
 	*uid = pw ? pw->pw_uid : (uid_t)-1;
 	*gid = gr ? gr->gr_gid : (gid_t)-1;
 	return HF_OK;
@@ -138,9 +142,11 @@ static enum hf_rc take_activated(struct hf_listeners *l, const struct hf_setting
 			;
 		if (k == s->n_sockets || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) ||
 		    type != SOCK_SEQPACKET)
-			return hf_fail(e, HF_ARGUMENT, "systemd handed over a socket called '%s' that "
-				       "is no [[socket]] of config.toml, or not ListenSequentialPacket",
-				       names[i]);
+			return hf_fail(
+				e, HF_ARGUMENT,
+				"systemd handed over a socket called '%s' that "
+				"is no [[socket]] of config.toml, or not ListenSequentialPacket",
+				names[i]);
 		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
 		to->source = (struct hf_source){ .fd = fd, .ready = hf_conn_accept };
 		(void)hf_copy(to->name, sizeof(to->name), names[i]);

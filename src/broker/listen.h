@@ -17,8 +17,7 @@ struct hf_listeners {
 	size_t n, n_made;
 };
 
-enum hf_rc hf_listeners_open(struct hf_listeners *l, const struct hf_settings *s,
-			     struct hf_err *e);
+enum hf_rc hf_listeners_open(struct hf_listeners *l, const struct hf_settings *s, struct hf_err *e);
 /* Closes and removes what was made here. */
 void hf_listeners_close(struct hf_listeners *l);
 

@@ -13,10 +13,14 @@
 #define CONFIG_DEFAULT "/etc/holdfast/holdfastd.json"
 
 static const struct option options[] = {
-	{ "root", required_argument, NULL, 'r' },     { "config", required_argument, NULL, 'c' },
-	{ "keeper", required_argument, NULL, 'k' },   { "ready-fd", required_argument, NULL, 'f' },
-	{ "log-level", required_argument, NULL, 'l' }, { "version", no_argument, NULL, 'v' },
-	{ "help", no_argument, NULL, 'h' },           { NULL, 0, NULL, 0 },
+	{ "root", required_argument, NULL, 'r' },
+	{ "config", required_argument, NULL, 'c' },
+	{ "keeper", required_argument, NULL, 'k' },
+	{ "ready-fd", required_argument, NULL, 'f' },
+	{ "log-level", required_argument, NULL, 'l' },
+	{ "version", no_argument, NULL, 'v' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
 };
 
 static const char usage[] =
@@ -28,8 +32,11 @@ static int level_of(const char *name)
 	static const struct {
 		const char *name;
 		int level;
-	} levels[] = { { "error", HF_LOG_ERR }, { "warning", HF_LOG_WARN }, { "notice", HF_LOG_NOTICE },
-		       { "info", HF_LOG_INFO }, { "debug", HF_LOG_DEBUG } };
+	} levels[] = { { "error", HF_LOG_ERR },
+		       { "warning", HF_LOG_WARN },
+		       { "notice", HF_LOG_NOTICE },
+		       { "info", HF_LOG_INFO },
+		       { "debug", HF_LOG_DEBUG } };
 	size_t i;
 
 	for (i = 0; i < HF_COUNT(levels); i++)
@@ -85,8 +92,9 @@ int main(int argc, char **argv)
 {
 	static struct hf_listeners listeners;
 	static char config[HF_PATH_MAX] = CONFIG_DEFAULT;
-	struct hf_warden_args a = { .listeners = &listeners, .config = config,
-				    .keeper = HF_KEEPER_PATH, .ready_fd = -1 };
+	struct hf_warden_args a = {
+		.listeners = &listeners, .config = config, .keeper = HF_KEEPER_PATH, .ready_fd = -1
+	};
 	struct hf_err err = HF_ERR_INIT;
 	int done;
 

@@ -13,7 +13,8 @@ static enum hf_rc op_hello(struct hf_call *c)
 	hf_HelloReply *r = &c->b->reply.result.hello;
 
 	if (h->version < 1)
-		return hf_fail(&c->err, HF_UNSUPPORTED, "protocol version %u is not spoken here; %u is",
+		return hf_fail(&c->err, HF_UNSUPPORTED,
+			       "protocol version %u is not spoken here; %u is",
 			       (unsigned)h->version, HF_WIRE_VERSION);
 	c->conn->greeted = true;
 	c->b->reply.which_result = hf_Reply_hello_tag;
@@ -27,16 +28,24 @@ static enum hf_rc op_hello(struct hf_call *c)
 
 static const struct hf_op ops[] = {
 	{ hf_Request_hello_tag, "hello", HF_TARGET_NONE, 0, true, op_hello },
-	{ hf_Request_key_list_tag, "key-list", HF_TARGET_NONE, HF_RIGHT_PUBLIC, true, hf_op_key_list },
+	{ hf_Request_key_list_tag, "key-list", HF_TARGET_NONE, HF_RIGHT_PUBLIC, true,
+	  hf_op_key_list },
 	{ hf_Request_key_get_tag, "key-get", HF_TARGET_KEY, HF_RIGHT_PUBLIC, true, hf_op_key_get },
-	{ hf_Request_key_create_tag, "key-create", HF_TARGET_NEW, HF_RIGHT_CREATE, false, hf_op_key_create },
-	{ hf_Request_key_stage_tag, "key-stage", HF_TARGET_KEY, HF_RIGHT_ROTATE, false, hf_op_key_stage },
-	{ hf_Request_key_current_tag, "key-current", HF_TARGET_KEY, HF_RIGHT_ROTATE, false, hf_op_key_current },
-	{ hf_Request_key_retire_tag, "key-retire", HF_TARGET_KEY, HF_RIGHT_ROTATE, false, hf_op_key_retire },
-	{ hf_Request_key_delete_tag, "key-delete", HF_TARGET_KEY, HF_RIGHT_DELETE, false, hf_op_key_delete },
-	{ hf_Request_key_issuer_tag, "key-issuer", HF_TARGET_KEY, HF_RIGHT_ROTATE, false, hf_op_key_issuer },
+	{ hf_Request_key_create_tag, "key-create", HF_TARGET_NEW, HF_RIGHT_CREATE, false,
+	  hf_op_key_create },
+	{ hf_Request_key_stage_tag, "key-stage", HF_TARGET_KEY, HF_RIGHT_ROTATE, false,
+	  hf_op_key_stage },
+	{ hf_Request_key_current_tag, "key-current", HF_TARGET_KEY, HF_RIGHT_ROTATE, false,
+	  hf_op_key_current },
+	{ hf_Request_key_retire_tag, "key-retire", HF_TARGET_KEY, HF_RIGHT_ROTATE, false,
+	  hf_op_key_retire },
+	{ hf_Request_key_delete_tag, "key-delete", HF_TARGET_KEY, HF_RIGHT_DELETE, false,
+	  hf_op_key_delete },
+	{ hf_Request_key_issuer_tag, "key-issuer", HF_TARGET_KEY, HF_RIGHT_ROTATE, false,
+	  hf_op_key_issuer },
 	{ hf_Request_sign_tag, "sign", HF_TARGET_KEY, HF_RIGHT_USE, false, hf_op_sign },
-	{ hf_Request_token_list_tag, "token-list", HF_TARGET_NONE, ANY_RIGHT, true, hf_op_token_list },
+	{ hf_Request_token_list_tag, "token-list", HF_TARGET_NONE, ANY_RIGHT, true,
+	  hf_op_token_list },
 	{ hf_Request_status_get_tag, "status", HF_TARGET_NONE, ANY_RIGHT, true, hf_op_status },
 	{ hf_Request_token_provision_tag, "token-provision", HF_TARGET_NONE, HF_RIGHT_ADMIN, false,
 	  hf_op_provision },
@@ -101,8 +110,8 @@ static void look_up(struct hf_call *c, const char *name, const hf_KeyRef *ref)
 	else if (by_id)
 		f = hf_catalogue_find_id(&c->b->catalogue, ref->spki_sha256.bytes);
 	if (f.key && name[0])
-		f.generation = by_id ? hf_key_generation(f.key, ref->spki_sha256.bytes) :
-				       &f.key->generations[f.key->current];
+		f.generation = by_id ? hf_key_generation(f.key, ref->spki_sha256.bytes)
+				     : &f.key->generations[f.key->current];
 	if (f.generation) {
 		c->key = f.key;
 		c->generation = f.generation;
@@ -131,7 +140,8 @@ static enum hf_rc decide_key(struct hf_call *c)
 			right = right_to_use(c->key);
 		name = c->key ? c->key->name : name;
 	} else if (!hf_key_name_ok(name)) {
-		return hf_fail(&c->err, HF_ARGUMENT, "a key's name has 1 to 63 letters, digits, dots, "
+		return hf_fail(&c->err, HF_ARGUMENT,
+			       "a key's name has 1 to 63 letters, digits, dots, "
 			       "underscores and hyphens, and starts with a letter or digit");
 	}
 	allowed = hf_policy_allows(s, who, name, right == HF_RIGHT_USE ? HF_RIGHT_SIGN : right);
@@ -142,16 +152,18 @@ static enum hf_rc decide_key(struct hf_call *c)
 	if (!c->key && c->op->target == HF_TARGET_KEY)
 		return hf_fail(&c->err, HF_NO_KEY, "no such key: %s; 'holdfast key list' shows all",
 			       name[0] ? name : "no key has that fingerprint");
-	return hf_fail(&c->err, HF_NO_KEY, "key %s: no [[principal]] gives uid %u the right to %s on "
-		       "socket %s", name, (unsigned)who->uid, c->op->name, who->socket);
+	return hf_fail(&c->err, HF_NO_KEY,
+		       "key %s: no [[principal]] gives uid %u the right to %s on "
+		       "socket %s",
+		       name, (unsigned)who->uid, c->op->name, who->socket);
 }
 
 static enum hf_rc decide(struct hf_call *c)
 {
 	c->op = find_op(c->b->request.which_op);
 	if (!c->op)
-		return hf_fail(&c->err, HF_UNSUPPORTED, "this broker (%s) does not know that operation",
-			       HF_VERSION);
+		return hf_fail(&c->err, HF_UNSUPPORTED,
+			       "this broker (%s) does not know that operation", HF_VERSION);
 	if (!c->conn->greeted && c->b->request.which_op != hf_Request_hello_tag) {
 		c->conn->closing = true;
 		return hf_fail(&c->err, HF_PROTOCOL, "hello has to come first");
@@ -160,8 +172,10 @@ static enum hf_rc decide(struct hf_call *c)
 		return decide_key(c);
 	if (!c->op->right || hf_policy_holds(c->b->settings, &c->conn->who, c->op->right))
 		return HF_OK;
-	return hf_fail(&c->err, HF_DENIED, "no [[principal]] in config.toml gives this user (uid %u) "
-		       "any right to %s", (unsigned)c->conn->who.uid, c->op->name);
+	return hf_fail(&c->err, HF_DENIED,
+		       "no [[principal]] in config.toml gives this user (uid %u) "
+		       "any right to %s",
+		       (unsigned)c->conn->who.uid, c->op->name);
 }
 
 static void audit_call(struct hf_call *c, enum hf_rc rc)
@@ -217,7 +231,10 @@ void hf_ops_answer(struct hf_broker *b, struct hf_job *j, enum hf_rc rc, const s
 		   const hf_KeeperSigned *s)
 {
 	static const uint8_t none[HF_ID_SIZE];
-	struct hf_audit a = { .op = j->op->name, .key = j->name, .scheme = j->scheme, .rc = rc,
+	struct hf_audit a = { .op = j->op->name,
+			      .key = j->name,
+			      .scheme = j->scheme,
+			      .rc = rc,
 			      .started_us = j->started_us };
 
 	if (memcmp(j->generation, none, sizeof(none)))

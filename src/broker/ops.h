@@ -14,7 +14,7 @@ struct hf_call {
 	struct hf_broker *b;
 	struct hf_conn *conn;
 	const struct hf_op *op;
-	struct hf_key *key;               /* target KEY: never NULL */
+	struct hf_key *key;		  /* target KEY: never NULL */
 	struct hf_generation *generation; /* the one that was asked for, else the current one */
 	uint64_t started_us;
 	bool pending; /* the answer comes later, from a job */
@@ -31,7 +31,7 @@ struct hf_op {
 	const char *name;
 	enum hf_target target;
 	unsigned right; /* on the key; on any key where there is no target; 0: none needed */
-	bool quiet;     /* success is not worth a line in the audit */
+	bool quiet;	/* success is not worth a line in the audit */
 	enum hf_rc (*run)(struct hf_call *c);
 };
 

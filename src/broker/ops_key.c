@@ -6,14 +6,16 @@
 #include "broker/ops.h"
 #include "broker/worker.h"
 
-static void fill_generation(hf_Generation *to, const struct hf_key *k, const struct hf_generation *g)
+static void fill_generation(hf_Generation *to, const struct hf_key *k,
+			    const struct hf_generation *g)
 {
 	(void)HF_PB_SET(to->spki_sha256, g->id, HF_ID_SIZE);
 	to->created = g->created;
 	to->imported = g->imported;
 	to->retire_at = g->retire_at;
-	to->state = g == &k->generations[k->current] ? hf_Generation_State_CURRENT :
-		    g->retire_at ? hf_Generation_State_RETIRING : hf_Generation_State_STAGED;
+	to->state = g == &k->generations[k->current] ? hf_Generation_State_CURRENT
+		    : g->retire_at		     ? hf_Generation_State_RETIRING
+						     : hf_Generation_State_STAGED;
 }
 
 void hf_ops_key_info(struct hf_broker *b, const struct hf_key *k, const struct hf_generation *g)
@@ -38,7 +40,8 @@ void hf_ops_key_info(struct hf_broker *b, const struct hf_key *k, const struct h
 		return;
 	for (s = hf_schemes; s->name && i->schemes_count < HF_COUNT(i->schemes); s++)
 		if (s->family == k->algorithm->family)
-			(void)hf_copy(i->schemes[i->schemes_count++], sizeof(i->schemes[0]), s->name);
+			(void)hf_copy(i->schemes[i->schemes_count++], sizeof(i->schemes[0]),
+				      s->name);
 }
 
 enum hf_rc hf_op_key_list(struct hf_call *c)
@@ -107,8 +110,8 @@ static void created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply 
 	if (!rc)
 		rc = made_of(rep, &made, e);
 	if (!rc)
-		rc = hf_catalogue_create(&b->catalogue, j->name, j->worker->token->name, j->algorithm,
-					 j->usage, &made, &k, e);
+		rc = hf_catalogue_create(&b->catalogue, j->name, j->worker->token->name,
+					 j->algorithm, j->usage, &made, &k, e);
 	if (!rc) {
 		memcpy(j->generation, made.id, HF_ID_SIZE);
 		hf_ops_key_info(b, k, &k->generations[0]);
@@ -191,15 +194,19 @@ enum hf_rc hf_op_key_create(struct hf_call *c)
 	if (!a)
 		return hf_fail(&c->err, HF_ARGUMENT, "algorithm '%s' is not known", r->algorithm);
 	if (!w)
-		return hf_fail(&c->err, HF_ARGUMENT, "there is no token '%s'; see 'holdfast token list'",
-			       r->token);
+		return hf_fail(&c->err, HF_ARGUMENT,
+			       "there is no token '%s'; see 'holdfast token list'", r->token);
 	hf_usage_text(usage, r->usage);
 	if (!r->usage || hf_usage_parse(usage) != r->usage)
-		return hf_fail(&c->err, HF_ARGUMENT, "usage %u makes no sense: ca goes alone, others "
-			       "are sign, decrypt, derive", (unsigned)r->usage);
+		return hf_fail(&c->err, HF_ARGUMENT,
+			       "usage %u makes no sense: ca goes alone, others "
+			       "are sign, decrypt, derive",
+			       (unsigned)r->usage);
 	if (hf_catalogue_find(&c->b->catalogue, r->name))
-		return hf_fail(&c->err, HF_EXISTS, "key %s exists already; 'holdfast key rotate' makes a "
-			       "new generation of it", r->name);
+		return hf_fail(&c->err, HF_EXISTS,
+			       "key %s exists already; 'holdfast key rotate' makes a "
+			       "new generation of it",
+			       r->name);
 	rc = token_makes(c, w, a->name);
 	if (rc)
 		return rc;
@@ -241,11 +248,13 @@ enum hf_rc hf_op_key_stage(struct hf_call *c)
 		return HF_OK;
 	}
 	if (r->algorithm[0] && strcmp(r->algorithm, a->name))
-		return hf_fail(&c->err, HF_UNSUPPORTED, "key %s is %s and stays it; create another key",
-			       c->key->name, a->name);
+		return hf_fail(&c->err, HF_UNSUPPORTED,
+			       "key %s is %s and stays it; create another key", c->key->name,
+			       a->name);
 	if (!w)
-		return hf_fail(&c->err, HF_UNAVAILABLE, "key %s is in token %s, which is not configured",
-			       c->key->name, c->key->token);
+		return hf_fail(&c->err, HF_UNAVAILABLE,
+			       "key %s is in token %s, which is not configured", c->key->name,
+			       c->key->token);
 	if (c->key->n == HF_GENERATIONS_MAX)
 		return hf_fail(&c->err, HF_REFUSED, "key %s has %d generations already; retire one",
 			       c->key->name, HF_GENERATIONS_MAX);
@@ -267,8 +276,8 @@ enum hf_rc hf_op_key_current(struct hf_call *c)
 	enum hf_rc rc;
 
 	if (!r->key.spki_sha256.size)
-		return hf_fail(&c->err, HF_ARGUMENT, "which generation of %s? Its fingerprint is missing",
-			       c->key->name);
+		return hf_fail(&c->err, HF_ARGUMENT,
+			       "which generation of %s? Its fingerprint is missing", c->key->name);
 	rc = hf_catalogue_make_current(&c->b->catalogue, c->key, c->generation, now, r->grace_s,
 				       &c->err);
 	if (rc)
@@ -281,8 +290,8 @@ enum hf_rc hf_op_key_current(struct hf_call *c)
 enum hf_rc hf_op_key_retire(struct hf_call *c)
 {
 	if (!c->b->request.op.key_retire.key.spki_sha256.size)
-		return hf_fail(&c->err, HF_ARGUMENT, "which generation of %s? Its fingerprint is missing",
-			       c->key->name);
+		return hf_fail(&c->err, HF_ARGUMENT,
+			       "which generation of %s? Its fingerprint is missing", c->key->name);
 	return hf_catalogue_retire(&c->b->catalogue, c->key, c->generation, &c->err);
 }
 

@@ -62,8 +62,9 @@ static struct hf_job *new_ping(struct hf_call *c, struct hf_worker *w)
 		return NULL;
 	j->done = pinged;
 	j->keeper_ms = HF_CREATE_MS; /* it may stand behind the making of a key */
-	j->deadline = j->deadline < j->started_us / 1000 + HF_PING_MS ? j->deadline :
-									j->started_us / 1000 + HF_PING_MS;
+	j->deadline = j->deadline < j->started_us / 1000 + HF_PING_MS
+			      ? j->deadline
+			      : j->started_us / 1000 + HF_PING_MS;
 	return j;
 }
 
@@ -130,8 +131,8 @@ enum hf_rc hf_op_provision(struct hf_call *c)
 	struct hf_job *j;
 
 	if (!w)
-		return hf_fail(&c->err, HF_ARGUMENT, "there is no token '%s'; see 'holdfast token list'",
-			       token);
+		return hf_fail(&c->err, HF_ARGUMENT,
+			       "there is no token '%s'; see 'holdfast token list'", token);
 	memset(&c->b->keeper_request, 0, sizeof(c->b->keeper_request));
 	c->b->keeper_request.which_op = hf_KeeperRequest_provision_tag;
 	j = hf_ops_job(c, w, (struct hf_view){ NULL, 0 });

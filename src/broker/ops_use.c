@@ -40,8 +40,9 @@ static enum hf_rc record_issued(struct hf_broker *b, struct hf_job *j, const hf_
 	if (!k || !s->has_issued || s->input_sha256.size != 32)
 		return hf_fail(e, HF_FAILED, "the keeper did not say what it signed");
 	if (i->kind != hf_Issued_Kind_CERTIFICATE && i->kind != hf_Issued_Kind_SELF)
-		return i->kind == hf_Issued_Kind_NONE ?
-			       hf_fail(e, HF_FAILED, "the keeper did not say what it signed") : HF_OK;
+		return i->kind == hf_Issued_Kind_NONE
+			       ? hf_fail(e, HF_FAILED, "the keeper did not say what it signed")
+			       : HF_OK;
 	if (i->serial.size > sizeof(line.serial) || i->spki_sha256.size != 32)
 		return hf_fail(e, HF_FAILED, "the keeper did not say what it issued");
 	line.n_serial = (uint8_t)i->serial.size;
@@ -50,9 +51,9 @@ static enum hf_rc record_issued(struct hf_broker *b, struct hf_job *j, const hf_
 	memcpy(line.spki_sha256, i->spki_sha256.bytes, 32);
 	rc = hf_journals_add(&b->journals, j->name, &line, e);
 	if (!rc && i->kind == hf_Issued_Kind_SELF)
-		rc = hf_catalogue_set_issuer(&b->catalogue, k, i->not_after,
-					     (struct hf_view){ i->subject_der.bytes,
-							       i->subject_der.size }, e);
+		rc = hf_catalogue_set_issuer(
+			&b->catalogue, k, i->not_after,
+			(struct hf_view){ i->subject_der.bytes, i->subject_der.size }, e);
 	return rc;
 }
 
@@ -88,14 +89,17 @@ static enum hf_rc check_sign(struct hf_call *c, const hf_Sign *r)
 		return hf_fail(&c->err, HF_REFUSED, "key %s was not made for signing", k->name);
 	if (!s || s->family != k->algorithm->family)
 		return hf_fail(&c->err, HF_ARGUMENT,
-			       "key %s (%s) does not sign with '%s'; see 'holdfast key show'", k->name,
-			       k->algorithm->name, r->scheme);
+			       "key %s (%s) does not sign with '%s'; see 'holdfast key show'",
+			       k->name, k->algorithm->name, r->scheme);
 	if ((k->usage & HF_USAGE_CA) && !r->message)
-		return hf_fail(&c->err, HF_REFUSED, "key %s is a ca key: it signs certificates and "
-			       "revocation lists that it can read, never a digest", k->name);
+		return hf_fail(&c->err, HF_REFUSED,
+			       "key %s is a ca key: it signs certificates and "
+			       "revocation lists that it can read, never a digest",
+			       k->name);
 	if (!r->message && r->data.size != s->hash_len)
-		return hf_fail(&c->err, HF_ARGUMENT, "%s wants a digest of %zu bytes, this one has %u",
-			       s->name, s->hash_len, (unsigned)r->data.size);
+		return hf_fail(&c->err, HF_ARGUMENT,
+			       "%s wants a digest of %zu bytes, this one has %u", s->name,
+			       s->hash_len, (unsigned)r->data.size);
 	return HF_OK;
 }
 
@@ -110,8 +114,9 @@ enum hf_rc hf_op_sign(struct hf_call *c)
 	if (rc)
 		return rc;
 	if (!w)
-		return hf_fail(&c->err, HF_UNAVAILABLE, "key %s is in token %s, which is not configured",
-			       c->key->name, c->key->token);
+		return hf_fail(&c->err, HF_UNAVAILABLE,
+			       "key %s is in token %s, which is not configured", c->key->name,
+			       c->key->token);
 	c->b->keeper_request = (hf_KeeperRequest){ .which_op = hf_KeeperRequest_sign_tag };
 	s->has_key = true;
 	fill_key(&s->key, c->key, c->generation);
@@ -146,9 +151,9 @@ static void issuer_parsed(struct hf_broker *b, struct hf_job *j, const hf_Keeper
 	if (!rc && !g)
 		rc = hf_fail(e, HF_NO_KEY, "key %s was deleted meanwhile", j->name);
 	if (!rc)
-		rc = hf_catalogue_set_issuer(&b->catalogue, k, p->not_after,
-					     (struct hf_view){ p->subject_der.bytes,
-							       p->subject_der.size }, e);
+		rc = hf_catalogue_set_issuer(
+			&b->catalogue, k, p->not_after,
+			(struct hf_view){ p->subject_der.bytes, p->subject_der.size }, e);
 	if (!rc)
 		hf_ops_key_info(b, k, g);
 	else
@@ -164,11 +169,13 @@ enum hf_rc hf_op_key_issuer(struct hf_call *c)
 	struct hf_job *j;
 
 	if (!(c->key->usage & HF_USAGE_CA))
-		return hf_fail(&c->err, HF_REFUSED, "key %s is not a ca key: it has no issuer certificate",
+		return hf_fail(&c->err, HF_REFUSED,
+			       "key %s is not a ca key: it has no issuer certificate",
 			       c->key->name);
 	if (!w)
-		return hf_fail(&c->err, HF_UNAVAILABLE, "key %s is in token %s, which is not configured",
-			       c->key->name, c->key->token);
+		return hf_fail(&c->err, HF_UNAVAILABLE,
+			       "key %s is in token %s, which is not configured", c->key->name,
+			       c->key->token);
 	memset(&c->b->keeper_request, 0, sizeof(c->b->keeper_request));
 	c->b->keeper_request.which_op = hf_KeeperRequest_certificate_tag;
 	(void)HF_PB_SET(k->spki, c->generation->spki.p, c->generation->spki.n);

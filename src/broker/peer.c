@@ -74,8 +74,10 @@ enum hf_rc hf_principal_read(struct hf_principal *who, int fd, const char *socke
 	who->groups[who->n_groups++] = cred.gid;
 	(void)hf_copy(who->socket, sizeof(who->socket), socket);
 	if (cred.uid == HF_UID_OVERFLOW || cred.uid == (uid_t)-1)
-		return hf_fail(e, HF_DENIED, "a client of the overflow uid is nobody in particular");
-	/* With more groups than fit, none of the supplementary ones counts: deny rather than guess. */
+		return hf_fail(e, HF_DENIED,
+			       "a client of the overflow uid is nobody in particular");
+	/* With more groups than fit, none of the supplementary ones counts: deny rather than guess.
+	 */
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, more, &size))
 		return HF_OK;
 	for (i = 0; i < size / sizeof(gid_t) && who->n_groups < HF_GROUPS_MAX; i++)

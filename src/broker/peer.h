@@ -9,7 +9,7 @@
 #include "broker/policy.h"
 #include "broker/queue.h"
 
-#define HF_BYTES_MAX (8u << 20)           /* queued requests and unread replies, all peers */
+#define HF_BYTES_MAX	  (8u << 20) /* queued requests and unread replies, all peers */
 #define HF_BYTES_PER_PEER (HF_BYTES_MAX / 4)
 
 struct hf_peer {

@@ -9,7 +9,7 @@
 #include "base/file.h"
 
 #define PIN_FORMAT "{\n  \"version\": 1,\n  \"primary_name\": \"%s\"\n}\n"
-#define PIN_SCAN "{ \"version\": 1, \"primary_name\": \"%255[0-9a-f]\""
+#define PIN_SCAN   "{ \"version\": 1, \"primary_name\": \"%255[0-9a-f]\""
 
 static enum hf_rc path_of(char out[HF_PATH_MAX], const char *state_dir, const char *token,
 			  struct hf_err *e)
@@ -32,7 +32,8 @@ size_t hf_pin_read(const char *state_dir, const char *token, uint8_t *out, size_
 	    hf_unhex(out, strlen(hex) / 2, hex) && strlen(hex) >= 2)
 		return strlen(hex) / 2;
 	(void)hf_fail(e, HF_CORRUPT,
-		      "%s is damaged; if this is the right TPM, move the file away and restart", path);
+		      "%s is damaged; if this is the right TPM, move the file away and restart",
+		      path);
 	out[0] = 0;
 	return 1;
 }

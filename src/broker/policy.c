@@ -7,9 +7,11 @@ static const struct {
 	const char *name;
 	unsigned right;
 } rights[] = {
-	{ "public", HF_RIGHT_PUBLIC }, { "sign", HF_RIGHT_SIGN },     { "ca", HF_RIGHT_CA },
-	{ "decrypt", HF_RIGHT_DECRYPT }, { "derive", HF_RIGHT_DERIVE }, { "create", HF_RIGHT_CREATE },
-	{ "rotate", HF_RIGHT_ROTATE }, { "delete", HF_RIGHT_DELETE }, { "admin", HF_RIGHT_ADMIN },
+	{ "public", HF_RIGHT_PUBLIC }, { "sign", HF_RIGHT_SIGN },
+	{ "ca", HF_RIGHT_CA },	       { "decrypt", HF_RIGHT_DECRYPT },
+	{ "derive", HF_RIGHT_DERIVE }, { "create", HF_RIGHT_CREATE },
+	{ "rotate", HF_RIGHT_ROTATE }, { "delete", HF_RIGHT_DELETE },
+	{ "admin", HF_RIGHT_ADMIN },
 };
 
 unsigned hf_right_parse(const char *name)

@@ -25,7 +25,7 @@ enum hf_right {
 };
 
 #define HF_UID_OVERFLOW 65534u
-#define HF_GROUPS_MAX 64
+#define HF_GROUPS_MAX	64
 
 /* A client, as the kernel recorded it when it connected. */
 struct hf_principal {

@@ -35,7 +35,8 @@ struct hf_item *hf_queue_pop(struct hf_queue *q)
 	if (!best)
 		return NULL;
 	for (f = best->next; f; f = f->next)
-		if (f->tag <= best->tag) /* of equals the one that came first, at the end of the list */
+		if (f->tag <=
+		    best->tag) /* of equals the one that came first, at the end of the list */
 			best = f;
 	i = best->head;
 	best->head = i->next;

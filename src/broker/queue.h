@@ -26,7 +26,7 @@ struct hf_flow { /* embedded in a principal, one per token */
 
 struct hf_queue {
 	struct hf_flow *flows; /* those with work */
-	uint64_t now;          /* tag of what was served last */
+	uint64_t now;	       /* tag of what was served last */
 	size_t n;
 };
 

@@ -17,7 +17,7 @@ static void add_hex(json_object *to, const char *name, const void *p, size_t n)
 static void put(json_object *v, struct hf_buf *out)
 {
 	hf_buf_str(out, json_object_to_json_string_ext(v, JSON_C_TO_STRING_PRETTY |
-							      JSON_C_TO_STRING_NOSLASHESCAPE));
+								  JSON_C_TO_STRING_NOSLASHESCAPE));
 	hf_buf_str(out, "\n");
 	json_object_put(v);
 }
@@ -34,8 +34,8 @@ static void add_retiring(json_object *to, const struct hf_key *k)
 			continue;
 		row = json_object_new_object();
 		add_hex(row, "spki_sha256", k->generations[i].id, HF_ID_SIZE);
-		json_object_object_add(row, "retire_at", json_object_new_int64((int64_t)
-				       k->generations[i].retire_at));
+		json_object_object_add(row, "retire_at",
+				       json_object_new_int64((int64_t)k->generations[i].retire_at));
 		json_object_array_add(list, row);
 	}
 	json_object_object_add(to, "retiring", list);
@@ -130,7 +130,8 @@ static bool read_retiring(struct hf_key *k, json_object *v)
 		struct hf_generation *g;
 		uint64_t at;
 
-		if (!json_object_is_type(row, json_type_object) || !number_of(row, "retire_at", &at) ||
+		if (!json_object_is_type(row, json_type_object) ||
+		    !number_of(row, "retire_at", &at) ||
 		    !hf_unhex(id, sizeof(id), text_of(row, "spki_sha256")))
 			return false;
 		g = hf_key_generation(k, id);

@@ -21,6 +21,7 @@ enum hf_rc hf_record_read_key(struct hf_key *k, struct hf_view text, struct hf_e
 void hf_record_write_generation(const struct hf_generation *g, const struct hf_made *made,
 				struct hf_buf *out);
 /* All of @g but its blob. */
-enum hf_rc hf_record_read_generation(struct hf_generation *g, struct hf_view text, struct hf_err *e);
+enum hf_rc hf_record_read_generation(struct hf_generation *g, struct hf_view text,
+				     struct hf_err *e);
 
 #endif

@@ -29,7 +29,8 @@ struct member {
 static enum hf_rc wrong(struct hf_err *e, const struct place *at, const char *member,
 			const char *want)
 {
-	const char *hint = "this file is written by 'holdfast config apply', which has to be run again";
+	const char *hint =
+		"this file is written by 'holdfast config apply', which has to be run again";
 
 	if (at->array)
 		return hf_fail(e, HF_ARGUMENT, "%s: %s[%zu].%s: %s; %s", at->file, at->array,
@@ -90,7 +91,8 @@ static enum hf_rc read_object(void *object, const struct member *rows, json_obje
 
 	if (!json_object_is_type(v, json_type_object))
 		return wrong(e, at, "", "is not an object");
-	json_object_object_foreach(v, name, value) {
+	json_object_object_foreach(v, name, value)
+	{
 		for (m = rows; m->name && strcmp(m->name, name); m++)
 			;
 		if (!m->name)
@@ -105,11 +107,26 @@ static enum hf_rc read_object(void *object, const struct member *rows, json_obje
 	return HF_OK;
 }
 
-#define ROW_TEXT(type, field, min) { #field, TEXT, offsetof(type, field), min, sizeof(((type *)0)->field), NULL }
-#define ROW_NUMBER(type, field, min, max) { #field, NUMBER, offsetof(type, field), min, max, NULL }
-#define ROW_SIGNED(type, field, min, max) { #field, SIGNED, offsetof(type, field), min, max, NULL }
-#define ROW_LIST(field, max, read) { #field, LIST, 0, 0, max, read }
-#define ROW_END { NULL, TEXT, 0, 0, 0, NULL }
+#define ROW_TEXT(type, field, min)                                                                 \
+	{                                                                                          \
+#field, TEXT, offsetof(type, field), min, sizeof(((type *)0)->field), NULL         \
+	}
+#define ROW_NUMBER(type, field, min, max)                                                          \
+	{                                                                                          \
+#field, NUMBER, offsetof(type, field), min, max, NULL                              \
+	}
+#define ROW_SIGNED(type, field, min, max)                                                          \
+	{                                                                                          \
+#field, SIGNED, offsetof(type, field), min, max, NULL                              \
+	}
+#define ROW_LIST(field, max, read)                                                                 \
+	{                                                                                          \
+#field, LIST, 0, 0, max, read                                                      \
+	}
+#define ROW_END                                                                                    \
+	{                                                                                          \
+		NULL, TEXT, 0, 0, 0, NULL                                                          \
+	}
 
 static const struct member token_rows[] = {
 	ROW_TEXT(struct hf_token_conf, name, 1),
@@ -121,12 +138,9 @@ static const struct member token_rows[] = {
 };
 
 static const struct member socket_rows[] = {
-	ROW_TEXT(struct hf_socket_conf, name, 1),
-	ROW_TEXT(struct hf_socket_conf, path, 2),
-	ROW_TEXT(struct hf_socket_conf, owner, 0),
-	ROW_TEXT(struct hf_socket_conf, group, 0),
-	ROW_NUMBER(struct hf_socket_conf, mode, 0, 0777),
-	ROW_END,
+	ROW_TEXT(struct hf_socket_conf, name, 1),	  ROW_TEXT(struct hf_socket_conf, path, 2),
+	ROW_TEXT(struct hf_socket_conf, owner, 0),	  ROW_TEXT(struct hf_socket_conf, group, 0),
+	ROW_NUMBER(struct hf_socket_conf, mode, 0, 0777), ROW_END,
 };
 
 static const struct member limit_rows[] = {
@@ -301,15 +315,15 @@ static enum hf_rc check_whole(const struct hf_settings *s, const char *where, st
 		found = found || !strcmp(s->tokens[i].name, s->default_token);
 		for (j = 0; j < i; j++)
 			if (!strcmp(s->tokens[i].name, s->tokens[j].name))
-				return hf_fail(e, HF_ARGUMENT, "%s: two tokens are called %s", where,
-					       s->tokens[i].name);
+				return hf_fail(e, HF_ARGUMENT, "%s: two tokens are called %s",
+					       where, s->tokens[i].name);
 		if (!hf_key_name_ok(s->tokens[i].name))
 			return hf_fail(e, HF_ARGUMENT, "%s: '%s' is no name for a token", where,
 				       s->tokens[i].name);
 	}
 	if (!found)
-		return hf_fail(e, HF_ARGUMENT, "%s: default_token %s is not among the tokens", where,
-			       s->default_token);
+		return hf_fail(e, HF_ARGUMENT, "%s: default_token %s is not among the tokens",
+			       where, s->default_token);
 	if (s->state_dir[0] != '/')
 		return hf_fail(e, HF_ARGUMENT, "%s: state_dir has to be an absolute path", where);
 	return HF_OK;
@@ -320,8 +334,7 @@ static enum hf_rc parse(struct hf_settings *s, json_object *v, const char *where
 	json_object *version;
 	enum hf_rc rc;
 
-	if (!json_object_object_get_ex(v, "version", &version) ||
-	    json_object_get_int(version) != 1)
+	if (!json_object_object_get_ex(v, "version", &version) || json_object_get_int(version) != 1)
 		return hf_fail(e, HF_ARGUMENT,
 			       "%s: version is not 1; run 'holdfast config apply' of this release",
 			       where);
@@ -368,7 +381,8 @@ struct hf_settings *hf_settings_load(const char *path, struct hf_err *e)
 	HF_AUTO_BUF text = HF_BUF(4u << 20);
 
 	if (hf_file_read(path, true, &text, e)) {
-		(void)hf_fail(e, HF_IO, "%s cannot be read; run 'holdfast config apply' first", path);
+		(void)hf_fail(e, HF_IO, "%s cannot be read; run 'holdfast config apply' first",
+			      path);
 		return NULL;
 	}
 	return hf_settings_parse(text.p ? (const char *)text.p : "", text.n, path, e);

@@ -11,12 +11,12 @@
 #include "base/err.h"
 #include "base/file.h"
 
-#define HF_TOKENS_MAX 8
-#define HF_SOCKETS_MAX 32
-#define HF_GRANTS_MAX 1024
+#define HF_TOKENS_MAX	8
+#define HF_SOCKETS_MAX	32
+#define HF_GRANTS_MAX	1024
 #define HF_PATTERNS_MAX 256
 #define HF_PROFILES_MAX 64
-#define HF_NAME_SIZE 64 /* of keys, tokens and sockets, with the NUL */
+#define HF_NAME_SIZE	64 /* of keys, tokens and sockets, with the NUL */
 
 struct hf_token_conf {
 	char name[HF_NAME_SIZE], type[16], tcti[512];
@@ -31,9 +31,9 @@ struct hf_socket_conf {
 
 /* One [[principal]]: who, on which socket, may do what with which keys. */
 struct hf_grant {
-	int64_t uid, gid;          /* -1: any; both -1: nobody */
+	int64_t uid, gid;	   /* -1: any; both -1: nobody */
 	char socket[HF_NAME_SIZE]; /* "": any */
-	unsigned rights;           /* enum hf_right bits */
+	unsigned rights;	   /* enum hf_right bits */
 	char (*keys)[HF_NAME_SIZE];
 	size_t n_keys;
 };

@@ -18,14 +18,14 @@
 #include "base/process.h"
 #include "broker/systemd.h"
 
-#define STOP_MS 5000u
+#define STOP_MS	     5000u
 #define DELAY_MIN_MS 50u
 #define DELAY_MAX_MS 5000u
-#define STEADY_MS 10000u /* lived this long: the next death is a new story */
+#define STEADY_MS    10000u /* lived this long: the next death is a new story */
 
 /* A child: the broker or one keeper. */
 struct child {
-	pid_t pid;          /* 0: not running */
+	pid_t pid;	    /* 0: not running */
 	uint64_t born, due; /* due: when to start it (again), 0: now */
 	unsigned delay;
 	uint32_t serial;

@@ -146,9 +146,9 @@ void hf_worker_learn(struct hf_broker *b, struct hf_worker *w, const hf_KeeperRe
 	struct hf_err err = HF_ERR_INIT;
 
 	if (rep->status || rep->which_result != hf_KeeperReply_opened_tag) {
-		t->state = rep->status == hf_Status_GONE ? hf_TokenInfo_State_WRONG :
-			   rep->status == hf_Status_LOCKOUT ? hf_TokenInfo_State_LOCKOUT :
-			   hf_TokenInfo_State_UNAVAILABLE;
+		t->state = rep->status == hf_Status_GONE      ? hf_TokenInfo_State_WRONG
+			   : rep->status == hf_Status_LOCKOUT ? hf_TokenInfo_State_LOCKOUT
+							      : hf_TokenInfo_State_UNAVAILABLE;
 		if (strcmp(t->error, e->msg))
 			hf_log(HF_LOG_WARN, "%s", e->msg);
 		(void)hf_copy(t->error, sizeof(t->error), e->msg);
@@ -269,7 +269,8 @@ struct hf_worker *hf_worker_find(struct hf_broker *b, const char *token)
 	size_t i;
 
 	for (i = 0; i < b->n_workers; i++)
-		if (!strcmp(b->workers[i].token->name, token[0] ? token : b->settings->default_token))
+		if (!strcmp(b->workers[i].token->name,
+			    token[0] ? token : b->settings->default_token))
 			return &b->workers[i];
 	return NULL;
 }
@@ -305,7 +306,8 @@ static void expire_job(struct hf_broker *b, struct hf_worker *w, struct hf_job *
 
 	(void)hf_fail(&err, w->source.fd < 0 ? HF_UNAVAILABLE : HF_TIMEOUT,
 		      "token %s: %s; see 'holdfast token list'", w->token->name,
-		      w->source.fd < 0 ? "its keeper is not running" : "it did not get to this in time");
+		      w->source.fd < 0 ? "its keeper is not running"
+				       : "it did not get to this in time");
 	if (!j->sent_at) {
 		dequeue(w, j);
 		finish(b, j, NULL, &err);
@@ -329,7 +331,8 @@ uint64_t hf_worker_expire(struct hf_broker *b, struct hf_worker *w, uint64_t now
 		if (keeper && keeper <= now) {
 			char why[96];
 
-			(void)snprintf(why, sizeof(why), "it has not answered for %u ms", j->keeper_ms);
+			(void)snprintf(why, sizeof(why), "it has not answered for %u ms",
+				       j->keeper_ms);
 			keeper_gone(b, w, HF_TIMEOUT, why);
 			return 1; /* the list has changed: come again */
 		}

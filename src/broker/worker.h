@@ -10,8 +10,8 @@
 #include "broker/broker.h"
 
 #define HF_CREATE_MS 180000u /* an RSA-4096 key on a slow chip */
-#define HF_PING_MS 1500u
-#define HF_CLIENT_MS 30000u  /* a request without a limit of its own */
+#define HF_PING_MS   1500u
+#define HF_CLIENT_MS 30000u /* a request without a limit of its own */
 
 void hf_worker_init(struct hf_broker *b, struct hf_worker *w, const struct hf_token_conf *t,
 		    size_t index);

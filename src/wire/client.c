@@ -40,7 +40,8 @@ static enum hf_rc check_server(int fd, const char *path, struct hf_err *e)
 		return HF_OK;
 	return hf_fail(e, HF_DENIED,
 		       "%s is served by uid %u, which is neither root nor " HF_KEYS_USER
-		       ": this is not the holdfast broker", path, (unsigned)peer.uid);
+		       ": this is not the holdfast broker",
+		       path, (unsigned)peer.uid);
 }
 
 static enum hf_rc connect_failed(const char *path, struct hf_err *e)
@@ -52,7 +53,8 @@ static enum hf_rc connect_failed(const char *path, struct hf_err *e)
 		return hf_fail(e, HF_BUSY, "the broker at %s has too many callers waiting", path);
 	return hf_fail_errno(e, HF_UNAVAILABLE,
 			     "the holdfast broker cannot be reached at %s (is holdfastd running? "
-			     "HOLDFAST_SOCKET names another socket)", path);
+			     "HOLDFAST_SOCKET names another socket)",
+			     path);
 }
 
 static enum hf_rc hello(int fd, const char *software, unsigned timeout_ms, struct hf_err *e)
@@ -85,8 +87,8 @@ enum hf_rc hf_client_open(const char *path, const char *software, unsigned timeo
 
 	*fd = -1;
 	if (!hf_copy(to.sun_path, sizeof(to.sun_path), path))
-		return hf_fail(e, HF_ARGUMENT, "socket path %.60s... is longer than %zu bytes", path,
-			       sizeof(to.sun_path) - 1);
+		return hf_fail(e, HF_ARGUMENT, "socket path %.60s... is longer than %zu bytes",
+			       path, sizeof(to.sun_path) - 1);
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (sock < 0)
 		return hf_fail_errno(e, HF_UNAVAILABLE, "socket");
@@ -96,7 +98,8 @@ enum hf_rc hf_client_open(const char *path, const char *software, unsigned timeo
 	if (!rc)
 		rc = hello(sock, software, timeout_ms, e);
 	if (rc == HF_UNAVAILABLE) /* it was there a moment ago, and is being restarted perhaps */
-		return hf_fail(e, HF_BUSY, "the broker at %s closed the connection while greeting", path);
+		return hf_fail(e, HF_BUSY, "the broker at %s closed the connection while greeting",
+			       path);
 	if (rc)
 		return rc;
 	*fd = sock;

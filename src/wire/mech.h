@@ -13,24 +13,24 @@ enum hf_family { HF_FAMILY_RSA, HF_FAMILY_EC, HF_FAMILY_ED25519 };
 enum hf_padding { HF_PAD_NONE, HF_PAD_PKCS1, HF_PAD_PSS };
 
 struct hf_algorithm {
-	const char *name;   /* "ec-p256" */
+	const char *name; /* "ec-p256" */
 	enum hf_family family;
-	unsigned bits;      /* of the modulus or the field */
-	const char *group;  /* OpenSSL's name of the curve: "P-256"; NULL for RSA */
-	unsigned cost;      /* of one signature, P-256 = 1; for fair queues */
+	unsigned bits;	   /* of the modulus or the field */
+	const char *group; /* OpenSSL's name of the curve: "P-256"; NULL for RSA */
+	unsigned cost;	   /* of one signature, P-256 = 1; for fair queues */
 };
 
 struct hf_scheme {
-	const char *name;   /* "rsa-pss-sha256" */
+	const char *name; /* "rsa-pss-sha256" */
 	enum hf_family family;
-	enum hf_padding pad;/* PSS: MGF1 with the same hash, salt as long as the hash */
-	const char *hash;   /* OpenSSL's name: "SHA2-256"; NULL: signs the message itself */
+	enum hf_padding pad;  /* PSS: MGF1 with the same hash, salt as long as the hash */
+	const char *hash;     /* OpenSSL's name: "SHA2-256"; NULL: signs the message itself */
 	const char *tls_hash; /* as people write it: "SHA256" */
-	size_t hash_len;    /* bytes of a digest; 0 if hash is NULL */
+	size_t hash_len;      /* bytes of a digest; 0 if hash is NULL */
 };
 
 extern const struct hf_algorithm hf_algorithms[]; /* ends with name == NULL */
-extern const struct hf_scheme hf_schemes[];       /* ends with name == NULL */
+extern const struct hf_scheme hf_schemes[];	  /* ends with name == NULL */
 
 /* NULL if there is none of that name. */
 const struct hf_algorithm *hf_algorithm_find(const char *name);

@@ -11,7 +11,7 @@
 #include "base/process.h"
 
 /* The two lists of results are one list. */
-#define SAME(value, name, text, exit) \
+#define SAME(value, name, text, exit)                                                              \
 	_Static_assert((int)HF_##name == (int)hf_Status_##name, "Status and enum hf_rc differ");
 HF_RC_LIST(SAME)
 #undef SAME
@@ -43,7 +43,8 @@ static bool write_view(pb_ostream_t *stream, const pb_field_t *field, void *cons
 {
 	const struct hf_view *v = *arg;
 
-	return v->n == 0 || (pb_encode_tag_for_field(stream, field) && pb_encode_string(stream, v->p, v->n));
+	return v->n == 0 ||
+	       (pb_encode_tag_for_field(stream, field) && pb_encode_string(stream, v->p, v->n));
 }
 
 /* A stream over memory keeps its position in state: the bytes can be borrowed. */
@@ -65,8 +66,8 @@ enum hf_rc hf_keeper_encode(hf_KeeperRequest *req, struct hf_view data, uint8_t 
 	return hf_packet_encode(hf_KeeperRequest_fields, req, out, size, n, e);
 }
 
-enum hf_rc hf_keeper_decode(const uint8_t *p, size_t n, hf_KeeperRequest *req,
-			    struct hf_view *data, struct hf_err *e)
+enum hf_rc hf_keeper_decode(const uint8_t *p, size_t n, hf_KeeperRequest *req, struct hf_view *data,
+			    struct hf_err *e)
 {
 	*data = (struct hf_view){ NULL, 0 };
 	req->data.funcs.decode = read_view;
@@ -125,7 +126,9 @@ enum hf_rc hf_packet_wait(int fd, short events, uint64_t deadline, struct hf_err
 
 	for (;;) {
 		uint64_t now = hf_now_ms();
-		int left = deadline <= now ? 0 : deadline - now > 3600000 ? 3600000 : (int)(deadline - now);
+		int left = deadline <= now	      ? 0
+			   : deadline - now > 3600000 ? 3600000
+						      : (int)(deadline - now);
 		int n = poll(&p, 1, left);
 
 		if (n > 0)

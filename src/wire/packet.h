@@ -14,16 +14,16 @@
 #include "base/err.h"
 #include "holdfast.pb.h"
 
-#define HF_WIRE_VERSION 1
-#define HF_PACKET_MAX 65536u        /* between clients and the broker */
+#define HF_WIRE_VERSION	     1
+#define HF_PACKET_MAX	     65536u /* between clients and the broker */
 #define HF_KEEPER_PACKET_MAX 98304u /* between the broker and its keepers */
 
-#define HF_DATA_MAX 64512u          /* bytes of data in one Sign */
+#define HF_DATA_MAX 64512u /* bytes of data in one Sign */
 
-#define HF_USAGE_SIGN 1u
-#define HF_USAGE_CA 2u
+#define HF_USAGE_SIGN	 1u
+#define HF_USAGE_CA	 2u
 #define HF_USAGE_DECRYPT 4u
-#define HF_USAGE_DERIVE 8u
+#define HF_USAGE_DERIVE	 8u
 
 /* Encodes @msg (described by @fields, e.g. hf_Request_fields) to @out; *@n is its length. */
 enum hf_rc hf_packet_encode(const pb_msgdesc_t *fields, const void *msg, uint8_t *out, size_t size,
@@ -39,8 +39,8 @@ enum hf_rc hf_packet_decode(const pb_msgdesc_t *fields, const uint8_t *p, size_t
  */
 enum hf_rc hf_keeper_encode(hf_KeeperRequest *req, struct hf_view data, uint8_t *out, size_t size,
 			    size_t *n, struct hf_err *e);
-enum hf_rc hf_keeper_decode(const uint8_t *p, size_t n, hf_KeeperRequest *req,
-			    struct hf_view *data, struct hf_err *e);
+enum hf_rc hf_keeper_decode(const uint8_t *p, size_t n, hf_KeeperRequest *req, struct hf_view *data,
+			    struct hf_err *e);
 
 /*
  * Sends or receives one raw packet; never raises SIGPIPE, repeats on EINTR.
@@ -58,7 +58,7 @@ uint32_t hf_packet_reply_id(const uint8_t *p, size_t n);
 
 /* Sets a nanopb bytes field: HF_PB_SET(msg.spki, p, n) is false if it does not fit. */
 bool hf_pb_set(pb_size_t *size, uint8_t *bytes, size_t max, const void *p, size_t n);
-#define HF_PB_SET(field, p, n) \
+#define HF_PB_SET(field, p, n)                                                                     \
 	hf_pb_set(&(field).size, (field).bytes, sizeof((field).bytes), (p), (n))
 
 #endif
