@@ -6,6 +6,7 @@ die with it (PR_SET_PDEATHSIG), what the command left running is ended (this pro
 subreaper), and the directory goes (a watcher removes it when it sees this process gone).
 """
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -131,11 +132,12 @@ class Fixture:
             left = [pid for pid in children() if pid not in mine]
             if not left:
                 break
-            end(end(left, signal.SIGTERM), signal.SIGKILL)
+            end(end(left, signal.SIGTERM, 2), signal.SIGKILL)
         for d in reversed(self.daemons):
             end(end([d.pid], signal.SIGTERM), signal.SIGKILL)
         shutil.rmtree(self.dir, ignore_errors=True)
-        os.write(self.watcher[1], b"x")
+        with contextlib.suppress(BrokenPipeError):  # somebody has killed the watcher
+            os.write(self.watcher[1], b"x")
         os.close(self.watcher[1])
 
 
