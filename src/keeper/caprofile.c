@@ -248,10 +248,11 @@ static enum hf_rc check_serial(struct hf_view serial, hf_Issued *out, struct hf_
 	return HF_OK;
 }
 
-static enum hf_rc check_validity(const struct hf_ca_input *in, const struct parts *p,
-				 uint32_t max_days, uint64_t limit, hf_Issued *out,
-				 struct hf_err *e)
+static enum hf_rc check_validity(const struct hf_ca_input *in, const struct parts *p, bool self,
+				 hf_Issued *out, struct hf_err *e)
 {
+	uint32_t max_days = self ? in->profile->self_max_days : in->profile->max_days;
+	uint64_t limit = self ? 0 : in->issuer_not_after;
 	int64_t from, to;
 
 	if (!seconds_of(p->not_before, &from) || !seconds_of(p->not_after, &to) || to < 0)
@@ -270,8 +271,9 @@ static enum hf_rc check_validity(const struct hf_ca_input *in, const struct part
 	if (to - from > (int64_t)max_days * DAY + BACKDATED)
 		return hf_fail(e, HF_REFUSED,
 			       "it would be valid for %lld days, the key's profile allows %u; "
-			       "ask for fewer, or change max_days of the profile",
-			       (long long)((to - from + DAY - 1) / DAY), max_days);
+			       "ask for fewer, or change %s of the profile",
+			       (long long)((to - from + DAY - 1) / DAY), max_days,
+			       self ? "self_max_days" : "max_days");
 	if (limit && (uint64_t)to > limit)
 		return hf_fail(e, HF_REFUSED,
 			       "notAfter is later than that of the issuer's own certificate; "
@@ -355,7 +357,7 @@ static enum hf_rc check_leaf(const struct hf_ca_input *in, const struct parts *p
 			       "CA; leave it out");
 	if (hf_ca_names(x, in->profile, e) || check_issuer(in, p, e))
 		return e->rc;
-	return check_validity(in, p, in->profile->max_days, in->issuer_not_after, out, e);
+	return check_validity(in, p, false, out, e);
 }
 
 static enum hf_rc check_self(const struct hf_ca_input *in, const struct parts *p, const X509 *x,
@@ -385,7 +387,7 @@ static enum hf_rc check_self(const struct hf_ca_input *in, const struct parts *p
 			       "keyUsage=critical,keyCertSign");
 	if (!HF_PB_SET(out->subject_der, p->subject.p, p->subject.n))
 		return hf_fail(e, HF_REFUSED, "the subject is longer than 1024 bytes");
-	return check_validity(in, p, in->profile->self_max_days, 0, out, e);
+	return check_validity(in, p, true, out, e);
 }
 
 static bool hash_spki(struct hf_view spki, hf_Issued *out)

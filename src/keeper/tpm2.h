@@ -51,7 +51,7 @@ struct hf_tpm2 {
 	struct hf_tpm2_link link;
 	bool ready;
 	uint32_t code;	 /* of the last failure; 0: it was not the TPM's */
-	char wrong[256]; /* why this TPM is not ours; "": it may be */
+	char wrong[320]; /* why this TPM is not ours; "": it may be */
 	char description[128];
 	bool has[8];	/* by index of hf_algorithms */
 	unsigned slots; /* objects that fit at a time */
