@@ -38,25 +38,38 @@ static bool ok(TSS2_RC rc, const char *what)
 	return !rc;
 }
 
-#define PROTECTED (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | \
-		   TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA)
+#define PROTECTED                                                                                  \
+	(TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |        \
+	 TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA)
 
-static const TPM2B_PUBLIC storage = { .publicArea = {
-	.type = TPM2_ALG_ECC, .nameAlg = TPM2_ALG_SHA256,
-	.objectAttributes = PROTECTED | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT,
-	.parameters.eccDetail = { .symmetric = { TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB },
-				  .scheme.scheme = TPM2_ALG_NULL, .curveID = TPM2_ECC_NIST_P256,
-				  .kdf.scheme = TPM2_ALG_NULL } } };
-static const TPM2B_PUBLIC ec_key = { .publicArea = {
-	.type = TPM2_ALG_ECC, .nameAlg = TPM2_ALG_SHA256,
-	.objectAttributes = PROTECTED | TPMA_OBJECT_SIGN_ENCRYPT,
-	.parameters.eccDetail = { .symmetric.algorithm = TPM2_ALG_NULL, .scheme.scheme = TPM2_ALG_NULL,
-				  .curveID = TPM2_ECC_NIST_P256, .kdf.scheme = TPM2_ALG_NULL } } };
-static const TPM2B_PUBLIC rsa_key = { .publicArea = {
-	.type = TPM2_ALG_RSA, .nameAlg = TPM2_ALG_SHA256,
-	.objectAttributes = PROTECTED | TPMA_OBJECT_SIGN_ENCRYPT,
-	.parameters.rsaDetail = { .symmetric.algorithm = TPM2_ALG_NULL, .scheme.scheme = TPM2_ALG_NULL,
-				  .keyBits = 2048 } } };
+static const TPM2B_PUBLIC storage = {
+	.publicArea = { .type = TPM2_ALG_ECC,
+			.nameAlg = TPM2_ALG_SHA256,
+			.objectAttributes =
+				PROTECTED | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT,
+			.parameters.eccDetail = { .symmetric = { TPM2_ALG_AES, .keyBits.aes = 128,
+								 .mode.aes = TPM2_ALG_CFB },
+						  .scheme.scheme = TPM2_ALG_NULL,
+						  .curveID = TPM2_ECC_NIST_P256,
+						  .kdf.scheme = TPM2_ALG_NULL } }
+};
+static const TPM2B_PUBLIC ec_key = {
+	.publicArea = { .type = TPM2_ALG_ECC,
+			.nameAlg = TPM2_ALG_SHA256,
+			.objectAttributes = PROTECTED | TPMA_OBJECT_SIGN_ENCRYPT,
+			.parameters.eccDetail = { .symmetric.algorithm = TPM2_ALG_NULL,
+						  .scheme.scheme = TPM2_ALG_NULL,
+						  .curveID = TPM2_ECC_NIST_P256,
+						  .kdf.scheme = TPM2_ALG_NULL } }
+};
+static const TPM2B_PUBLIC rsa_key = {
+	.publicArea = { .type = TPM2_ALG_RSA,
+			.nameAlg = TPM2_ALG_SHA256,
+			.objectAttributes = PROTECTED | TPMA_OBJECT_SIGN_ENCRYPT,
+			.parameters.rsaDetail = { .symmetric.algorithm = TPM2_ALG_NULL,
+						  .scheme.scheme = TPM2_ALG_NULL,
+						  .keyBits = 2048 } }
+};
 static const TPM2B_SENSITIVE_CREATE no_auth;
 static const TPM2B_DATA no_data;
 static const TPML_PCR_SELECTION no_pcr;
@@ -65,9 +78,10 @@ static bool make_key(struct raw *r, bool rsa, FILE *to)
 {
 	TPM2B_PRIVATE *private = NULL;
 	TPM2B_PUBLIC *public = NULL;
-	bool made = ok(Esys_Create(r->esys, r->primary, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-				   &no_auth, rsa ? &rsa_key : &ec_key, &no_data, &no_pcr, &private,
-				   &public, NULL, NULL, NULL), "Create");
+	bool made = ok(Esys_Create(r->esys, r->primary, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+				   ESYS_TR_NONE, &no_auth, rsa ? &rsa_key : &ec_key, &no_data,
+				   &no_pcr, &private, &public, NULL, NULL, NULL),
+		       "Create");
 
 	if (made) {
 		r->file.private = *private;
@@ -85,7 +99,8 @@ static bool open_key(struct raw *r, bool rsa, const char *path)
 	bool there = f != NULL;
 	bool done = ok(Esys_CreatePrimary(r->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
 					  ESYS_TR_NONE, &no_auth, &storage, &no_data, &no_pcr,
-					  &r->primary, NULL, NULL, NULL, NULL), "CreatePrimary");
+					  &r->primary, NULL, NULL, NULL, NULL),
+		       "CreatePrimary");
 
 	if (done && there)
 		done = fread(&r->file, sizeof(r->file), 1, f) == 1;
@@ -93,14 +108,16 @@ static bool open_key(struct raw *r, bool rsa, const char *path)
 		done = make_key(r, rsa, f = fopen(path, "wb"));
 	if (f)
 		(void)fclose(f);
-	done = done && ok(Esys_Load(r->esys, r->primary, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-				    &r->file.private, &r->file.public, &r->key), "Load");
+	done = done && ok(Esys_Load(r->esys, r->primary, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+				    ESYS_TR_NONE, &r->file.private, &r->file.public, &r->key),
+			  "Load");
 	return done && ok(Esys_FlushContext(r->esys, r->primary), "FlushContext");
 }
 
 static EVP_PKEY *public_key(const TPMT_PUBLIC *p)
 {
-	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, p->type == TPM2_ALG_RSA ? "RSA" : "EC", NULL);
+	EVP_PKEY_CTX *ctx =
+		EVP_PKEY_CTX_new_from_name(NULL, p->type == TPM2_ALG_RSA ? "RSA" : "EC", NULL);
 	BIGNUM *n = BN_bin2bn(p->unique.rsa.buffer, p->unique.rsa.size, NULL);
 	unsigned char number[256], point[65] = { 4 };
 	unsigned long e = 65537;
@@ -119,8 +136,10 @@ static EVP_PKEY *public_key(const TPMT_PUBLIC *p)
 	if (p->type == TPM2_ALG_RSA) {
 		(void)BN_bn2nativepad(n, number, sizeof(number));
 	} else {
-		memcpy(point + 33 - p->unique.ecc.x.size, p->unique.ecc.x.buffer, p->unique.ecc.x.size);
-		memcpy(point + 65 - p->unique.ecc.y.size, p->unique.ecc.y.buffer, p->unique.ecc.y.size);
+		memcpy(point + 33 - p->unique.ecc.x.size, p->unique.ecc.x.buffer,
+		       p->unique.ecc.x.size);
+		memcpy(point + 65 - p->unique.ecc.y.size, p->unique.ecc.y.buffer,
+		       p->unique.ecc.y.size);
 	}
 	if (ctx && EVP_PKEY_fromdata_init(ctx) == 1)
 		(void)EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY,
@@ -148,8 +167,9 @@ static bool verify(struct raw *r, const TPMT_SIGNATURE *s)
 		const TPMS_SIGNATURE_ECC *rs = &s->signature.ecdsa;
 		ECDSA_SIG *e = ECDSA_SIG_new();
 
-		if (!e || !ECDSA_SIG_set0(e, BN_bin2bn(rs->signatureR.buffer, rs->signatureR.size, NULL),
-					  BN_bin2bn(rs->signatureS.buffer, rs->signatureS.size, NULL)))
+		if (!e ||
+		    !ECDSA_SIG_set0(e, BN_bin2bn(rs->signatureR.buffer, rs->signatureR.size, NULL),
+				    BN_bin2bn(rs->signatureS.buffer, rs->signatureS.size, NULL)))
 			return false;
 		n = (size_t)i2d_ECDSA_SIG(e, &end);
 		ECDSA_SIG_free(e);
@@ -162,14 +182,16 @@ static bool verify(struct raw *r, const TPMT_SIGNATURE *s)
 
 static bool sign(void *arg)
 {
-	static const TPMT_TK_HASHCHECK no_ticket = { .tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL };
+	static const TPMT_TK_HASHCHECK no_ticket = { .tag = TPM2_ST_HASHCHECK,
+						     .hierarchy = TPM2_RH_NULL };
 	struct raw *r = arg;
 	TPMT_SIGNATURE *s = NULL;
 	bool done;
 
 	r->digest.buffer[0]++;
-	done = ok(Esys_Sign(r->esys, r->key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &r->digest,
-			    &r->scheme, &no_ticket, &s), "Sign");
+	done = ok(Esys_Sign(r->esys, r->key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+			    &r->digest, &r->scheme, &no_ticket, &s),
+		  "Sign");
 	if (done && r->verifier)
 		done = verify(r, s);
 	Esys_Free(s);
@@ -183,14 +205,16 @@ int main(int argc, char **argv)
 	bool rsa, done;
 
 	if (argc != 5 && !(argc == 6 && !strcmp(argv[5], "verify"))) {
-		(void)fprintf(stderr, "usage: bench-esapi TCTI ec-p256|rsa-2048 KEYFILE SECONDS [verify]\n");
+		(void)fprintf(
+			stderr,
+			"usage: bench-esapi TCTI ec-p256|rsa-2048 KEYFILE SECONDS [verify]\n");
 		return 2;
 	}
 	rsa = !strcmp(argv[2], "rsa-2048");
 	r.scheme.scheme = rsa ? TPM2_ALG_RSASSA : TPM2_ALG_ECDSA;
 	done = ok(Tss2_TctiLdr_Initialize(argv[1], &tcti), "TCTI") &&
-	       ok(Esys_Initialize(&r.esys, tcti, NULL), "Initialize") && open_key(&r, rsa, argv[3]) &&
-	       (argc == 5 || make_verifier(&r)) && sign(&r) &&
+	       ok(Esys_Initialize(&r.esys, tcti, NULL), "Initialize") &&
+	       open_key(&r, rsa, argv[3]) && (argc == 5 || make_verifier(&r)) && sign(&r) &&
 	       hf_round_run(strtod(argv[4], NULL), sign, &r) &&
 	       ok(Esys_FlushContext(r.esys, r.key), "FlushContext");
 	EVP_PKEY_CTX_free(r.verifier);

@@ -32,7 +32,8 @@ static bool sign(void *arg)
 static bool verify(const struct signer *s)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	bool ok = ctx && EVP_DigestVerifyInit_ex(ctx, NULL, "SHA256", NULL, NULL, s->key, NULL) == 1 &&
+	bool ok = ctx &&
+		  EVP_DigestVerifyInit_ex(ctx, NULL, "SHA256", NULL, NULL, s->key, NULL) == 1 &&
 		  EVP_DigestVerify(ctx, s->sig, s->n, s->message, sizeof(s->message)) == 1;
 
 	EVP_MD_CTX_free(ctx);

@@ -55,7 +55,8 @@ bool hf_round_run(double seconds, bool (*op)(void *), void *arg)
 	if (ok) {
 		qsort(took, (size_t)n, sizeof(*took), ascending);
 		printf("{\"ops\": %d, \"seconds\": %.6f, \"p50_us\": %.1f, \"p99_us\": %.1f, "
-		       "\"cpu_us\": %.1f}\n", n, end - start, (double)took[n / 2] * 1e6,
+		       "\"cpu_us\": %.1f}\n",
+		       n, end - start, (double)took[n / 2] * 1e6,
 		       (double)took[(int)((double)n * 0.99)] * 1e6, spent / n * 1e6);
 	}
 	free(took);

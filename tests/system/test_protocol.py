@@ -76,7 +76,7 @@ def test_the_tables_are_those_of_the_code():
     with open(os.path.join(ROOT, "src", "wire", "mech.c")) as f:
         code = f.read()
     told = {row[0] for row in rows(section("Tables"))} - {"algorithm", "scheme"}
-    assert told == set(re.findall(r'^\t\{ "([a-z0-9-]+)", HF_FAMILY', code, re.M))
+    assert told == set(re.findall(r'^\s*\{ "([a-z0-9-]+)", HF_FAMILY', code, re.M))
 
 
 def test_the_limits_are_those_of_the_code():
@@ -91,7 +91,7 @@ def test_the_limits_are_those_of_the_code():
 
 def pb_packet_max():
     with open(os.path.join(ROOT, "src", "wire", "packet.h")) as f:
-        return int(re.search(r"define HF_PACKET_MAX (\d+)", f.read()).group(1))
+        return int(re.search(r"define HF_PACKET_MAX\s+(\d+)", f.read()).group(1))
 
 
 def test_the_example_bytes():
