@@ -139,6 +139,7 @@ static void broken_files(void **state)
 	int file, how;
 
 	(void)state;
+	assert_int_equal(remove_dir(NULL), 0); /* each case has its own */
 	hf_hex(hex, sizeof(hex), m.id, 32);
 	(void)snprintf(names[0], sizeof(names[0]), "bad/key.json");
 	(void)snprintf(names[1], sizeof(names[1]), "bad/%s.json", hex);
