@@ -224,36 +224,48 @@ char *hf_conf_want(const struct hf_conf_key *key, char *out, size_t size)
 	return out;
 }
 
-/* The value as it stands there, short, without what might be a secret. */
-static void shown(const struct hf_node *n, char *out, size_t size)
+/*
+ * May a wrong value be shown? Only if its type cannot hold a password, a key or a PIN; a URI
+ * in the wrong place may well have one in it, so those are not.
+ */
+static bool may_show(enum hf_conf_type type)
 {
-	char text[48];
-
-	if (n->kind == HF_NODE_STRING && strlen(n->text) < 40) {
-		size_t i;
-
-		for (i = 0; n->text[i]; i++)
-			text[i] = n->text[i] >= 0x20 && n->text[i] < 0x7f ? n->text[i] : '?';
-		text[i] = '\0';
-		(void)snprintf(out, size, "\"%s\"", text);
-	} else if (n->kind == HF_NODE_INTEGER) {
-		(void)snprintf(out, size, "%lld", (long long)n->number);
-	} else {
-		(void)snprintf(out, size, "%s", hf_node_kind_text(n->kind));
+	switch (type) {
+	case HF_CONF_NAME:
+	case HF_CONF_PATH:
+	case HF_CONF_NUMBER:
+	case HF_CONF_BOOLEAN:
+	case HF_CONF_DURATION:
+	case HF_CONF_MODE:
+	case HF_CONF_RENEWAL:
+	case HF_CONF_CHOICE:
+	case HF_CONF_CHOICES:
+	case HF_CONF_PATTERNS:
+		return true;
+	case HF_CONF_TEXT:
+	case HF_CONF_URI:
+	case HF_CONF_FILE_URI:
+	case HF_CONF_FILE_URIS:
+	case HF_CONF_BUNDLE:
+	case HF_CONF_URL:
+	case HF_CONF_TEXTS:
+	case HF_CONF_ANY:
+		break;
 	}
+	return false;
 }
 
-static const char *secret_names[] = { "password", "value", "connection_string",
-				      "pkcs11_base_slot" };
-
-static bool secret(const struct hf_conf_key *key)
+/* What is wrong with the value, as the end of "KEY is ...". */
+static void shown(enum hf_conf_type type, const struct hf_node *n, char *out, size_t size)
 {
-	size_t i;
-
-	for (i = 0; i < HF_COUNT(secret_names); i++)
-		if (!strcmp(key->name, secret_names[i]))
-			return true;
-	return key->type == HF_CONF_URI; /* a PIN may be in it */
+	if (n->kind == HF_NODE_STRING && !may_show(type))
+		(void)snprintf(out, size, "not right");
+	else if (n->kind == HF_NODE_STRING && strlen(n->text) < 40)
+		(void)snprintf(out, size, "\"%s\"", n->text);
+	else if (n->kind == HF_NODE_INTEGER && may_show(type))
+		(void)snprintf(out, size, "%lld", (long long)n->number);
+	else
+		(void)snprintf(out, size, "%s", hf_node_kind_text(n->kind));
 }
 
 /* Of a list of words, the one that is not known; else the value itself. */
@@ -304,15 +316,9 @@ bool hf_conf_check_value(const struct hf_conf_key *key, const struct hf_node *no
 
 	if (types[key->type].fits(key, node))
 		return true;
-	if (secret(key))
-		(void)snprintf(value, sizeof(value), "is not right");
-	else
-		shown(bad, value, sizeof(value));
-	hf_problem_add(p, HF_PROBLEM_ERROR, bad, "%s %s%s; write %s%s", node->key,
-		       secret(key)   ? ""
-		       : bad == node ? "is "
-				     : "has ",
-		       value, hf_conf_want(key, want, sizeof(want)),
+	shown(key->type, bad, value, sizeof(value));
+	hf_problem_add(p, HF_PROBLEM_ERROR, bad, "%s %s %s; write %s%s", node->key,
+		       bad == node ? "is" : "has", value, hf_conf_want(key, want, sizeof(want)),
 		       nearest_word(key, bad, near, sizeof(near)));
 	return false;
 }

@@ -99,9 +99,11 @@ static void check_names(const struct making *m, const char *section, const char 
 	for (a = tables(m, section); a; a = a->next) {
 		const struct hf_node *name = hf_node_get(a, key);
 
-		if (++n == max + 1)
+		if (++n > max) {
 			hf_problem_add(m->p, HF_PROBLEM_ERROR, a, "more than %zu [[%s]]", max,
 				       section);
+			return;
+		}
 		for (b = tables(m, section); name && b != a; b = b->next) {
 			const struct hf_node *other = hf_node_get(b, key);
 
@@ -203,6 +205,21 @@ static json_object *socket_of(const char *name, const char *path, const char *ow
 	return o;
 }
 
+/* Easily done by whoever adds a socket beside the usual one: then that one is gone. */
+static void warn_without_main(struct making *m)
+{
+	const struct hf_node *first = tables(m, "socket"), *n = first;
+
+	while (n && strcmp(hf_node_get(n, "name")->text, "main"))
+		n = n->next;
+	if (first && !n)
+		hf_problem_add(m->p, HF_PROBLEM_WARNING, first,
+			       "no [[socket]] is called \"main\": it is there that root has every "
+			       "right and that the command holdfast looks; write one with name = "
+			       "\"main\" and path = \"%s\" as well",
+			       m->paths->socket);
+}
+
 static void add_sockets(struct making *m, json_object *out)
 {
 	json_object *list = json_object_new_array();
@@ -210,6 +227,7 @@ static void add_sockets(struct making *m, json_object *out)
 
 	check_names(m, "socket", "name", 32);
 	check_names(m, "socket", "path", 32);
+	warn_without_main(m);
 	for (n = tables(m, "socket"); n; n = n->next) {
 		struct table t = { hf_conf_section_find("socket"), n };
 		unsigned mode = 0;

@@ -23,7 +23,7 @@ struct hf_node *hf_node_new(enum hf_node_kind kind, const char *key, const char 
 	return n;
 }
 
-/* Depth is bounded by the parser (256 levels), so recursion is fine. */
+/* Depth is bounded by toml.cc, so recursion is fine. */
 void hf_node_free(struct hf_node *n)
 {
 	struct hf_node *next;

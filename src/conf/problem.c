@@ -5,6 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Keys and file names come from a file: they must not steer the terminal, nor break a line. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = '?';
+}
+
 __attribute__((format(printf, 5, 0))) static void add(struct hf_problems *p,
 						      enum hf_severity severity, const char *file,
 						      unsigned line, const char *fmt, va_list ap)
@@ -26,6 +34,8 @@ __attribute__((format(printf, 5, 0))) static void add(struct hf_problems *p,
 		file += n - sizeof(slot->file) + 1;
 	(void)snprintf(slot->file, sizeof(slot->file), "%s", file);
 	(void)vsnprintf(slot->text, sizeof(slot->text), fmt, ap);
+	make_printable(slot->file);
+	make_printable(slot->text);
 }
 
 void hf_problem_add(struct hf_problems *p, enum hf_severity severity, const struct hf_node *at,

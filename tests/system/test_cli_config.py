@@ -200,3 +200,89 @@ def test_explain(home):
     keys = {k["key"]: k for s in home.json("config", "explain")["sections"] for k in s["keys"]}
     assert keys["token.tcti"]["default"] == "device:/dev/tpmrm0"
     assert keys["token.name"]["required"] is True
+
+
+
+
+def explained(home):
+    return home.json("config", "explain")["sections"]
+
+
+def nearest_mistakes(name):
+    """The slips people make: a letter missing, twice, or exchanged with its neighbour."""
+    middle = len(name) // 2
+    for slip in (name[:middle] + name[middle + 1:], name[:middle] + name[middle] + name[middle:],
+                 name[:middle - 1] + name[middle] + name[middle - 1] + name[middle + 1:]):
+        if slip != name:
+            yield slip
+
+
+def test_every_key_misspelt_gives_line_and_name(home):
+    """Out of the schema itself, so that no key that is added later is without it."""
+    tried = 0
+    for s in explained(home):
+        names = {k["name"] for k in s["keys"]}
+        if "*" in names or s["owner"] == "other":
+            continue
+        header = s["section"] if s["path"] else ""
+        for name in sorted(n for n in names if len(n) > 3):
+            for slip in nearest_mistakes(name):
+                if slip in names:
+                    continue
+                home.write(f"{header}\n\n{slip} = 1\n")
+                problems = home.json("config", "check", code=2)["problems"]
+                (found,) = [p for p in problems if p["line"] == 3]
+                assert f"'{slip}' is not known" in found["message"], (s["section"], slip)
+                assert f"'{name}'" in found["message"], (s["section"], slip, found["message"])
+                tried += 1
+    assert tried > 150
+
+
+def test_every_section_misspelt_gives_its_name(home):
+    tried = 0
+    for s in explained(home):
+        if not s["path"]:
+            continue
+        parent, _, last = s["path"].rpartition(".")
+        for slip in nearest_mistakes(last):
+            path = f"{parent}.{slip}" if parent else slip
+            home.write(s["section"].replace(s["path"], path) + "\n")
+            p = home.run("config", "check", code=2)
+            assert s["path"] in p.err or f"'{last}'" in p.err, (path, p.err)
+            tried += 1
+    assert tried > 60
+
+
+DEVICES = sorted(n for n in os.listdir(os.path.join(ROOT, "tests", "data")) if n.startswith("device-"))
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_configurations_of_devices_are_taken(home, name):
+    """With what IoT Edge's other daemons have in them, and no word of ours."""
+    with open(os.path.join(ROOT, "tests", "data", name)) as f:
+        text = f.read()
+    home.write(text)
+    p = home.run("config", "check")
+    assert "error" not in p.err and "warning" not in p.err
+    assert home.json("config", "apply")["changed"] is True
+    # A slip anywhere is found: each key in turn, with a letter more.
+    for at, line in enumerate(text.split("\n")):
+        key = line.split(" = ")[0]
+        if " = " not in line or not key.isidentifier() or "# free" in line:
+            continue
+        slipped = text.split("\n")
+        slipped[at] = line.replace(key, key + "x", 1)
+        home.write("\n".join(slipped))
+        assert f":{at + 1}: '{key}x' is not known" in home.run("config", "check", code=2).err
+
+
+def test_deep_keys_are_an_error_not_a_crash(home):
+    for text in ("[" + "a." * 500000 + "a]\n", "agent." + "a." * 500000 + "a = 1\n"):
+        home.write(text)
+        assert ":1: a key has more than 32 parts" in home.run("config", "check", code=2).err
+
+
+def test_sockets_without_main_are_warned_of(home):
+    home.write(f'[[socket]]\nname = "side"\npath = "{home.path("s")}"\n')
+    p = home.run("config", "apply")
+    assert 'warning: ' in p.err and 'no [[socket]] is called "main"' in p.err

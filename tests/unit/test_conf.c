@@ -125,8 +125,7 @@ static const struct {
 	{ "[[token]]\nname = \"t\"\nprimary_handle = 1", 3, "0x81000000" },
 	{ "[[token]]\n", 1, "has no 'name'" },
 	{ "[[token]]\nname = \"a b\"", 2, "write a name" },
-	{ "[[token]]\nname = \"a\"\n[[token]]\nname = \"a\"", 4,
-	  "already (config.toml:2)" },
+	{ "[[token]]\nname = \"a\"\n[[token]]\nname = \"a\"", 4, "already (config.toml:2)" },
 	{ "[[token]]\nname = \"a\"\ndefault = true\n[[token]]\nname = \"b\"\ndefault = "
 	  "true",
 	  6, "the default already" },
@@ -145,8 +144,7 @@ static const struct {
 	{ "[[principal]]\nuid = 1\nkeys = [\"a/b\"]", 3, "write a list" },
 	{ "[[principal]]\nuid = 1\nkeys = [\"a\"]\nrights = [\n\"sign\",\n\"sing\"]", 6,
 	  "did you mean \"sign\"" },
-	{ "[[principal]]\nuid = 1\nkeys = [\"a\"]\nsocket = \"mian\"", 4,
-	  "did you mean \"main\"" },
+	{ "[[principal]]\nuid = 1\nkeys = [\"a\"]\nsocket = \"mian\"", 4, "did you mean \"main\"" },
 	{ "[[ca_profile]]\nkey = \"a b\"", 2, "cannot be the name" },
 	{ "[[ca_profile]]\nkey = \"a\"\nmax_days = 0", 3, "from 1 to" },
 	{ "[limits]\nconnections = \"many\"", 2, "write a number" },
@@ -158,8 +156,7 @@ static const struct {
 	{ "[cert_issuance.est.urls]\ndefault = \"ftp://x\"", 2, "https://" },
 	{ "[cert_issuance.est]\ntrusted_certs = \"file:///x\"", 2, "[\"file:///PATH\"" },
 	{ "[provisioning.attestation]\nidentity_cert = 3", 2, "file:///PATH" },
-	{ "[provisioning.attestation.identity_cert]\nmethd = \"est\"", 2,
-	  "did you mean 'method'" },
+	{ "[provisioning.attestation.identity_cert]\nmethd = \"est\"", 2, "did you mean 'method'" },
 	{ "[moby_runtime.content_trst]", 1, "did you mean [moby_runtime.content_trust]" },
 	{ "homedir_path = \"/x\"", 1, "single IoT Edge daemon" },
 	{ "hostname = 1979-05-27", 1, "a date" },
@@ -193,6 +190,15 @@ static void secrets_are_not_shown(void **state)
 		"[provisioning.authentication.device_id_pk]\nvalue = 4711",
 		"[aziot_keys]\npkcs11_base_slot = 4711",
 		"[preloaded_keys]\na = \"x:4711\"",
+		"trust_bundle_cert = \"pkcs11:object=x?pin-value=4711\"",
+		"[preloaded_certs]\na = \"pkcs11:object=x?pin-value=4711\"",
+		"[preloaded_certs]\na = [\"b\", 4711]",
+		"[edge_ca]\nurl = \"ftp://me:4711@host/\"",
+		"[cert_issuance.est]\ntrusted_certs = [\"pkcs11:pin-value=4711\"]",
+		"[cert_issuance.est.auth]\npasword = \"4711\"",
+		"[cert_issuance.est.auth]\npassword = 4711x",
+		"[cert_issuance.est.auth]\npassword = \"4711",
+		"[cert_issuance.est.auth]\npassword = \"4711\"\npassword = \"4711\"",
 	};
 	struct hf_problems p;
 	size_t i;
@@ -202,6 +208,45 @@ static void secrets_are_not_shown(void **state)
 		assert_null(translate(rows[i], strlen(rows[i]), &p));
 		assert_null(strstr(first_error(&p)->text, "4711"));
 	}
+}
+
+/* A drop-in may come from elsewhere; what it says is printed as root. */
+static void keys_do_not_steer_the_terminal(void **state)
+{
+	static const char text[] = "\"\\u001b[2J\\u0007\\n\" = 1\n[limits]\n"
+				   "\"a\\rb\" = 1\n\"idle\" = \"\\u001b\\u007f\"";
+	struct hf_problems p;
+	size_t i;
+	const char *c;
+
+	(void)state;
+	assert_null(translate(text, strlen(text), &p));
+	assert_int_equal(p.errors, 3);
+	for (i = 0; i < p.n; i++)
+		for (c = p.list[i].text; *c; c++)
+			assert_true((unsigned char)*c >= 0x20 && *c != 0x7f);
+	assert_non_null(strstr(p.list[0].text, "'?[2J?"
+					       "?'"));
+}
+
+static void sockets_without_main(void **state)
+{
+	static const char side[] = "\n[[socket]]\nname = \"side\"\npath = \"/s\"\n";
+	static const char both[] = "[[socket]]\nname = \"side\"\npath = \"/s\"\n"
+				   "[[socket]]\nname = \"main\"\npath = \"/m\"\n";
+	struct hf_problems p;
+
+	(void)state;
+	free(translate(side, strlen(side), &p));
+	assert_int_equal(p.errors, 0);
+	assert_int_equal(p.n, 1);
+	assert_int_equal(p.list[0].severity, HF_PROBLEM_WARNING);
+	assert_int_equal(p.list[0].line, 2);
+	assert_non_null(strstr(p.list[0].text, "/run/holdfast/holdfast.sock"));
+	free(translate(both, strlen(both), &p));
+	assert_int_equal(p.n, 0);
+	free(translate("", 0, &p));
+	assert_int_equal(p.n, 0);
 }
 
 static void nul_and_not_utf8(void **state)
@@ -296,10 +341,16 @@ static void schema_is_sound(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(full_config),	    cmocka_unit_test(empty_config),
-		cmocka_unit_test(mistakes),	    cmocka_unit_test(secrets_are_not_shown),
-		cmocka_unit_test(nul_and_not_utf8), cmocka_unit_test(deep_nesting),
-		cmocka_unit_test(damaged),	    cmocka_unit_test(many_errors),
+		cmocka_unit_test(full_config),
+		cmocka_unit_test(empty_config),
+		cmocka_unit_test(mistakes),
+		cmocka_unit_test(secrets_are_not_shown),
+		cmocka_unit_test(keys_do_not_steer_the_terminal),
+		cmocka_unit_test(sockets_without_main),
+		cmocka_unit_test(nul_and_not_utf8),
+		cmocka_unit_test(deep_nesting),
+		cmocka_unit_test(damaged),
+		cmocka_unit_test(many_errors),
 		cmocka_unit_test(schema_is_sound),
 	};
 
