@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* holdfast config check, apply. */
-#include <errno.h>
 #include <pwd.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "cli/output.h"
+#include "cli/service.h"
 #include "conf/daemonfile.h"
 #include "conf/load.h"
 
@@ -114,23 +112,50 @@ static enum hf_rc find_owner(const struct hf_cli *c, uid_t *uid, gid_t *gid, str
 	return HF_OK;
 }
 
-/* Is @path already what we would write? Then the daemon need not be disturbed. */
-static bool unchanged(const char *path, const char *text, size_t n, uid_t uid)
+/* What is installed now, into @text (empty: nothing of use); tells whether it is right as it is. */
+static bool read_old(const char *path, uid_t uid, struct hf_buf *text)
 {
-	HF_AUTO_BUF old = HF_BUF(4u << 20);
 	struct hf_err ignored = HF_ERR_INIT;
 	struct stat st;
 
-	if (lstat(path, &st) || !S_ISREG(st.st_mode) || (st.st_mode & 07777) != 0600 ||
-	    st.st_uid != (uid == (uid_t)-1 ? geteuid() : uid))
+	if (lstat(path, &st) || !S_ISREG(st.st_mode) || hf_file_read(path, true, text, &ignored))
 		return false;
-	return !hf_file_read(path, true, &old, &ignored) && old.n == n && !memcmp(old.p, text, n);
+	return (st.st_mode & 07777) == 0600 && st.st_uid == (uid == (uid_t)-1 ? geteuid() : uid);
 }
 
-static enum hf_rc install(struct hf_cli *c, json_object *json, bool *changed, struct hf_err *e)
+static bool needs_restart(const struct hf_buf *old, json_object *fresh)
 {
-	HF_AUTO_BUF text = HF_BUF(4u << 20);
+	json_tokener *t = json_tokener_new();
+	json_object *was =
+		t && old->n ? json_tokener_parse_ex(t, (const char *)old->p, (int)old->n) : NULL;
+	bool needs = hf_daemonfile_needs_restart(was, fresh);
+
+	json_object_put(was);
+	if (t)
+		json_tokener_free(t);
+	return needs;
+}
+
+static enum hf_rc replace(struct hf_cli *c, const struct hf_buf *text, uid_t uid, gid_t gid,
+			  struct hf_err *e)
+{
 	char dir[HF_PATH_MAX];
+	enum hf_rc rc;
+
+	(void)hf_copy(dir, sizeof(dir), c->paths.daemon_file);
+	*strrchr(dir, '/') = '\0';
+	rc = hf_dir_make(dir, 0755, e);
+	if (!rc)
+		rc = hf_file_replace_as(c->paths.daemon_file, text->p, text->n, 0600, uid, gid, e);
+	if (rc && c->paths.system && geteuid() != 0)
+		return hf_within(e, "'config apply' has to be run as root");
+	return rc;
+}
+
+static enum hf_rc install(struct hf_cli *c, json_object *json, bool *changed, bool *restart,
+			  struct hf_err *e)
+{
+	HF_AUTO_BUF text = HF_BUF(4u << 20), old = HF_BUF(4u << 20);
 	uid_t uid;
 	gid_t gid;
 	enum hf_rc rc;
@@ -144,73 +169,60 @@ static enum hf_rc install(struct hf_cli *c, json_object *json, bool *changed, st
 	rc = find_owner(c, &uid, &gid, e);
 	if (rc)
 		return rc;
-	*changed = !unchanged(c->paths.daemon_file, (const char *)text.p, text.n, uid);
-	if (!*changed)
-		return HF_OK;
-	(void)hf_copy(dir, sizeof(dir), c->paths.daemon_file);
-	*strrchr(dir, '/') = '\0';
-	rc = hf_dir_make(dir, 0755, e);
-	if (!rc)
-		rc = hf_file_replace_as(c->paths.daemon_file, text.p, text.n, 0600, uid, gid, e);
-	if (rc && c->paths.system && geteuid() != 0)
-		return hf_within(e, "'config apply' has to be run as root");
-	return rc;
+	*changed = !read_old(c->paths.daemon_file, uid, &old) || old.n != text.n ||
+		   memcmp(old.p, text.p, text.n) != 0;
+	*restart = needs_restart(&old, json);
+	return *changed ? replace(c, &text, uid, gid, e) : HF_OK;
 }
 
-/* systemctl, with nothing of our environment. HF_FAILED if it is not content. */
-static enum hf_rc reload(struct hf_err *e)
-{
-	static char name[] = "systemctl", verb[] = "try-reload-or-restart",
-		    unit[] = "holdfastd.service";
-	char *argv[] = { name, verb, unit, NULL }, *none[] = { NULL };
-	int status, failed;
-	pid_t pid;
-
-	failed = posix_spawn(&pid, "/usr/bin/systemctl", NULL, NULL, argv, none);
-	if (failed) {
-		errno = failed;
-		return hf_fail_errno(e, HF_FAILED, "/usr/bin/systemctl");
-	}
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return hf_fail_errno(e, HF_FAILED, "systemctl");
-	if (status)
-		return hf_fail(e, HF_FAILED,
-			       "the configuration is written, but holdfastd did not take it: "
-			       "see 'journalctl -u holdfastd'");
-	return HF_OK;
-}
+static const char *const services[] = {
+	[HF_SERVICE_ALONE] = "untouched",
+	[HF_SERVICE_STOPPED] = "stopped",
+	[HF_SERVICE_RELOADED] = "reloaded",
+	[HF_SERVICE_RESTARTED] = "restarted",
+};
 
 enum hf_rc hf_config_run_apply(struct hf_cli *c, struct hf_err *e)
 {
-	bool changed = false, reloaded = false;
+	enum hf_service service = HF_SERVICE_ALONE;
+	bool changed = false, restart = false;
 	json_object *json;
 	enum hf_rc rc = prepare(c, &json, e);
 
 	if (!rc)
-		rc = install(c, json, &changed, e);
+		rc = install(c, json, &changed, &restart, e);
 	json_object_put(json);
 	if (rc)
 		return rc;
 	hf_out_text(c->result, "written", c->paths.daemon_file);
 	json_object_object_add(c->result, "changed", json_object_new_boolean(changed));
-	if (changed && c->paths.system && !access("/run/systemd/system", F_OK)) {
-		rc = reload(e);
-		reloaded = !rc;
+	hf_out_text(c->result, "needs", restart ? "restart" : changed ? "reload" : "nothing");
+	/* Also if nothing changed: the last time may have ended before this. It costs little. */
+	if (c->paths.system) {
+		rc = hf_service_take(restart, &service, e);
+		if (rc)
+			return hf_within(e, "%s is written, but", c->paths.daemon_file);
 	}
-	json_object_object_add(c->result, "reloaded", json_object_new_boolean(reloaded));
+	hf_out_text(c->result, "daemon", services[service]);
 	return rc;
 }
 
 void hf_config_apply_show(const struct hf_cli *c)
 {
 	bool changed = json_object_get_boolean(json_object_object_get(c->result, "changed"));
-	bool reloaded = json_object_get_boolean(json_object_object_get(c->result, "reloaded"));
+	const char *needs = hf_out_get(c->result, "needs"), *done = hf_out_get(c->result, "daemon");
+	const char *what = "";
 
-	if (!changed)
-		printf("%s: as it was\n", hf_out_get(c->result, "written"));
-	else
-		printf("%s: written%s\n", hf_out_get(c->result, "written"),
-		       reloaded ? ", and holdfastd has taken it"
-				: "; a running holdfastd takes it on SIGHUP");
+	if (!strcmp(done, "reloaded"))
+		what = "; holdfastd was told to reload it";
+	else if (!strcmp(done, "restarted"))
+		what = "; holdfastd was restarted with it";
+	else if (!strcmp(done, "stopped"))
+		what = "; holdfastd does not run, and takes it when it starts";
+	else if (!strcmp(needs, "restart"))
+		what = "; a running holdfastd takes it when it is restarted";
+	else if (changed)
+		what = "; a running holdfastd takes it on SIGHUP";
+	printf("%s: %s%s\n", hf_out_get(c->result, "written"), changed ? "written" : "as it was",
+	       what);
 }

@@ -17,6 +17,8 @@
 struct rotation {
 	hf_KeyRef old, fresh; /* generations */
 	uint32_t grace_s;
+	char algorithm[24]; /* "": that of the old one */
+	uint8_t transaction[16];
 };
 
 static enum hf_rc read_grace(struct hf_cli *c, uint32_t *grace_s, struct hf_err *e)
@@ -31,53 +33,78 @@ static enum hf_rc read_grace(struct hf_cli *c, uint32_t *grace_s, struct hf_err 
 	return HF_OK;
 }
 
-static enum hf_rc stage(struct hf_cli *c, struct rotation *r, struct hf_err *e)
+static enum hf_rc read_algorithm(struct hf_cli *c, struct rotation *r, struct hf_err *e)
 {
 	const char *algorithm = hf_cli_option(c, "algorithm");
-	hf_KeyStage *q = &c->session->req.op.key_stage;
-	const hf_KeyInfo *key = &c->session->rep.result.key;
-	enum hf_rc rc;
 
-	c->session->req.which_op = hf_Request_key_stage_tag;
-	(void)hf_copy(q->name, sizeof(q->name), r->old.name);
-	if (algorithm && !hf_algorithm_find(algorithm))
+	if (algorithm && (!hf_algorithm_find(algorithm) ||
+			  !hf_copy(r->algorithm, sizeof(r->algorithm), algorithm)))
 		return hf_fail(e, HF_ARGUMENT,
 			       "there is no algorithm '%.40s'; see 'holdfast key create --help'",
 			       algorithm);
-	if (algorithm)
-		(void)hf_copy(q->algorithm, sizeof(q->algorithm), algorithm);
-	q->transaction.size = sizeof(q->transaction.bytes);
-	if (getrandom(q->transaction.bytes, sizeof(q->transaction.bytes), 0) !=
-	    (ssize_t)sizeof(q->transaction.bytes))
+	if (getrandom(r->transaction, sizeof(r->transaction), 0) != sizeof(r->transaction))
 		return hf_fail_errno(e, HF_FAILED, "getrandom");
-	c->session->doing = "the token is making the new key...";
-	rc = hf_session_call(c, HF_CREATE_MS, hf_Reply_key_tag, e);
-	if (rc)
-		return rc;
-	r->fresh = r->old;
-	memcpy(&r->fresh.spki_sha256, &key->spki_sha256, sizeof(key->spki_sha256));
 	return HF_OK;
 }
 
-static enum hf_rc make_current(struct hf_cli *c, struct rotation *r, struct hf_err *e)
+static enum hf_rc stage(struct hf_cli *c, const struct rotation *r, struct hf_err *e)
 {
-	struct hf_err ignored = HF_ERR_INIT;
+	hf_KeyStage *q = &c->session->req.op.key_stage;
+
+	c->session->req.which_op = hf_Request_key_stage_tag;
+	(void)hf_copy(q->name, sizeof(q->name), r->old.name);
+	(void)hf_copy(q->algorithm, sizeof(q->algorithm), r->algorithm);
+	q->transaction.size = sizeof(q->transaction.bytes);
+	memcpy(q->transaction.bytes, r->transaction, sizeof(q->transaction.bytes));
+	c->session->doing = "the token is making the new key...";
+	return hf_session_call(c, HF_CREATE_MS, hf_Reply_key_tag, e);
+}
+
+static enum hf_rc make_current(struct hf_cli *c, const struct rotation *r, struct hf_err *e)
+{
 	hf_KeyCurrent *q = &c->session->req.op.key_current;
-	enum hf_rc rc;
 
 	c->session->req.which_op = hf_Request_key_current_tag;
 	q->has_key = true;
 	q->key = r->fresh;
 	q->grace_s = r->grace_s;
-	rc = hf_session_call(c, HF_CALL_MS, hf_Reply_key_tag, e);
-	if (!rc)
-		return HF_OK;
-	/* Not a word about this one: what failed is the rotation, and nothing was lost. */
+	return hf_session_call(c, HF_CALL_MS, hf_Reply_key_tag, e);
+}
+
+static enum hf_rc retire_fresh(struct hf_cli *c, const struct rotation *r, struct hf_err *e)
+{
 	c->session->req.which_op = hf_Request_key_retire_tag;
 	c->session->req.op.key_retire.has_key = true;
 	c->session->req.op.key_retire.key = r->fresh;
-	(void)hf_session_call(c, HF_CALL_MS, 0, &ignored);
-	return hf_within(e, "the old key stays in use");
+	return hf_session_call(c, HF_CALL_MS, 0, e);
+}
+
+/* Both steps may be asked for again, should the answer get lost: one is known by its
+ * transaction, and a generation that is current can be made so once more. */
+static enum hf_rc twice(struct hf_cli *c, const struct rotation *r, struct hf_err *e,
+			enum hf_rc (*step)(struct hf_cli *, const struct rotation *,
+					   struct hf_err *))
+{
+	enum hf_rc rc = step(c, r, e);
+
+	return rc == HF_UNAVAILABLE ? step(c, r, e) : rc;
+}
+
+/*
+ * Making it current failed, or so it seems. The broker never retires what is current, so
+ * asking for that either cleans up or tells that it was done after all.
+ */
+static enum hf_rc settle(struct hf_cli *c, const struct rotation *r, struct hf_err *e)
+{
+	struct hf_err second = HF_ERR_INIT;
+	enum hf_rc rc = retire_fresh(c, r, &second);
+
+	if (!rc)
+		return hf_within(e, "the old key stays in use");
+	if (rc == HF_REFUSED && !hf_session_get(c, r->old.name, &second))
+		return HF_OK;
+	return hf_within(e, "it is not known which key is in use ('holdfast key show %s' tells)",
+			 r->old.name);
 }
 
 static void put_generation(struct hf_cli *c, const char *name, const hf_KeyRef *ref)
@@ -101,14 +128,22 @@ enum hf_rc hf_key_rotate(struct hf_cli *c, struct hf_err *e)
 	if (!rc)
 		rc = read_grace(c, &r.grace_s, e);
 	if (!rc)
+		rc = read_algorithm(c, &r, e);
+	if (!rc)
 		rc = hf_session_get(c, c->words[0], e);
 	if (rc)
 		return rc;
 	memcpy(&r.old.spki_sha256, &c->session->rep.result.key.spki_sha256,
 	       sizeof(r.old.spki_sha256));
-	rc = stage(c, &r, e);
-	if (!rc)
-		rc = make_current(c, &r, e);
+	rc = twice(c, &r, e, stage);
+	if (!rc) {
+		r.fresh = r.old;
+		memcpy(&r.fresh.spki_sha256, &c->session->rep.result.key.spki_sha256,
+		       sizeof(r.fresh.spki_sha256));
+		rc = twice(c, &r, e, make_current);
+		if (rc)
+			rc = settle(c, &r, e);
+	}
 	if (rc)
 		return hf_session_about(e, r.old.name);
 	hf_keyjson_info(c->result, &c->session->rep.result.key);

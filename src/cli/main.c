@@ -52,8 +52,11 @@ int main(int argc, char **argv)
 	rc = hf_cli_parse(&c, argc, argv, &help, &e);
 	if (help && (!rc || c.noun || argc == 2)) {
 		hf_help_print(c.noun, c.command);
+		rc = hf_out_flush(&e);
+		if (rc)
+			(void)fprintf(stderr, "holdfast: %s\n", e.msg);
 		json_object_put(c.result);
-		return 0;
+		return hf_rc_exit(rc);
 	}
 	if (!rc)
 		rc = find_paths(&c, &e);

@@ -161,14 +161,21 @@ static void report(struct hf_cli *c, enum hf_rc rc, const struct hf_err *e)
 	json_object_put(out);
 }
 
+enum hf_rc hf_out_flush(struct hf_err *e)
+{
+	if (fflush(stdout) || ferror(stdout))
+		return hf_fail_errno(e, HF_IO, "standard output");
+	return HF_OK;
+}
+
 int hf_out_finish(struct hf_cli *c, enum hf_rc rc, struct hf_err *e)
 {
 	if (!rc && c->json)
 		print_json(c->result);
 	else if (!rc && c->command->show)
 		c->command->show(c);
-	if (!rc && (fflush(stdout) || ferror(stdout)))
-		rc = hf_fail_errno(e, HF_IO, "standard output");
+	if (!rc)
+		rc = hf_out_flush(e);
 	if (rc)
 		report(c, rc, e);
 	return hf_rc_exit(rc);

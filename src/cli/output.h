@@ -28,6 +28,9 @@ struct hf_column {
 /* An aligned table of the objects in @list; @columns end with title == NULL. */
 void hf_out_table(json_object *list, const struct hf_column *columns);
 
+/* HF_IO if not all of standard output could be written. */
+enum hf_rc hf_out_flush(struct hf_err *e);
+
 /* The result (@rc == HF_OK), or the error: text on stderr, JSON on stdout. Returns the exit code.
  */
 int hf_out_finish(struct hf_cli *c, enum hf_rc rc, struct hf_err *e);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/session.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,18 @@ enum hf_rc hf_session_open(struct hf_cli *c, struct hf_err *e)
 		return hf_fail(e, HF_NO_MEMORY, "out of memory");
 	s->fd = -1;
 	c->session = s;
+	return hf_client_open(socket_path(c), "holdfast " HF_VERSION, HF_CALL_MS, &s->fd, e);
+}
+
+/* Signing waits for its input; the broker may have been restarted, or tired of us, meanwhile. */
+static enum hf_rc revive(struct hf_cli *c, struct hf_err *e)
+{
+	struct hf_session *s = c->session;
+	struct pollfd p = { .fd = s->fd, .events = POLLRDHUP };
+
+	if (s->fd >= 0 && (poll(&p, 1, 0) <= 0 || !(p.revents & (POLLRDHUP | POLLHUP | POLLERR))))
+		return HF_OK;
+	hf_fd_close(&s->fd);
 	return hf_client_open(socket_path(c), "holdfast " HF_VERSION, HF_CALL_MS, &s->fd, e);
 }
 
@@ -91,8 +104,10 @@ static void progress(const char *text)
 enum hf_rc hf_session_call(struct hf_cli *c, unsigned timeout_ms, pb_size_t want, struct hf_err *e)
 {
 	struct hf_session *s = c->session;
-	enum hf_rc rc;
+	enum hf_rc rc = revive(c, e);
 
+	if (rc)
+		return rc;
 	s->req.timeout_ms = timeout_ms;
 	progress(c->json ? NULL : s->doing);
 	/* A little longer than the broker has, so that its answer is the one that is heard. */

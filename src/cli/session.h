@@ -20,7 +20,7 @@ enum hf_rc hf_session_open(struct hf_cli *c, struct hf_err *e);
 void hf_session_close(struct hf_cli *c); /* c->session may be NULL */
 
 /*
- * Sends session->req, in which the caller has set the operation, and waits for session->rep.
+ * Connects again if the broker has gone meanwhile. Sends session->req, in which the caller has set the operation, and waits for session->rep.
  * The request is empty afterwards. A result of another kind than @want is HF_PROTOCOL;
  * @want == 0: none.
  */

@@ -409,3 +409,18 @@ json_object *hf_daemonfile_make(const struct hf_node *root, const struct hf_path
 	}
 	return out;
 }
+
+/* What holdfastd opens once, when it starts (src/broker/broker.c, reload). */
+bool hf_daemonfile_needs_restart(json_object *old, json_object *fresh)
+{
+	static const char *const members[] = { "version", "state_dir", "tokens", "sockets" };
+	json_object *was, *is;
+	size_t i;
+
+	for (i = 0; i < HF_COUNT(members); i++)
+		if (!json_object_object_get_ex(old, members[i], &was) ||
+		    !json_object_object_get_ex(fresh, members[i], &is) ||
+		    !json_object_equal(was, is))
+			return true;
+	return false;
+}

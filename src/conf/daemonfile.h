@@ -17,4 +17,10 @@
 json_object *hf_daemonfile_make(const struct hf_node *root, const struct hf_paths *paths,
 				struct hf_problems *p);
 
+/*
+ * Does a holdfastd that runs on @old have to be restarted for @fresh? Otherwise SIGHUP is
+ * enough. @old == NULL: it is not known.
+ */
+bool hf_daemonfile_needs_restart(json_object *old, json_object *fresh);
+
 #endif

@@ -94,9 +94,10 @@ def test_help_and_version(home):
 
 
 def test_output_that_cannot_be_written_is_an_error(home):
-    with open("/dev/full", "wb") as full:
-        p = subprocess.run([CLI, "help"], stdout=full, stderr=subprocess.PIPE, env=ENV)
-    assert p.returncode == 1 and b"standard output" in p.stderr
+    for line in ("help", "--help", "key create --help", "version --json"):
+        with open("/dev/full", "wb") as full:
+            p = subprocess.run([CLI, *line.split()], stdout=full, stderr=subprocess.PIPE, env=ENV)
+        assert p.returncode == 1 and b"standard output" in p.stderr, line
 
 
 # ---------------------------------------------------------------- with a broker

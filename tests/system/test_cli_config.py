@@ -5,10 +5,11 @@ import os
 import resource
 import signal
 import stat
+import subprocess
 
 import pytest
 
-from clilib import Home
+from clilib import CLI, ENV, Done, Home
 from keeperlib import ROOT
 
 with open(os.path.join(ROOT, "tests", "data", "config-full.toml")) as f:
@@ -60,7 +61,7 @@ def test_full_config_is_good(home):
 
 def test_apply_writes_for_the_daemon_alone(home):
     p = home.run("config", "apply")
-    assert "SIGHUP" in p.out
+    assert "when it is restarted" in p.out
     path = home.path("etc/holdfastd.json")
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     conf = written(home)
@@ -76,6 +77,149 @@ def test_apply_twice_changes_nothing(home):
     after = os.stat(home.path("etc/holdfastd.json"))
     assert got["changed"] is False
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_apply_tells_what_the_daemon_needs(home):
+    """As the broker has it: tokens and sockets with a restart, the rest with SIGHUP."""
+    def apply(text):
+        home.write(text)
+        return home.json("config", "apply")["needs"]
+
+    token = '[[token]]\nname = "tpm"\ntcti = "swtpm:path=/x"\n'
+    sock = f'[[socket]]\nname = "main"\npath = "{home.path("s")}"\n'
+    assert apply(token) == "restart"  # there was nothing
+    assert apply(token) == "nothing"
+    assert apply(token + "[limits]\nconnections = 9\n") == "reload"
+    assert "SIGHUP" not in home.run("config", "apply").out
+    home.write(token)
+    assert "SIGHUP" in home.run("config", "apply").out
+    assert apply(token + '[[principal]]\nuid = 9\nkeys = ["*"]\n') == "reload"
+    assert apply(token + '[[ca_profile]]\nkey = "*"\n') == "reload"
+    assert apply(token + 'timeout = "5s"\n') == "restart"
+    assert apply(token + 'timeout = "5s"\n' + sock) == "restart"
+    home.write("damaged", "etc/holdfastd.json")
+    assert apply(token) == "restart"
+
+
+SYSTEM = """
+set -e
+mount --make-rprivate /
+cp /etc/passwd /etc/group /etc/ld.so.cache "$1"
+for f in nsswitch.conf ld.so.conf; do test ! -e /etc/$f || cp /etc/$f "$1"; done
+sed -i '/^aziotks:/d' "$1/passwd" "$1/group"
+test -z "$2" || echo 'aziotks:x:64123:64124::/:/bin/false' >>"$1/passwd"
+test -z "$2" || echo 'aziotks:x:64124:' >>"$1/group"
+mkdir -p "$1/aziot" "$1/holdfast"
+mount --bind "$1" /etc
+mount --bind "$1/systemctl" /usr/bin/systemctl
+mount -t tmpfs none /run
+mkdir -p /run/systemd/system
+shift 2
+exec "$@"
+"""
+SYSTEMCTL = """#!/bin/sh
+echo "$@" >>/etc/calls
+echo noise
+case $2 in
+is-active) exit $(cat /etc/active) ;;
+*) exit $(cat /etc/result) ;;
+esac
+"""
+
+
+class System:
+    """The system's own files and users, as far as `config apply` sees them: in a mount namespace."""
+
+    def __init__(self, home, user=True):
+        self.home, self.user = home, user
+        os.makedirs(home.path("sys/aziot"))
+        home.write(SYSTEMCTL, "sys/systemctl")
+        os.chmod(home.path("sys/systemctl"), 0o755)
+        self.write("")
+        self.systemd(0, 0)
+
+    def write(self, text):
+        self.home.write(text, "sys/aziot/config.toml")
+
+    def systemd(self, active, result):
+        self.home.write(str(active), "sys/active")
+        self.home.write(str(result), "sys/result")
+
+    def apply(self, *words, code=0):
+        self.home.write("", "sys/calls")
+        p = Done(subprocess.run(["unshare", "-m", "sh", "-c", SYSTEM, "sh", self.home.path("sys"),
+                                 "yes" if self.user else "", CLI, "config", "apply", *words],
+                                capture_output=True, env=ENV, timeout=60))
+        assert p.code == code, (p.code, p.out, p.err)
+        return p
+
+    def calls(self):
+        return self.home.read("sys/calls").decode().replace("--quiet ", "").splitlines()
+
+
+def may_unshare():
+    return os.geteuid() == 0 and os.path.exists("/usr/bin/systemctl") and not subprocess.run(
+        ["unshare", "-m", "sh", "-c", "mount --make-rprivate / && mount -t tmpfs none /run"],
+        capture_output=True).returncode
+
+
+as_root = pytest.mark.skipif(not may_unshare(), reason="needs root, mount namespaces and systemctl")
+
+
+@as_root
+def test_system_file_is_the_daemons_alone(home):
+    system = System(home)
+    got = system.apply("--json").json
+    assert got["written"] == "/etc/holdfast/holdfastd.json" and got["daemon"] == "restarted"
+    st = os.stat(home.path("sys/holdfast/holdfastd.json"))
+    assert (st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode)) == (64123, 64124, 0o600)
+    assert json.loads(home.read("sys/holdfast/holdfastd.json"))["sockets"][0]["group"] == "aziotks"
+    os.chown(home.path("sys/holdfast/holdfastd.json"), 0, 0)
+    assert system.apply("--json").json["changed"] is True
+    assert os.stat(home.path("sys/holdfast/holdfastd.json")).st_uid == 64123
+
+
+@as_root
+def test_system_daemon_is_restarted_or_reloaded(home):
+    system = System(home)
+    system.apply()
+    assert system.calls() == ["is-active holdfastd.service", "try-restart holdfastd.service"]
+    system.write("[limits]\nconnections = 9\n")
+    assert "told to reload" in system.apply().out
+    assert system.calls()[1:] == ["try-reload-or-restart holdfastd.service"]
+    system.write('[[token]]\nname = "other"\n')
+    assert "restarted" in system.apply().out
+    assert system.calls()[1:] == ["try-restart holdfastd.service"]
+
+
+@as_root
+def test_system_daemon_that_fails_is_tried_again(home):
+    system = System(home)
+    system.systemd(0, 1)
+    p = system.apply(code=1)
+    assert "did not restart" in p.err and "is written" in p.err
+    system.write("[limits]\nconnections = 9\n")
+    assert "did not reload" in system.apply(code=1).err
+    system.systemd(0, 0)
+    got = system.apply("--json").json  # nothing to write, but the daemon has not had it
+    assert got["changed"] is False and got["daemon"] == "reloaded"
+
+
+@as_root
+def test_system_daemon_that_does_not_run(home):
+    system = System(home)
+    system.systemd(3, 1)
+    p = system.apply()
+    assert "does not run" in p.out and system.calls() == ["is-active holdfastd.service"]
+    system.systemd(1, 0)  # systemctl itself is in trouble
+    system.apply(code=1)
+
+
+@as_root
+def test_system_without_the_daemons_user(home):
+    p = System(home, user=False).apply(code=1)
+    assert "there is no user aziotks" in p.err and "systemd-sysusers" in p.err
+    assert os.listdir(home.path("sys/holdfast")) == []
 
 
 def test_apply_mends_the_mode(home):

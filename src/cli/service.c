@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/service.h"
+
+#include <errno.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+
+#define SYSTEMCTL "/usr/bin/systemctl"
+
+/* With nothing of our environment; what it prints goes to stderr, since stdout may be JSON. */
+static enum hf_rc systemctl(const char *verb, int *code, struct hf_err *e)
+{
+	char name[] = "systemctl", quiet[] = "--quiet", unit[] = "holdfastd.service", word[32];
+	char *argv[] = { name, quiet, word, unit, NULL }, *none[] = { NULL };
+	posix_spawn_file_actions_t actions;
+	int status, failed;
+	pid_t pid;
+
+	(void)hf_copy(word, sizeof(word), verb);
+	failed = posix_spawn_file_actions_init(&actions);
+	if (failed) {
+		errno = failed;
+		return hf_fail_errno(e, HF_FAILED, SYSTEMCTL);
+	}
+	failed = posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+	if (!failed)
+		failed = posix_spawn(&pid, SYSTEMCTL, &actions, NULL, argv, none);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	if (failed) {
+		errno = failed;
+		return hf_fail_errno(e, HF_FAILED, SYSTEMCTL);
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return hf_fail_errno(e, HF_FAILED, SYSTEMCTL);
+	*code = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+	return HF_OK;
+}
+
+enum hf_rc hf_service_take(bool restart, enum hf_service *what, struct hf_err *e)
+{
+	enum hf_rc rc;
+	int code;
+
+	*what = HF_SERVICE_ALONE;
+	if (access("/run/systemd/system", F_OK)) /* as sd_booted(3) has it */
+		return HF_OK;
+	rc = systemctl("is-active", &code, e);
+	if (rc)
+		return rc;
+	if (code == 3 || code == 4) { /* systemctl(1): not active, no such unit */
+		*what = HF_SERVICE_STOPPED;
+		return HF_OK;
+	}
+	if (!code)
+		rc = systemctl(restart ? "try-restart" : "try-reload-or-restart", &code, e);
+	if (!rc && code)
+		rc = hf_fail(e, HF_FAILED,
+			     "holdfastd did not %s (systemctl says %d): see 'journalctl -u "
+			     "holdfastd', then repeat 'holdfast config apply'",
+			     restart ? "restart" : "reload", code);
+	if (!rc)
+		*what = restart ? HF_SERVICE_RESTARTED : HF_SERVICE_RELOADED;
+	return rc;
+}

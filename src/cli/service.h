@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* service.h: holdfastd as systemd runs it. */
+#ifndef HF_CLI_SERVICE_H
+#define HF_CLI_SERVICE_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+enum hf_service {
+	HF_SERVICE_ALONE, /* systemd is not in charge here */
+	HF_SERVICE_STOPPED,
+	HF_SERVICE_RELOADED,
+	HF_SERVICE_RESTARTED,
+};
+
+/*
+ * Has a running holdfastd take its configuration, by a restart if @restart. One that does not
+ * run is not started. @what tells what was done. HF_FAILED: it does not run with it.
+ */
+enum hf_rc hf_service_take(bool restart, enum hf_service *what, struct hf_err *e);
+
+#endif
