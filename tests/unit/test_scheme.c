@@ -60,7 +60,6 @@ static void algorithm_ids(void **state)
 		unsigned char *der = NULL;
 		int n = openssl_id(s, &der);
 
-		print_message("%s\n", s->name);
 		assert_int_equal(id.n, n);
 		assert_memory_equal(id.p, der, id.n);
 		OPENSSL_free(der);
