@@ -31,6 +31,17 @@ const struct hf_scheme hf_schemes[] = {
 	{ NULL, HF_FAMILY_EC, HF_PAD_NONE, NULL, NULL, 0 },
 };
 
+const struct hf_exchange hf_exchanges[] = {
+	{ "rsa-pkcs1", HF_FAMILY_RSA, HF_USAGE_DECRYPT, HF_PAD_PKCS1, NULL, 0 },
+	{ "rsa-pkcs1-tls", HF_FAMILY_RSA, HF_USAGE_DECRYPT, HF_PAD_TLS, NULL, 0 },
+	{ "rsa-oaep-sha1", HF_FAMILY_RSA, HF_USAGE_DECRYPT, HF_PAD_OAEP, "SHA1", 20 },
+	{ "rsa-oaep-sha256", HF_FAMILY_RSA, HF_USAGE_DECRYPT, HF_PAD_OAEP, "SHA2-256", 32 },
+	{ "rsa-oaep-sha384", HF_FAMILY_RSA, HF_USAGE_DECRYPT, HF_PAD_OAEP, "SHA2-384", 48 },
+	{ "rsa-oaep-sha512", HF_FAMILY_RSA, HF_USAGE_DECRYPT, HF_PAD_OAEP, "SHA2-512", 64 },
+	{ "ecdh", HF_FAMILY_EC, HF_USAGE_DERIVE, HF_PAD_NONE, NULL, 0 },
+	{ NULL, HF_FAMILY_EC, 0, HF_PAD_NONE, NULL, 0 },
+};
+
 const struct hf_algorithm *hf_algorithm_find(const char *name)
 {
 	const struct hf_algorithm *a;
@@ -48,6 +59,16 @@ const struct hf_scheme *hf_scheme_find(const char *name)
 	for (s = hf_schemes; s->name; s++)
 		if (!strcmp(s->name, name))
 			return s;
+	return NULL;
+}
+
+const struct hf_exchange *hf_exchange_find(const char *name)
+{
+	const struct hf_exchange *x;
+
+	for (x = hf_exchanges; x->name; x++)
+		if (!strcmp(x->name, name))
+			return x;
 	return NULL;
 }
 

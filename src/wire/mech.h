@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mech.h: what keys there are and how they sign: two tables and their look-ups.
+ * mech.h: what keys there are and what they do: tables and their look-ups.
  * Names are wire ABI. Key names live here too: they travel and become file names.
  */
 #ifndef HF_WIRE_MECH_H
@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 enum hf_family { HF_FAMILY_RSA, HF_FAMILY_EC, HF_FAMILY_ED25519 };
-enum hf_padding { HF_PAD_NONE, HF_PAD_PKCS1, HF_PAD_PSS };
+enum hf_padding { HF_PAD_NONE, HF_PAD_PKCS1, HF_PAD_PSS, HF_PAD_OAEP, HF_PAD_TLS };
 
 struct hf_algorithm {
 	const char *name; /* "ec-p256" */
@@ -29,12 +29,25 @@ struct hf_scheme {
 	size_t hash_len;      /* bytes of a digest; 0 if hash is NULL */
 };
 
+/* How a key decrypts, or agrees on a secret. */
+struct hf_exchange {
+	const char *name; /* "rsa-oaep-sha256" */
+	enum hf_family family;
+	unsigned usage; /* HF_USAGE_DECRYPT or HF_USAGE_DERIVE */
+	enum hf_padding
+		pad; /* OAEP: MGF1 with the same hash; TLS: a premaster secret, RFC 5246 7.4.7.1 */
+	const char *hash; /* of OAEP, OpenSSL's name; else NULL */
+	size_t hash_len;
+};
+
 extern const struct hf_algorithm hf_algorithms[]; /* ends with name == NULL */
 extern const struct hf_scheme hf_schemes[];	  /* ends with name == NULL */
+extern const struct hf_exchange hf_exchanges[];	  /* ends with name == NULL */
 
 /* NULL if there is none of that name. */
 const struct hf_algorithm *hf_algorithm_find(const char *name);
 const struct hf_scheme *hf_scheme_find(const char *name);
+const struct hf_exchange *hf_exchange_find(const char *name);
 /* The scheme of a family, padding and digest length; NULL if there is none. */
 const struct hf_scheme *hf_scheme_for(enum hf_family family, enum hf_padding pad, size_t hash_len);
 

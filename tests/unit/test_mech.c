@@ -16,6 +16,7 @@
 static void rows_are_found_by_name(void **state)
 {
 	const struct hf_algorithm *a, *b;
+	const struct hf_exchange *x;
 	const struct hf_scheme *s;
 	size_t n = 0;
 
@@ -36,6 +37,15 @@ static void rows_are_found_by_name(void **state)
 		assert_int_equal(s->hash == NULL, s->hash_len == 0);
 		assert_int_equal(s->pad != HF_PAD_NONE, s->family == HF_FAMILY_RSA);
 	}
+	for (x = hf_exchanges; x->name; x++) {
+		assert_ptr_equal(hf_exchange_find(x->name), x);
+		assert_null(hf_scheme_find(x->name));
+		assert_in_range(strlen(x->name), 1, 23);
+		assert_true(x->usage == HF_USAGE_DECRYPT || x->usage == HF_USAGE_DERIVE);
+		assert_int_equal(x->hash == NULL, x->hash_len == 0);
+		assert_int_equal(x->hash != NULL, x->pad == HF_PAD_OAEP);
+	}
+	assert_null(hf_exchange_find("rsa-raw"));
 	assert_null(hf_algorithm_find(""));
 	assert_null(hf_algorithm_find("EC-P256"));
 	assert_null(hf_algorithm_find("ec-p256 "));
