@@ -9,7 +9,7 @@
 #include <openssl/x509.h>
 
 #include "base/file.h"
-#include "broker.h"
+#include "wire/broker.h"
 
 #define CERT_MAX (256u * 1024) /* a file with a chain */
 

@@ -14,7 +14,7 @@
 #include <openssl/params.h>
 #include <openssl/provider.h>
 
-#include "uplink.h"
+#include "wire/uplink.h"
 #include "wire/client.h"
 
 static const OSSL_PARAM gettable[] = {
@@ -163,7 +163,7 @@ __attribute__((visibility("default"))) int OSSL_provider_init(const OSSL_CORE_HA
 	}
 	/* From dispatch: core BIOs can be used in it. Not a child: that would mirror ourselves. */
 	p->libctx = OSSL_LIB_CTX_new_from_dispatch(core, in);
-	p->link = hf_uplink_new(socket_path(core, get_params));
+	p->link = hf_uplink_new(socket_path(core, get_params), "holdfast.so " HF_VERSION);
 	p->software = p->libctx ? OSSL_PROVIDER_load(p->libctx, "default") : NULL;
 	if (!p->software || !p->link) {
 		provider_teardown(p);

@@ -15,7 +15,7 @@
 #include <openssl/pem.h>
 #include <openssl/store.h>
 
-#include "broker.h"
+#include "wire/broker.h"
 #include "key.h"
 
 #define CERT_MAX (256u * 1024)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * client.h: the client's side of a connection to the broker. Used by the CLI as
- * it is; the provider adds what threads and forks ask for (provider/uplink.c).
+ * it is; the provider and the PKCS#11 module add what threads and forks ask for (uplink.h).
  */
 #ifndef HF_WIRE_CLIENT_H
 #define HF_WIRE_CLIENT_H

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "uplink.h"
+#include "wire/uplink.h"
 
 static const struct hf_uplink_try base = { .begun = 1000, .now = 1010 };
 

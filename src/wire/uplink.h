@@ -2,13 +2,13 @@
 /*
  * uplink.h: the way to the broker, for many threads and over forks.
  *
- * One connection per (provider, process), made at the first call. Calls of several
+ * One connection per (uplink, process), made at the first call. Calls of several
  * threads travel together: whoever waits and finds nobody reading, reads, and hands
  * replies to those who asked. After fork() the child has a link of its own; what it
  * inherited is closed and otherwise never touched, locks included.
  */
-#ifndef HF_PROVIDER_UPLINK_H
-#define HF_PROVIDER_UPLINK_H
+#ifndef HF_WIRE_UPLINK_H
+#define HF_WIRE_UPLINK_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,8 +22,8 @@
 
 struct hf_uplink;
 
-/* @path is copied. Connects to nothing. NULL: out of memory. */
-struct hf_uplink *hf_uplink_new(const char *path);
+/* Both are copied; @software is what the broker logs. Connects to nothing. NULL: out of memory. */
+struct hf_uplink *hf_uplink_new(const char *path, const char *software);
 /* Nobody may be inside hf_uplink_call() any more. NULL is fine. */
 void hf_uplink_free(struct hf_uplink *l);
 const char *hf_uplink_path(const struct hf_uplink *l);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "broker.h"
+#include "wire/broker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "wire/client.h"
 
 const char *hf_broker_key_label(char out[80], const struct hf_broker_key *key)
 {
@@ -133,4 +136,106 @@ enum hf_rc hf_broker_sign(struct hf_uplink *l, const struct hf_broker_job *job, 
 		rc = take_signature(rep, job, sig, size, n, e);
 	free(rep);
 	return rc ? name_key(e, &job->key) : HF_OK;
+}
+
+/* ---- decryption, derivation */
+
+static void fill_decrypt(hf_Request *req, const void *arg)
+{
+	const struct hf_broker_secret *what = arg;
+	hf_Decrypt *d = &req->op.decrypt;
+
+	memset(d, 0, sizeof(*d));
+	req->which_op = hf_Request_decrypt_tag;
+	d->has_key = true;
+	fill_ref(&d->key, &what->key);
+	(void)hf_copy(d->scheme, sizeof(d->scheme), what->scheme);
+	(void)HF_PB_SET(d->data, what->data, what->n);
+	(void)HF_PB_SET(d->label, what->label, what->n_label);
+	d->tls_client_version = what->tls_client_version;
+	d->tls_negotiated_version = what->tls_negotiated_version;
+}
+
+static void fill_derive(hf_Request *req, const void *arg)
+{
+	const struct hf_broker_secret *what = arg;
+	hf_Derive *d = &req->op.derive;
+
+	memset(d, 0, sizeof(*d));
+	req->which_op = hf_Request_derive_tag;
+	d->has_key = true;
+	fill_ref(&d->key, &what->key);
+	(void)hf_copy(d->scheme, sizeof(d->scheme), what->scheme);
+	(void)HF_PB_SET(d->peer, what->data, what->n);
+}
+
+static enum hf_rc ask_secret(struct hf_uplink *l, void (*fill)(hf_Request *req, const void *arg),
+			     const struct hf_broker_secret *what, uint8_t *out, size_t *n,
+			     struct hf_err *e)
+{
+	hf_Reply *rep = malloc(sizeof(*rep));
+	const hf_Secret *s;
+	enum hf_rc rc;
+
+	if (!rep)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	s = &rep->result.secret;
+	rc = hf_uplink_call(l, fill, what, rep, e);
+	if (!rc && (rep->which_result != hf_Reply_secret_tag || s->spki_sha256.size != 32))
+		rc = wrong_answer(e);
+	if (!rc && what->key.spki_sha256 &&
+	    memcmp(s->spki_sha256.bytes, what->key.spki_sha256, 32) != 0)
+		rc = hf_fail(e, HF_PROTOCOL, "another generation of the key was used");
+	if (!rc) {
+		memcpy(out, s->data.bytes, s->data.size);
+		*n = s->data.size;
+	}
+	explicit_bzero(rep, sizeof(*rep));
+	free(rep);
+	return rc ? name_key(e, &what->key) : HF_OK;
+}
+
+enum hf_rc hf_broker_decrypt(struct hf_uplink *l, const struct hf_broker_secret *what, uint8_t *out,
+			     size_t *n, struct hf_err *e)
+{
+	return ask_secret(l, fill_decrypt, what, out, n, e);
+}
+
+enum hf_rc hf_broker_derive(struct hf_uplink *l, const struct hf_broker_secret *what, uint8_t *out,
+			    size_t *n, struct hf_err *e)
+{
+	return ask_secret(l, fill_derive, what, out, n, e);
+}
+
+/* ---- creation */
+
+#define CREATE_MS 200000u /* an RSA key on a slow chip, and the broker's own limit before ours */
+
+enum hf_rc hf_broker_key_create(struct hf_uplink *l, const hf_KeyCreate *what, hf_KeyInfo *info,
+				struct hf_err *e)
+{
+	struct hf_broker_key key = { what->name, NULL };
+	hf_Request *req = calloc(1, sizeof(*req));
+	hf_Reply *rep = malloc(sizeof(*rep));
+	enum hf_rc rc = HF_NO_MEMORY;
+	int fd = -1;
+
+	if (req && rep) {
+		req->which_op = hf_Request_key_create_tag;
+		req->op.key_create = *what;
+		rc = hf_client_open(hf_uplink_path(l), "key creation", 5000, &fd, e);
+		if (!rc)
+			rc = hf_client_call(fd, req, rep, CREATE_MS, e);
+		if (!rc && (rep->which_result != hf_Reply_key_tag || !rep->result.key.spki.size))
+			rc = wrong_answer(e);
+		if (!rc)
+			*info = rep->result.key;
+	} else {
+		(void)hf_fail(e, HF_NO_MEMORY, "out of memory");
+	}
+	if (fd >= 0)
+		close(fd);
+	free(rep);
+	free(req);
+	return rc ? name_key(e, &key) : HF_OK;
 }

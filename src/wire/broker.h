@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* broker.h: the three things that the provider ever asks the broker. */
-#ifndef HF_PROVIDER_BROKER_H
-#define HF_PROVIDER_BROKER_H
+/* broker.h: what programs ask the broker, over an uplink. */
+#ifndef HF_WIRE_BROKER_H
+#define HF_WIRE_BROKER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
-#include "uplink.h"
+#include "wire/uplink.h"
 
 /* Which key: by name ("" for none), by generation (NULL for the current one), or both. */
 struct hf_broker_key {
@@ -36,6 +36,31 @@ enum hf_rc hf_broker_key_list(struct hf_uplink *l, const char *after, hf_KeyList
 /* The signature as in X.509, at most @size bytes, made by exactly the generation asked for. */
 enum hf_rc hf_broker_sign(struct hf_uplink *l, const struct hf_broker_job *job, uint8_t *sig,
 			  size_t size, size_t *n, struct hf_err *e);
+
+/* What is to be decrypted (@scheme rsa-...), or whom to agree with (@scheme ecdh). */
+struct hf_broker_secret {
+	struct hf_broker_key key;
+	const char *scheme;
+	const uint8_t *data; /* the ciphertext, or the other's public key */
+	size_t n;
+	const uint8_t *label; /* of OAEP, at most 512 bytes */
+	size_t n_label;
+	unsigned tls_client_version, tls_negotiated_version; /* of rsa-pkcs1-tls */
+};
+
+/* @out has at least HF_SECRET_MAX bytes, and is wiped by who asked. */
+#define HF_SECRET_MAX 1024u
+enum hf_rc hf_broker_decrypt(struct hf_uplink *l, const struct hf_broker_secret *what, uint8_t *out,
+			     size_t *n, struct hf_err *e);
+enum hf_rc hf_broker_derive(struct hf_uplink *l, const struct hf_broker_secret *what, uint8_t *out,
+			    size_t *n, struct hf_err *e);
+
+/*
+ * Makes a key, on a connection of its own: it may take minutes, and is not repeated. After
+ * HF_UNAVAILABLE or HF_TIMEOUT the key may be there nevertheless.
+ */
+enum hf_rc hf_broker_key_create(struct hf_uplink *l, const hf_KeyCreate *what, hf_KeyInfo *info,
+				struct hf_err *e);
 
 /* "edge-ca", or "sha256:0123456789abcdef..." for messages. Returns @out. */
 const char *hf_broker_key_label(char out[80], const struct hf_broker_key *key);

@@ -4,7 +4,7 @@
  * across exec, or trust that a descriptor number is still ours: hosts close descriptors
  * wholesale when they become daemons, and the number then belongs to something else.
  */
-#include "uplink.h"
+#include "wire/uplink.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,6 +59,7 @@ struct channel {
 
 struct hf_uplink {
 	char path[HF_UPLINK_PATH_MAX];
+	char software[64];
 	_Atomic(struct channel *) channel;
 };
 
@@ -70,13 +71,15 @@ static bool same_socket(int fd, unsigned long long dev, unsigned long long ino)
 	       st.st_ino == ino;
 }
 
-struct hf_uplink *hf_uplink_new(const char *path)
+struct hf_uplink *hf_uplink_new(const char *path, const char *software)
 {
 	struct hf_uplink *l = calloc(1, sizeof(*l));
 
+	if (!l)
+		return NULL;
 	/* A path that does not fit is no socket's: keep its head for the error message. */
-	if (l)
-		strncat(l->path, path, sizeof(l->path) - 1);
+	strncat(l->path, path, sizeof(l->path) - 1);
+	strncat(l->software, software, sizeof(l->software) - 1);
 	return l;
 }
 
@@ -203,7 +206,7 @@ static enum hf_rc conn_open(struct hf_uplink *l, struct channel *ch, uint64_t de
 
 	if (now >= deadline)
 		return hf_fail(e, HF_TIMEOUT, "%s: no answer in time", l->path);
-	rc = hf_client_open(l->path, "holdfast.so " HF_VERSION,
+	rc = hf_client_open(l->path, l->software,
 			    deadline - now < CONNECT_MS ? (unsigned)(deadline - now) : CONNECT_MS,
 			    &fd, e);
 	if (rc == HF_BUSY && ch->heal_until < now) /* somebody was there */
@@ -462,6 +465,11 @@ enum hf_rc hf_uplink_call(struct hf_uplink *l, void (*fill)(hf_Request *req, con
 	} else {
 		(void)hf_fail(e, HF_NO_MEMORY, "out of memory");
 	}
+	/* A reply may have been a secret. */
+	if (space)
+		explicit_bzero(space, hf_Reply_size);
+	if (w)
+		explicit_bzero(w, sizeof(*w));
 	free(space);
 	free(w);
 	pthread_setcancelstate(cancel, NULL);
