@@ -37,6 +37,17 @@ void hf_loop_forget(struct hf_broker *b, struct hf_source *s)
 	hf_fd_close(&s->fd);
 }
 
+/* Whoever has put a right PIN into its file says so with a reload. */
+static void renew_locked_out(struct hf_broker *b)
+{
+	size_t i;
+
+	for (i = 0; i < b->n_workers; i++)
+		if (b->workers[i].token->pin[0] &&
+		    b->workers[i].info.state != hf_TokenInfo_State_READY)
+			hf_worker_renew(b, &b->workers[i]);
+}
+
 /* A broken file changes nothing. Sockets and tokens need a restart, and that is said. */
 static void reload(struct hf_broker *b)
 {
@@ -65,6 +76,7 @@ static void reload(struct hf_broker *b)
 			      old->default_token);
 	b->settings = fresh;
 	hf_settings_free(old);
+	renew_locked_out(b);
 	hf_log(HF_LOG_NOTICE, "reload: %zu principals are in force", fresh->n_grants);
 }
 
@@ -90,9 +102,8 @@ static void control_ready(struct hf_broker *b, struct hf_source *s, uint32_t eve
 	(void)events;
 	if (n == 0 || (n < 0 && errno != EAGAIN))
 		b->stopping = true; /* no warden, no keepers */
-	else if (n == (ssize_t)sizeof(m) && m.kind == HF_WARDEN_KEEPER && m.worker < b->n_workers &&
-		 fd >= 0)
-		hf_worker_attach(b, &b->workers[m.worker], fd, m.serial);
+	else if (n == (ssize_t)sizeof(m) && m.kind == HF_WARDEN_KEEPER && fd >= 0)
+		hf_worker_attach(b, m.seat, fd, m.serial);
 	else
 		hf_fd_close(&fd);
 }

@@ -11,7 +11,7 @@
 #include "broker/peer.h"
 #include "wire/packet.h"
 
-#define HF_KEEPER_DEPTH 2 /* requests at a keeper: one at the TPM, one behind it */
+#define HF_KEEPER_DEPTH 2 /* requests at a keeper: one at the token, one behind it */
 
 struct hf_broker;
 
@@ -40,6 +40,7 @@ struct hf_job {
 	struct hf_item item; /* first: the queue knows items */
 	struct hf_job *next; /* all jobs of a worker */
 	struct hf_worker *worker;
+	struct hf_seat *seat; /* at its keeper; NULL: still queued */
 	struct hf_conn *conn; /* NULL: internal, or the client is gone */
 	struct hf_peer *peer;
 	uint32_t id, request_id;
@@ -61,15 +62,23 @@ struct hf_job {
 	struct hf_gather *gather; /* of token_list and status */
 };
 
+/* One keeper of a token; the warden fills it again when the keeper is gone. */
+struct hf_seat {
+	struct hf_source source; /* first: the keeper's socketpair */
+	struct hf_worker *worker;
+	uint32_t number, serial; /* as the warden counts them; serial: of the keeper */
+	unsigned at_keeper;
+	bool ready;	  /* its last word of the token was a good one */
+	uint64_t look_at; /* ms: when to ask one that is not ready, while others are */
+};
+
 struct hf_worker {
-	struct hf_source source; /* the keeper's socketpair */
 	const struct hf_token_conf *token;
 	size_t index;
-	uint32_t serial; /* of the keeper */
+	struct hf_seat seats[HF_WORKERS_MAX]; /* the first token->workers of them */
 	struct hf_queue queue;
-	struct hf_job *jobs; /* all: queued and at the keeper */
-	unsigned at_keeper;
-	uint64_t down_since; /* ms, while source.fd is -1 */
+	struct hf_job *jobs; /* all: queued and at the keepers */
+	uint64_t down_since; /* ms, while no seat has a keeper */
 	hf_TokenInfo info;
 	hf_KeeperOpen_primary_name_t pin;
 };

@@ -17,7 +17,9 @@ static void token_info(struct hf_broker *b, const struct hf_worker *w, hf_TokenI
 	size_t i;
 
 	*to = w->info;
-	to->keys = 0;
+	to->keys = to->workers = 0;
+	for (i = 0; i < w->token->workers; i++)
+		to->workers += w->seats[i].source.fd >= 0 && w->seats[i].ready;
 	for (i = 0; i < b->catalogue.n; i++)
 		to->keys += !strcmp(b->catalogue.keys[i]->token, w->token->name);
 }
@@ -44,7 +46,7 @@ static void pinged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 		   struct hf_err *e)
 {
 	if (rep)
-		hf_worker_learn(b, j->worker, rep, e);
+		hf_worker_learn(b, j, rep, e);
 	if (--j->gather->missing)
 		return;
 	fill_tokens(b);
@@ -115,7 +117,7 @@ static void provisioned(struct hf_broker *b, struct hf_job *j, const hf_KeeperRe
 	enum hf_rc rc = e->rc;
 
 	if (!rc)
-		hf_worker_learn(b, j->worker, rep, e);
+		hf_worker_learn(b, j, rep, e);
 	memset(&b->reply, 0, sizeof(b->reply));
 	if (!rc) {
 		b->reply.which_result = hf_Reply_token_tag;
@@ -140,6 +142,9 @@ enum hf_rc hf_op_provision(struct hf_call *c)
 		return c->err.rc;
 	j->done = provisioned;
 	c->pending = true;
+	/* The next keeper gets the PIN file as it is now; the job waits for it. */
+	if (w->token->pin[0] && w->info.state != hf_TokenInfo_State_READY)
+		hf_worker_renew(c->b, w);
 	hf_worker_submit(c->b, j);
 	return HF_OK;
 }

@@ -128,7 +128,7 @@ static enum hf_rc read_object(void *object, const struct member *rows, json_obje
 		NULL, TEXT, 0, 0, 0, NULL                                                          \
 	}
 
-static const struct member token_rows[] = {
+static const struct member tpm2_rows[] = {
 	ROW_TEXT(struct hf_token_conf, name, 1),
 	ROW_TEXT(struct hf_token_conf, type, 1),
 	ROW_TEXT(struct hf_token_conf, tcti, 0),
@@ -166,6 +166,27 @@ static enum hf_rc read_texts(char *to, size_t size, json_object *list, const str
 	}
 	return HF_OK;
 }
+
+static enum hf_rc read_environment(void *object, json_object *list, const struct place *at,
+				   struct hf_err *e)
+{
+	struct hf_token_conf *t = object;
+
+	t->n_environment = json_object_array_length(list);
+	return read_texts(t->environment[0], sizeof(t->environment[0]), list, at, e);
+}
+
+static const struct member pkcs11_rows[] = {
+	ROW_TEXT(struct hf_token_conf, name, 1),
+	ROW_TEXT(struct hf_token_conf, type, 1),
+	ROW_TEXT(struct hf_token_conf, module, 2),
+	ROW_TEXT(struct hf_token_conf, uri, 7),
+	ROW_TEXT(struct hf_token_conf, pin, 0),
+	ROW_NUMBER(struct hf_token_conf, workers, 1, HF_WORKERS_MAX),
+	ROW_LIST(environment, HF_ENVIRONMENT_MAX, read_environment),
+	ROW_NUMBER(struct hf_token_conf, timeout_ms, 100, 600000),
+	ROW_END,
+};
 
 static enum hf_rc read_keys(void *object, json_object *list, const struct place *at,
 			    struct hf_err *e)
@@ -241,9 +262,22 @@ static enum hf_rc read_tokens(void *object, json_object *list, const struct plac
 			      struct hf_err *e)
 {
 	struct hf_settings *s = object;
+	enum hf_rc rc = HF_OK;
+	size_t i;
 
 	s->n_tokens = json_object_array_length(list);
-	return read_rows(s->tokens, sizeof(s->tokens[0]), token_rows, list, at, e);
+	for (i = 0; i < s->n_tokens && !rc; i++) {
+		json_object *v = json_object_array_get_idx(list, i), *type = NULL;
+		bool pkcs11 = json_object_is_type(v, json_type_object) &&
+			      json_object_object_get_ex(v, "type", &type) &&
+			      json_object_is_type(type, json_type_string) &&
+			      !strcmp(json_object_get_string(type), "pkcs11");
+
+		s->tokens[i].workers = 1;
+		rc = read_object(&s->tokens[i], pkcs11 ? pkcs11_rows : tpm2_rows, v,
+				 &(struct place){ at->file, at->array, i }, e);
+	}
+	return rc;
 }
 
 static enum hf_rc read_sockets(void *object, json_object *list, const struct place *at,

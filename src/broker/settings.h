@@ -11,17 +11,27 @@
 #include "base/err.h"
 #include "base/file.h"
 
-#define HF_TOKENS_MAX	8
-#define HF_SOCKETS_MAX	32
-#define HF_GRANTS_MAX	1024
-#define HF_PATTERNS_MAX 256
-#define HF_PROFILES_MAX 64
-#define HF_NAME_SIZE	64 /* of keys, tokens and sockets, with the NUL */
+#define HF_TOKENS_MAX	   8
+#define HF_WORKERS_MAX	   8 /* keepers of one token */
+#define HF_ENVIRONMENT_MAX 8
+#define HF_SOCKETS_MAX	   32
+#define HF_GRANTS_MAX	   1024
+#define HF_PATTERNS_MAX	   256
+#define HF_PROFILES_MAX	   64
+#define HF_NAME_SIZE	   64 /* of keys, tokens and sockets, with the NUL */
 
 struct hf_token_conf {
-	char name[HF_NAME_SIZE], type[16], tcti[512];
-	uint32_t primary_handle;
+	char name[HF_NAME_SIZE], type[16];
 	uint32_t timeout_ms; /* a signature that takes longer means a dead token */
+	uint32_t workers;    /* keepers; 1 for a TPM */
+	/* tpm2 */
+	char tcti[512];
+	uint32_t primary_handle;
+	/* pkcs11 */
+	char module[HF_PATH_MAX], uri[512];
+	char pin[HF_PATH_MAX]; /* path; credential:NAME; "": the token wants none */
+	char environment[HF_ENVIRONMENT_MAX][256]; /* NAME=VALUE, for the module */
+	size_t n_environment;
 };
 
 struct hf_socket_conf {

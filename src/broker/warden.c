@@ -16,12 +16,14 @@
 
 #include "base/log.h"
 #include "base/process.h"
+#include "broker/launch.h"
 #include "broker/systemd.h"
 
 #define STOP_MS	     5000u
 #define DELAY_MIN_MS 50u
 #define DELAY_MAX_MS 5000u
 #define STEADY_MS    10000u /* lived this long: the next death is a new story */
+#define SEATS	     (HF_TOKENS_MAX * HF_WORKERS_MAX)
 
 /* A child: the broker or one keeper. */
 struct child {
@@ -33,15 +35,15 @@ struct child {
 
 struct warden {
 	const struct hf_warden_args *args;
-	struct child broker, keepers[HF_TOKENS_MAX];
+	struct child broker, keepers[SEATS];
 	int control, signals, ready_fd;
 	bool stopping;
 	uint64_t stop_by;
 };
 
-void hf_warden_kill(int control, size_t worker, uint32_t serial)
+void hf_warden_kill(int control, uint32_t seat, uint32_t serial)
 {
-	struct hf_warden_msg m = { HF_WARDEN_KILL, (uint32_t)worker, serial };
+	struct hf_warden_msg m = { HF_WARDEN_KILL, seat, serial };
 
 	(void)hf_fd_send(control, &m, sizeof(m), -1);
 }
@@ -51,6 +53,16 @@ void hf_warden_ready(int control)
 	struct hf_warden_msg m = { HF_WARDEN_READY, 0, 0 };
 
 	(void)hf_fd_send(control, &m, sizeof(m), -1);
+}
+
+/* The token of a seat; NULL: nobody sits there. */
+static const struct hf_token_conf *token_of(const struct warden *w, size_t seat)
+{
+	const struct hf_settings *s = w->args->settings;
+	size_t i = seat / HF_WORKERS_MAX;
+
+	return i < s->n_tokens && seat % HF_WORKERS_MAX < s->tokens[i].workers ? &s->tokens[i]
+									       : NULL;
 }
 
 /* In a child, first thing: it must not outlive the warden. */
@@ -79,37 +91,6 @@ static void died(struct child *c, const char *name, int status)
 		c->delay = DELAY_MAX_MS;
 }
 
-/* The keeper gets nothing of our environment but what finds its libraries and tells its fate. */
-static void exec_keeper(const char *path, int fd)
-{
-	static const char *const passed[] = { "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS",
-					      "LSAN_OPTIONS", "JOURNAL_STREAM" };
-	char kept[HF_COUNT(passed)][512];
-	char *env[HF_COUNT(passed) + 4], *argv[] = { (char[]){ "holdfast-keeper" }, NULL };
-	size_t i, n = 0;
-	sigset_t none;
-
-	env[n++] = (char[]){ "OPENSSL_CONF=/dev/null" }; /* or it would load our provider */
-	env[n++] = (char[]){ "TSS2_LOG=all+none" };
-	env[n++] = (char[]){ "PATH=/usr/bin:/bin" };
-	for (i = 0; i < HF_COUNT(passed); i++) {
-		const char *value = getenv(passed[i]);
-
-		if (value && snprintf(kept[i], sizeof(kept[i]), "%s=%s", passed[i], value) <
-				     (int)sizeof(kept[i]))
-			env[n++] = kept[i];
-	}
-	env[n] = NULL;
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (fd == 3 ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, 3) < 0)
-		_exit(127);
-	(void)close_range(4, ~0u, 0);
-	(void)execve(path, argv, env);
-	hf_log(HF_LOG_ERR, "cannot run %s: %s", path, strerror(errno));
-	_exit(127);
-}
-
 static void start_keeper(struct warden *w, size_t i)
 {
 	struct child *c = &w->keepers[i];
@@ -125,7 +106,8 @@ static void start_keeper(struct warden *w, size_t i)
 	pid = fork();
 	if (pid == 0) {
 		die_with_parent(self);
-		exec_keeper(w->args->keeper, ends[1]);
+		hf_launch_keeper(w->args->keeper, ends[1], token_of(w, i),
+				 w->args->settings->state_dir);
 	}
 	(void)close(ends[1]);
 	c->born = hf_now_ms();
@@ -195,11 +177,12 @@ static void reap(struct warden *w)
 			broker_died(w, status);
 			continue;
 		}
-		for (i = 0; i < w->args->settings->n_tokens; i++) {
+		for (i = 0; i < SEATS; i++) {
 			if (w->keepers[i].pid != pid)
 				continue;
-			(void)snprintf(name, sizeof(name), "the keeper of token %s",
-				       w->args->settings->tokens[i].name);
+			(void)snprintf(name, sizeof(name), "%s of token %s",
+				       token_of(w, i)->workers > 1 ? "a keeper" : "the keeper",
+				       token_of(w, i)->name);
 			if (w->stopping || w->control < 0)
 				w->keepers[i] = (struct child){ .serial = w->keepers[i].serial };
 			else
@@ -212,7 +195,7 @@ static bool all_gone(const struct warden *w)
 {
 	size_t i;
 
-	for (i = 0; i < w->args->settings->n_tokens; i++)
+	for (i = 0; i < SEATS; i++)
 		if (w->keepers[i].pid)
 			return false;
 	return !w->broker.pid;
@@ -230,8 +213,8 @@ static void start_due(struct warden *w)
 		start_broker(w);
 	if (w->control < 0)
 		return;
-	for (i = 0; i < w->args->settings->n_tokens; i++)
-		if (!w->keepers[i].pid && w->keepers[i].due <= now)
+	for (i = 0; i < SEATS; i++)
+		if (token_of(w, i) && !w->keepers[i].pid && w->keepers[i].due <= now)
 			start_keeper(w, i);
 }
 
@@ -242,8 +225,8 @@ static int timeout_of(const struct warden *w)
 
 	if (!w->stopping && !w->broker.pid && w->broker.due)
 		first = w->broker.due;
-	for (i = 0; !w->stopping && w->control >= 0 && i < w->args->settings->n_tokens; i++)
-		if (!w->keepers[i].pid && (!first || w->keepers[i].due < first))
+	for (i = 0; !w->stopping && w->control >= 0 && i < SEATS; i++)
+		if (token_of(w, i) && !w->keepers[i].pid && (!first || w->keepers[i].due < first))
 			first = w->keepers[i].due;
 	if (!first)
 		return -1;
@@ -272,9 +255,8 @@ static void hear_broker(struct warden *w)
 	}
 	if (m.kind == HF_WARDEN_READY)
 		tell_ready(w);
-	if (m.kind == HF_WARDEN_KILL && m.worker < w->args->settings->n_tokens &&
-	    m.serial == w->keepers[m.worker].serial)
-		kill_child(&w->keepers[m.worker], SIGKILL);
+	if (m.kind == HF_WARDEN_KILL && m.seat < SEATS && m.serial == w->keepers[m.seat].serial)
+		kill_child(&w->keepers[m.seat], SIGKILL);
 }
 
 static void hear_signal(struct warden *w)
@@ -299,7 +281,7 @@ static void kill_all(struct warden *w)
 	size_t i;
 
 	kill_child(&w->broker, SIGKILL);
-	for (i = 0; i < w->args->settings->n_tokens; i++)
+	for (i = 0; i < SEATS; i++)
 		kill_child(&w->keepers[i], SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;

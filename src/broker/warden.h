@@ -17,12 +17,13 @@
 enum hf_warden_kind { HF_WARDEN_KEEPER = 1, HF_WARDEN_READY = 2, HF_WARDEN_KILL = 3 };
 
 struct hf_warden_msg {
-	uint32_t kind, worker;
+	uint32_t kind;
+	uint32_t seat;	 /* index of the token * HF_WORKERS_MAX + number of the keeper */
 	uint32_t serial; /* of the keeper: a KILL that comes late must not hit its successor */
 };
 
-/* For the broker: the keeper of @worker is of no use any more; the warden sends another. */
-void hf_warden_kill(int control, size_t worker, uint32_t serial);
+/* For the broker: the keeper in @seat is of no use any more; the warden sends another. */
+void hf_warden_kill(int control, uint32_t seat, uint32_t serial);
 void hf_warden_ready(int control);
 
 struct hf_warden_args {

@@ -14,6 +14,8 @@
 #include "broker/pin.h"
 #include "broker/warden.h"
 
+#define LOOK_MS 5000u
+
 /* Not in the list any more, it cannot be finished twice. */
 static void unlist(struct hf_job *j)
 {
@@ -51,29 +53,54 @@ static void finish(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 
 static void dequeue(struct hf_worker *w, struct hf_job *j)
 {
-	if (j->sent_at)
-		w->at_keeper--;
+	if (j->seat)
+		j->seat->at_keeper--;
 	else if (j->peer)
 		(void)hf_queue_drop(&w->queue, &j->peer->flows[w->index], &j->item);
 }
 
-static void keeper_gone(struct hf_broker *b, struct hf_worker *w, enum hf_rc rc, const char *why)
+static bool any_ready(const struct hf_worker *w)
 {
+	size_t i;
+
+	for (i = 0; i < w->token->workers; i++)
+		if (w->seats[i].source.fd >= 0 && w->seats[i].ready)
+			return true;
+	return false;
+}
+
+/* No seat has a keeper. */
+static bool down(const struct hf_worker *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->token->workers; i++)
+		if (w->seats[i].source.fd >= 0)
+			return false;
+	return true;
+}
+
+static void keeper_gone(struct hf_broker *b, struct hf_seat *s, enum hf_rc rc, const char *why)
+{
+	struct hf_worker *w = s->worker;
 	struct hf_job *j, *next;
 
 	hf_log(HF_LOG_ERR, "token %s: %s", w->token->name, why);
-	hf_loop_forget(b, &w->source);
-	w->down_since = hf_now_ms();
-	w->info.state = hf_TokenInfo_State_UNAVAILABLE;
+	hf_loop_forget(b, &s->source);
+	s->ready = false;
 	w->info.restarts++;
-	(void)hf_copy(w->info.error, sizeof(w->info.error), why);
-	hf_warden_kill(b->control, w->index, w->serial);
+	if (down(w))
+		w->down_since = hf_now_ms();
+	if (!any_ready(w)) {
+		w->info.state = hf_TokenInfo_State_UNAVAILABLE;
+		(void)hf_copy(w->info.error, sizeof(w->info.error), why);
+	}
+	hf_warden_kill(b->control, s->number, s->serial);
 	for (j = w->jobs; j; j = next) {
 		struct hf_err err = HF_ERR_INIT;
 
 		next = j->next;
-		/* The broker's own requests are asked anew of the next keeper. */
-		if (!j->sent_at && j->peer)
+		if (j->seat != s)
 			continue;
 		(void)hf_fail(&err, rc, "token %s: %s; try again", w->token->name, why);
 		dequeue(w, j);
@@ -81,28 +108,49 @@ static void keeper_gone(struct hf_broker *b, struct hf_worker *w, enum hf_rc rc,
 	}
 }
 
-static void send_job(struct hf_broker *b, struct hf_worker *w, struct hf_job *j)
+static void send_job(struct hf_broker *b, struct hf_seat *s, struct hf_job *j)
 {
 	j->sent_at = hf_now_ms();
-	w->at_keeper++;
-	if (hf_packet_send(w->source.fd, j->packet, j->n, NULL))
-		keeper_gone(b, w, HF_UNAVAILABLE, "its keeper does not take requests any more");
+	j->seat = s;
+	s->at_keeper++;
+	if (hf_packet_send(s->source.fd, j->packet, j->n, NULL))
+		keeper_gone(b, s, HF_UNAVAILABLE, "its keeper does not take requests any more");
+}
+
+/* The one with the least to do; one that is not ready only if none is. */
+static struct hf_seat *free_seat(struct hf_worker *w)
+{
+	struct hf_seat *s, *best = NULL;
+	bool ready = any_ready(w);
+	size_t i;
+
+	for (i = 0; i < w->token->workers; i++) {
+		s = &w->seats[i];
+		if (s->source.fd < 0 || s->at_keeper >= HF_KEEPER_DEPTH || (ready && !s->ready))
+			continue;
+		if (!best || s->at_keeper < best->at_keeper)
+			best = s;
+	}
+	return best;
 }
 
 static void pump(struct hf_broker *b, struct hf_worker *w)
 {
-	while (w->source.fd >= 0 && w->at_keeper < HF_KEEPER_DEPTH) {
+	struct hf_seat *s;
+
+	while ((s = free_seat(w))) {
 		struct hf_item *i = hf_queue_pop(&w->queue);
 
 		if (!i)
 			return;
-		send_job(b, w, (struct hf_job *)i);
+		send_job(b, s, (struct hf_job *)i);
 	}
 }
 
-static void keeper_ready(struct hf_broker *b, struct hf_source *s, uint32_t events)
+static void keeper_ready(struct hf_broker *b, struct hf_source *source, uint32_t events)
 {
-	struct hf_worker *w = (struct hf_worker *)s;
+	struct hf_seat *s = (struct hf_seat *)source;
+	struct hf_worker *w = s->worker;
 	hf_KeeperReply *rep = &b->keeper_reply;
 	struct hf_err err = HF_ERR_INIT;
 	struct hf_job *j;
@@ -110,22 +158,22 @@ static void keeper_ready(struct hf_broker *b, struct hf_source *s, uint32_t even
 	size_t n;
 
 	(void)events;
-	rc = hf_packet_recv(s->fd, b->packet, HF_KEEPER_PACKET_MAX, &n, &err);
+	rc = hf_packet_recv(source->fd, b->packet, HF_KEEPER_PACKET_MAX, &n, &err);
 	if (rc == HF_BUSY)
 		return;
 	if (rc == HF_UNAVAILABLE) {
-		keeper_gone(b, w, HF_UNAVAILABLE, "its keeper died and is being replaced");
+		keeper_gone(b, s, HF_UNAVAILABLE, "its keeper died and is being replaced");
 		return;
 	}
 	if (!rc)
 		rc = hf_packet_decode(hf_KeeperReply_fields, b->packet, n, rep, &err);
-	for (j = rc ? NULL : w->jobs; j && !(j->sent_at && j->id == rep->id); j = j->next)
+	for (j = rc ? NULL : w->jobs; j && !(j->seat == s && j->id == rep->id); j = j->next)
 		;
 	if (!j) {
-		keeper_gone(b, w, HF_UNAVAILABLE, "its keeper answered what nobody asked");
+		keeper_gone(b, s, HF_UNAVAILABLE, "its keeper answered what nobody asked");
 		return;
 	}
-	w->at_keeper--;
+	s->at_keeper--;
 	unlist(j);
 	w->info.operations++;
 	if (rep->status)
@@ -138,14 +186,22 @@ static void keeper_ready(struct hf_broker *b, struct hf_source *s, uint32_t even
 /* ------------------------------------------------- what the broker itself asks */
 
 /* Of open, ping and provision. */
-void hf_worker_learn(struct hf_broker *b, struct hf_worker *w, const hf_KeeperReply *rep,
+void hf_worker_learn(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
 		     const struct hf_err *e)
 {
 	const hf_KeeperOpened *o = &rep->result.opened;
+	struct hf_worker *w = j->worker;
 	hf_TokenInfo *t = &w->info;
 	struct hf_err err = HF_ERR_INIT;
+	bool good = !rep->status && rep->which_result == hf_KeeperReply_opened_tag;
 
-	if (rep->status || rep->which_result != hf_KeeperReply_opened_tag) {
+	if (j->seat)
+		j->seat->ready = good;
+	if (!good && any_ready(w)) {
+		hf_log(HF_LOG_WARN, "%s; its other workers go on", e->msg);
+		return;
+	}
+	if (!good) {
 		t->state = rep->status == hf_Status_GONE      ? hf_TokenInfo_State_WRONG
 			   : rep->status == hf_Status_LOCKOUT ? hf_TokenInfo_State_LOCKOUT
 							      : hf_TokenInfo_State_UNAVAILABLE;
@@ -174,37 +230,98 @@ static void opened(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 		   struct hf_err *e)
 {
 	if (rep)
-		hf_worker_learn(b, j->worker, rep, e);
+		hf_worker_learn(b, j, rep, e);
 }
 
-void hf_worker_attach(struct hf_broker *b, struct hf_worker *w, int fd, uint32_t serial)
+static void fill_open(hf_KeeperOpen *o, const struct hf_worker *w)
 {
-	hf_KeeperOpen *o = &b->keeper_request.op.open;
-	struct hf_err err = HF_ERR_INIT;
-	struct hf_job *j;
+	const struct hf_token_conf *t = w->token;
 
-	if (w->source.fd >= 0)
-		hf_loop_forget(b, &w->source);
-	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
-	w->source.fd = fd;
-	w->serial = serial;
-	w->at_keeper = 0;
-	memset(&b->keeper_request, 0, sizeof(b->keeper_request));
-	b->keeper_request.which_op = hf_KeeperRequest_open_tag;
-	(void)hf_copy(o->type, sizeof(o->type), w->token->type);
-	(void)hf_copy(o->tcti, sizeof(o->tcti), w->token->tcti);
-	o->primary_handle = w->token->primary_handle;
-	o->shared = strstr(w->token->tcti, "tpmrm") || strstr(w->token->tcti, "tabrmd");
+	(void)hf_copy(o->type, sizeof(o->type), t->type);
+	(void)hf_copy(o->tcti, sizeof(o->tcti), t->tcti);
+	(void)hf_copy(o->module, sizeof(o->module), t->module);
+	(void)hf_copy(o->uri, sizeof(o->uri), t->uri);
+	o->primary_handle = t->primary_handle;
+	o->shared = strstr(t->tcti, "tpmrm") || strstr(t->tcti, "tabrmd");
 	memcpy(&o->primary_name, &w->pin, sizeof(o->primary_name));
-	j = hf_job_new(b, w, NULL, (struct hf_view){ NULL, 0 }, &err);
-	if (!j || hf_loop_watch(b, &w->source, EPOLLIN, &err)) {
-		hf_log(HF_LOG_ERR, "token %s: %s", w->token->name, err.msg);
+}
+
+/* b->keeper_request of the broker's own, past the queue. */
+static void ask(struct hf_broker *b, struct hf_seat *s, uint32_t keeper_ms)
+{
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_job *j = hf_job_new(b, s->worker, NULL, (struct hf_view){ NULL, 0 }, &err);
+
+	if (!j) {
+		hf_log(HF_LOG_ERR, "token %s: %s", s->worker->token->name, err.msg);
 		return;
 	}
 	j->done = opened;
-	j->keeper_ms = w->token->timeout_ms + HF_PING_MS; /* the first contact may take a while */
-	send_job(b, w, j);
+	j->keeper_ms = keeper_ms;
+	send_job(b, s, j);
+}
+
+void hf_worker_attach(struct hf_broker *b, size_t number, int fd, uint32_t serial)
+{
+	size_t token = number / HF_WORKERS_MAX, seat = number % HF_WORKERS_MAX;
+	struct hf_worker *w = token < b->n_workers ? &b->workers[token] : NULL;
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_seat *s;
+
+	if (!w || seat >= w->token->workers) {
+		hf_fd_close(&fd);
+		return;
+	}
+	s = &w->seats[seat];
+	if (s->source.fd >= 0)
+		hf_loop_forget(b, &s->source);
+	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+	s->source.fd = fd;
+	s->serial = serial;
+	s->at_keeper = 0;
+	s->ready = false;
+	s->look_at = hf_now_ms() + LOOK_MS;
+	if (hf_loop_watch(b, &s->source, EPOLLIN, &err)) {
+		hf_log(HF_LOG_ERR, "token %s: %s", w->token->name, err.msg);
+		return;
+	}
+	memset(&b->keeper_request, 0, sizeof(b->keeper_request));
+	b->keeper_request.which_op = hf_KeeperRequest_open_tag;
+	fill_open(&b->keeper_request.op.open, w);
+	ask(b, s, w->token->timeout_ms + HF_PING_MS); /* the first contact may take a while */
 	pump(b, w);
+}
+
+/* One keeper may have lost what the others have not, and gets no request that would tell. */
+static uint64_t look_again(struct hf_broker *b, struct hf_worker *w, uint64_t now)
+{
+	uint64_t first = 0;
+	size_t i;
+
+	for (i = 0; w->token->workers > 1 && any_ready(w) && i < w->token->workers; i++) {
+		struct hf_seat *s = &w->seats[i];
+
+		if (s->source.fd < 0 || s->ready || s->at_keeper)
+			continue;
+		if (s->look_at <= now) {
+			s->look_at = now + LOOK_MS;
+			memset(&b->keeper_request, 0, sizeof(b->keeper_request));
+			b->keeper_request.which_op = hf_KeeperRequest_ping_tag;
+			ask(b, s, w->token->timeout_ms + HF_PING_MS);
+		} else if (!first || s->look_at < first) {
+			first = s->look_at;
+		}
+	}
+	return first;
+}
+
+void hf_worker_renew(struct hf_broker *b, struct hf_worker *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->token->workers; i++)
+		if (w->seats[i].source.fd >= 0)
+			keeper_gone(b, &w->seats[i], HF_UNAVAILABLE, "its keeper starts anew");
 }
 
 /* ------------------------------------------------------------------- jobs */
@@ -295,19 +412,19 @@ void hf_worker_abandon(struct hf_broker *b, struct hf_worker *w, struct hf_conn 
 /* The client's deadline, and while there is no keeper the token's. */
 static uint64_t deadline_of(const struct hf_worker *w, const struct hf_job *j)
 {
-	uint64_t down = w->down_since + w->token->timeout_ms;
+	uint64_t until = w->down_since + w->token->timeout_ms;
 
-	return w->source.fd < 0 && down < j->deadline ? down : j->deadline;
+	return until < j->deadline && down(w) ? until : j->deadline;
 }
 
 static void expire_job(struct hf_broker *b, struct hf_worker *w, struct hf_job *j)
 {
 	struct hf_err err = HF_ERR_INIT;
+	bool gone = down(w);
 
-	(void)hf_fail(&err, w->source.fd < 0 ? HF_UNAVAILABLE : HF_TIMEOUT,
+	(void)hf_fail(&err, gone ? HF_UNAVAILABLE : HF_TIMEOUT,
 		      "token %s: %s; see 'holdfast token list'", w->token->name,
-		      w->source.fd < 0 ? "its keeper is not running"
-				       : "it did not get to this in time");
+		      gone ? "its keeper is not running" : "it did not get to this in time");
 	if (!j->sent_at) {
 		dequeue(w, j);
 		finish(b, j, NULL, &err);
@@ -320,7 +437,7 @@ static void expire_job(struct hf_broker *b, struct hf_worker *w, struct hf_job *
 
 uint64_t hf_worker_expire(struct hf_broker *b, struct hf_worker *w, uint64_t now)
 {
-	uint64_t first = 0;
+	uint64_t first = look_again(b, w, now);
 	struct hf_job *j, *next;
 
 	for (j = w->jobs; j; j = next) {
@@ -333,7 +450,7 @@ uint64_t hf_worker_expire(struct hf_broker *b, struct hf_worker *w, uint64_t now
 
 			(void)snprintf(why, sizeof(why), "it has not answered for %u ms",
 				       j->keeper_ms);
-			keeper_gone(b, w, HF_TIMEOUT, why);
+			keeper_gone(b, j->seat, HF_TIMEOUT, why);
 			return 1; /* the list has changed: come again */
 		}
 		if (client && client <= now) {
@@ -352,10 +469,13 @@ void hf_worker_init(struct hf_broker *b, struct hf_worker *w, const struct hf_to
 		    size_t index)
 {
 	struct hf_err err = HF_ERR_INIT;
-	size_t n;
+	size_t i, n;
 
 	memset(w, 0, sizeof(*w));
-	w->source = (struct hf_source){ .fd = -1, .ready = keeper_ready };
+	for (i = 0; i < HF_WORKERS_MAX; i++)
+		w->seats[i] = (struct hf_seat){ .source = { .fd = -1, .ready = keeper_ready },
+						.worker = w,
+						.number = (uint32_t)(index * HF_WORKERS_MAX + i) };
 	w->token = t;
 	w->index = index;
 	w->down_since = hf_now_ms();
@@ -370,7 +490,10 @@ void hf_worker_init(struct hf_broker *b, struct hf_worker *w, const struct hf_to
 
 void hf_worker_finish(struct hf_broker *b, struct hf_worker *w)
 {
-	hf_loop_forget(b, &w->source);
+	size_t i;
+
+	for (i = 0; i < HF_WORKERS_MAX; i++)
+		hf_loop_forget(b, &w->seats[i].source);
 	while (w->jobs) {
 		struct hf_job *j = w->jobs;
 

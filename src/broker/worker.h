@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * worker.h: one keeper as the broker sees it: its queue, what is at it, what is
- * known of its token. A keeper that dies or hangs is replaced by the warden; what
- * was at it is answered with UNAVAILABLE or TIMEOUT, what was queued waits.
+ * worker.h: one token as the broker sees it: its queue, its keepers and what is at
+ * them, what is known of it. A keeper that dies or hangs is replaced by the warden;
+ * what was at it is answered with UNAVAILABLE or TIMEOUT, what was queued waits.
  */
 #ifndef HF_BROKER_WORKER_H
 #define HF_BROKER_WORKER_H
@@ -17,8 +17,11 @@ void hf_worker_init(struct hf_broker *b, struct hf_worker *w, const struct hf_to
 		    size_t index);
 void hf_worker_finish(struct hf_broker *b, struct hf_worker *w);
 
-/* The warden started a keeper, its @serial-th for this token; takes @fd. */
-void hf_worker_attach(struct hf_broker *b, struct hf_worker *w, int fd, uint32_t serial);
+/* The warden started a keeper, the @serial-th in seat @number (of all tokens); takes @fd. */
+void hf_worker_attach(struct hf_broker *b, size_t number, int fd, uint32_t serial);
+
+/* Ends the keepers: the next ones open the token, and read its PIN, anew. */
+void hf_worker_renew(struct hf_broker *b, struct hf_worker *w);
 
 /* NULL if there is none of that name; "" is the default token. */
 struct hf_worker *hf_worker_find(struct hf_broker *b, const char *token);
@@ -32,8 +35,8 @@ struct hf_job *hf_job_new(struct hf_broker *b, struct hf_worker *w, struct hf_co
 /* Queues it and sends what can be sent. The job belongs to the worker from here on. */
 void hf_worker_submit(struct hf_broker *b, struct hf_job *j);
 
-/* Takes over what the answer to open, ping or provision says of the token. */
-void hf_worker_learn(struct hf_broker *b, struct hf_worker *w, const hf_KeeperReply *rep,
+/* Takes over what the answer to open, ping or provision, @j, says of the token. */
+void hf_worker_learn(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
 		     const struct hf_err *e);
 
 /* The client @c is gone: its queued jobs are dropped, those at the keeper lose it. */

@@ -11,6 +11,7 @@
 #include "cli/service.h"
 #include "conf/daemonfile.h"
 #include "conf/load.h"
+#include "conf/tokens.h"
 
 static const char *const severities[] = { "error", "warning", "note" };
 
@@ -40,8 +41,8 @@ static void publish(struct hf_cli *c, const struct hf_problems *p)
 	json_object_object_add(c->result, "problems", list);
 }
 
-/* Reads and checks all there is; *@out is holdfastd.json. */
-static enum hf_rc prepare(struct hf_cli *c, json_object **out, struct hf_err *e)
+/* Reads and checks all there is; *@out is holdfastd.json, *@pins what goes beside it. */
+static enum hf_rc prepare(struct hf_cli *c, json_object **out, json_object **pins, struct hf_err *e)
 {
 	struct hf_problems problems;
 	struct hf_config config;
@@ -54,6 +55,8 @@ static enum hf_rc prepare(struct hf_cli *c, json_object **out, struct hf_err *e)
 	rc = hf_config_load(&config, &c->paths, hf_cli_option(c, "config"), &problems, e);
 	if (!rc) {
 		*out = hf_daemonfile_make(config.root, &c->paths, &problems);
+		if (pins)
+			*pins = hf_conf_pins(config.root, &c->paths, &problems);
 		files = json_object_new_array();
 		for (i = 0; i < config.n_files; i++)
 			json_object_array_add(files, json_object_new_string(config.files[i]));
@@ -72,7 +75,7 @@ static enum hf_rc prepare(struct hf_cli *c, json_object **out, struct hf_err *e)
 enum hf_rc hf_config_run_check(struct hf_cli *c, struct hf_err *e)
 {
 	json_object *json;
-	enum hf_rc rc = prepare(c, &json, e);
+	enum hf_rc rc = prepare(c, &json, NULL, e);
 
 	if (!rc)
 		json_object_object_add(c->result, "holdfastd", json);
@@ -136,19 +139,40 @@ static bool needs_restart(const struct hf_buf *old, json_object *fresh)
 	return needs;
 }
 
-static enum hf_rc replace(struct hf_cli *c, const struct hf_buf *text, uid_t uid, gid_t gid,
-			  struct hf_err *e)
+static enum hf_rc replace(struct hf_cli *c, const char *path, const struct hf_buf *text, uid_t uid,
+			  gid_t gid, struct hf_err *e)
 {
 	char dir[HF_PATH_MAX];
 	enum hf_rc rc;
 
-	(void)hf_copy(dir, sizeof(dir), c->paths.daemon_file);
+	(void)hf_copy(dir, sizeof(dir), path);
 	*strrchr(dir, '/') = '\0';
 	rc = hf_dir_make(dir, 0755, e);
 	if (!rc)
-		rc = hf_file_replace_as(c->paths.daemon_file, text->p, text->n, 0600, uid, gid, e);
+		rc = hf_file_replace_as(path, text->p, text->n, 0600, uid, gid, e);
 	if (rc && c->paths.system && geteuid() != 0)
 		return hf_within(e, "'config apply' has to be run as root");
+	return rc;
+}
+
+/* PINs that config.toml has in a URI: each into a file that only the daemon reads. */
+static enum hf_rc install_pins(struct hf_cli *c, json_object *pins, bool *changed, struct hf_err *e)
+{
+	uid_t uid;
+	gid_t gid;
+	enum hf_rc rc = find_owner(c, &uid, &gid, e);
+
+	json_object_object_foreach(pins, path, pin)
+	{
+		HF_AUTO_BUF text = HF_BUF(512), old = HF_BUF(512);
+
+		hf_buf_fmt(&text, "%s\n", json_object_get_string(pin));
+		if (rc || (read_old(path, uid, &old) && old.n == text.n &&
+			   hf_mem_equal(old.p, text.p, text.n)))
+			continue;
+		*changed = true;
+		rc = replace(c, path, &text, uid, gid, e);
+	}
 	return rc;
 }
 
@@ -169,10 +193,11 @@ static enum hf_rc install(struct hf_cli *c, json_object *json, bool *changed, bo
 	rc = find_owner(c, &uid, &gid, e);
 	if (rc)
 		return rc;
+	*restart = *changed; /* a PIN, which is read when a keeper starts */
 	*changed = !read_old(c->paths.daemon_file, uid, &old) || old.n != text.n ||
 		   memcmp(old.p, text.p, text.n) != 0;
-	*restart = needs_restart(&old, json);
-	return *changed ? replace(c, &text, uid, gid, e) : HF_OK;
+	*restart = needs_restart(&old, json) || *restart;
+	return *changed ? replace(c, c->paths.daemon_file, &text, uid, gid, e) : HF_OK;
 }
 
 static const char *const services[] = {
@@ -186,9 +211,12 @@ enum hf_rc hf_config_run_apply(struct hf_cli *c, struct hf_err *e)
 {
 	enum hf_service service = HF_SERVICE_ALONE;
 	bool changed = false, restart = false;
-	json_object *json;
-	enum hf_rc rc = prepare(c, &json, e);
+	json_object *json, *pins = NULL;
+	enum hf_rc rc = prepare(c, &json, &pins, e);
 
+	if (!rc)
+		rc = install_pins(c, pins, &changed, e);
+	json_object_put(pins);
 	if (!rc)
 		rc = install(c, json, &changed, &restart, e);
 	json_object_put(json);

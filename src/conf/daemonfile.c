@@ -10,156 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/making.h"
 #include "conf/nearest.h"
-#include "conf/schema.h"
 #include "conf/value.h"
-
-struct making {
-	const struct hf_node *root;
-	const struct hf_paths *paths;
-	struct hf_problems *p;
-};
-
-/* One table of a section while it becomes JSON. */
-struct table {
-	const struct hf_conf_section *section;
-	const struct hf_node *node; /* NULL: everything has its default */
-};
-
-static const char *standard(const struct table *t, const char *key)
-{
-	const struct hf_conf_key *k = hf_conf_key_find(t->section, key);
-
-	return k && k->standard ? k->standard : "";
-}
-
-static const char *text(const struct table *t, const char *key)
-{
-	const struct hf_node *n = hf_node_get(t->node, key);
-
-	return n && n->kind == HF_NODE_STRING ? n->text : standard(t, key);
-}
-
-static int64_t number(const struct table *t, const char *key)
-{
-	const struct hf_node *n = hf_node_get(t->node, key);
-
-	return n && n->kind == HF_NODE_INTEGER ? n->number : strtoll(standard(t, key), NULL, 0);
-}
-
-static uint64_t duration(const struct table *t, const char *key)
-{
-	uint64_t ms = 0;
-
-	(void)hf_value_duration(text(t, key), &ms);
-	return ms;
-}
-
-static void set_text(json_object *to, const char *name, const char *value)
-{
-	json_object_object_add(to, name, json_object_new_string(value));
-}
-
-static void set_number(json_object *to, const char *name, int64_t value)
-{
-	json_object_object_add(to, name, json_object_new_int64(value));
-}
-
-/* A list of texts; if absent, the words of the schema's default. */
-static void set_list(json_object *to, const char *name, const struct table *t, const char *key)
-{
-	const struct hf_node *list = hf_node_get(t->node, key), *n;
-	json_object *array = json_object_new_array();
-	const char *w = standard(t, key);
-	size_t len;
-
-	for (n = list ? list->children : NULL; n; n = n->next)
-		json_object_array_add(array, json_object_new_string(n->text));
-	for (; !list && *w; w += len + (w[len] == ' ')) {
-		len = strcspn(w, " ");
-		json_object_array_add(array, json_object_new_string_len(w, (int)len));
-	}
-	json_object_object_add(to, name, array);
-}
-
-/* The first element of [[section]]; NULL if there is none. */
-static const struct hf_node *tables(const struct making *m, const char *section)
-{
-	const struct hf_node *array = hf_node_get(m->root, section);
-
-	return array && array->kind == HF_NODE_ARRAY ? array->children : NULL;
-}
-
-/* Names have to be different, and not too many. */
-static void check_names(const struct making *m, const char *section, const char *key, size_t max)
-{
-	const struct hf_node *a, *b;
-	size_t n = 0;
-
-	for (a = tables(m, section); a; a = a->next) {
-		const struct hf_node *name = hf_node_get(a, key);
-
-		if (++n > max) {
-			hf_problem_add(m->p, HF_PROBLEM_ERROR, a, "more than %zu [[%s]]", max,
-				       section);
-			return;
-		}
-		for (b = tables(m, section); name && b != a; b = b->next) {
-			const struct hf_node *other = hf_node_get(b, key);
-
-			if (other && !strcmp(other->text, name->text))
-				hf_problem_add(m->p, HF_PROBLEM_ERROR, name,
-					       "there is a [[%s]] with %s = \"%s\" already (%s:%u)",
-					       section, key, name->text, other->file, other->line);
-		}
-	}
-}
-
-/* ---------------------------------------------------------------- tokens */
-
-static json_object *token(const struct hf_node *node)
-{
-	struct table t = { hf_conf_section_find("token"), node };
-	json_object *o = json_object_new_object();
-	const char *tcti = text(&t, "tcti");
-	bool simulated = !strncmp(tcti, "swtpm", 5) || !strncmp(tcti, "mssim", 5);
-	uint64_t timeout = duration(&t, "timeout");
-
-	if (!timeout) /* a simulator answers at once or never; a chip may have an RSA key to make */
-		timeout = simulated ? 1500 : 10000;
-	set_text(o, "name", node ? text(&t, "name") : "tpm");
-	set_text(o, "type", text(&t, "type"));
-	set_text(o, "tcti", tcti);
-	set_number(o, "primary_handle", number(&t, "primary_handle"));
-	set_number(o, "timeout_ms", (int64_t)timeout);
-	return o;
-}
-
-static void add_tokens(struct making *m, json_object *out)
-{
-	json_object *list = json_object_new_array();
-	const struct hf_node *n, *chosen = NULL;
-	const char *name = "tpm";
-
-	check_names(m, "token", "name", 8);
-	for (n = tables(m, "token"); n; n = n->next) {
-		const struct hf_node *yes = hf_node_get(n, "default");
-
-		json_object_array_add(list, token(n));
-		if (yes && yes->number && chosen)
-			hf_problem_add(m->p, HF_PROBLEM_ERROR, yes,
-				       "token %s is the default already (%s:%u); there can be one",
-				       name, chosen->file, chosen->line);
-		if ((yes && yes->number) || n == tables(m, "token"))
-			name = hf_node_get(n, "name")->text;
-		if (yes && yes->number)
-			chosen = yes;
-	}
-	if (!json_object_array_length(list))
-		json_object_array_add(list, token(NULL));
-	set_text(out, "default_token", name);
-	json_object_object_add(out, "tokens", list);
-}
 
 /* ---------------------------------------------------------------- sockets */
 
@@ -180,7 +33,7 @@ static bool group_exists(const char *name, int64_t *id)
 }
 
 /* Who is named has to exist here, or nobody will ever be let in. */
-static int64_t account(struct making *m, const struct hf_node *table, const char *key,
+static int64_t account(struct hf_making *m, const struct hf_node *table, const char *key,
 		       const char *kind, bool (*exists)(const char *, int64_t *))
 {
 	const struct hf_node *n = hf_node_get(table, key);
@@ -197,18 +50,18 @@ static json_object *socket_of(const char *name, const char *path, const char *ow
 {
 	json_object *o = json_object_new_object();
 
-	set_text(o, "name", name);
-	set_text(o, "path", path);
-	set_text(o, "owner", owner);
-	set_text(o, "group", group);
-	set_number(o, "mode", mode);
+	hf_making_set_text(o, "name", name);
+	hf_making_set_text(o, "path", path);
+	hf_making_set_text(o, "owner", owner);
+	hf_making_set_text(o, "group", group);
+	hf_making_set_number(o, "mode", mode);
 	return o;
 }
 
 /* Easily done by whoever adds a socket beside the usual one: then that one is gone. */
-static void warn_without_main(struct making *m)
+static void warn_without_main(struct hf_making *m)
 {
-	const struct hf_node *first = tables(m, "socket"), *n = first;
+	const struct hf_node *first = hf_making_tables(m, "socket"), *n = first;
 
 	while (n && strcmp(hf_node_get(n, "name")->text, "main"))
 		n = n->next;
@@ -220,23 +73,25 @@ static void warn_without_main(struct making *m)
 			       m->paths->socket);
 }
 
-static void add_sockets(struct making *m, json_object *out)
+static void add_sockets(struct hf_making *m, json_object *out)
 {
 	json_object *list = json_object_new_array();
 	const struct hf_node *n;
 
-	check_names(m, "socket", "name", 32);
-	check_names(m, "socket", "path", 32);
+	hf_making_check_names(m, "socket", "name", 32);
+	hf_making_check_names(m, "socket", "path", 32);
 	warn_without_main(m);
-	for (n = tables(m, "socket"); n; n = n->next) {
-		struct table t = { hf_conf_section_find("socket"), n };
+	for (n = hf_making_tables(m, "socket"); n; n = n->next) {
+		struct hf_making_table t = { hf_conf_section_find("socket"), n };
 		unsigned mode = 0;
 
-		(void)hf_value_mode(text(&t, "mode"), &mode);
+		(void)hf_value_mode(hf_making_text(&t, "mode"), &mode);
 		(void)account(m, n, "owner", "user", user_exists);
 		(void)account(m, n, "group", "group", group_exists);
-		json_object_array_add(list, socket_of(text(&t, "name"), text(&t, "path"),
-						      text(&t, "owner"), text(&t, "group"), mode));
+		json_object_array_add(list, socket_of(hf_making_text(&t, "name"),
+						      hf_making_text(&t, "path"),
+						      hf_making_text(&t, "owner"),
+						      hf_making_text(&t, "group"), mode));
 	}
 	if (!json_object_array_length(list)) {
 		if (strlen(m->paths->socket) > 103)
@@ -257,7 +112,7 @@ static void add_sockets(struct making *m, json_object *out)
 static json_object *root_principal(void)
 {
 	static const struct hf_node nobody = { .kind = HF_NODE_TABLE };
-	struct table t = { hf_conf_section_find("principal"), &nobody };
+	struct hf_making_table t = { hf_conf_section_find("principal"), &nobody };
 	const char *all = hf_conf_key_find(t.section, "rights")->words;
 	json_object *o = json_object_new_object(), *keys = json_object_new_array();
 	json_object *rights = json_object_new_array();
@@ -268,15 +123,15 @@ static json_object *root_principal(void)
 		len = strcspn(all, " ");
 		json_object_array_add(rights, json_object_new_string_len(all, (int)len));
 	}
-	set_number(o, "uid", 0);
-	set_number(o, "gid", -1);
-	set_text(o, "socket", "main");
+	hf_making_set_number(o, "uid", 0);
+	hf_making_set_number(o, "gid", -1);
+	hf_making_set_text(o, "socket", "main");
 	json_object_object_add(o, "keys", keys);
 	json_object_object_add(o, "rights", rights);
 	return o;
 }
 
-static void check_socket_known(struct making *m, const struct hf_node *table)
+static void check_socket_known(struct hf_making *m, const struct hf_node *table)
 {
 	const struct hf_node *wanted = hf_node_get(table, "socket"), *n;
 	struct hf_nearest best;
@@ -284,9 +139,9 @@ static void check_socket_known(struct making *m, const struct hf_node *table)
 	if (!wanted)
 		return;
 	hf_nearest_init(&best, wanted->text);
-	if (!tables(m, "socket"))
+	if (!hf_making_tables(m, "socket"))
 		hf_nearest_try(&best, "main");
-	for (n = tables(m, "socket"); n; n = n->next)
+	for (n = hf_making_tables(m, "socket"); n; n = n->next)
 		hf_nearest_try(&best, hf_node_get(n, "name")->text);
 	if (best.best && !best.distance && !strcmp(best.best, wanted->text))
 		return;
@@ -295,8 +150,8 @@ static void check_socket_known(struct making *m, const struct hf_node *table)
 		       best.best ? best.best : "", best.best ? "\"?" : "");
 }
 
-static int64_t who(struct making *m, const struct hf_node *table, const char *id, const char *name,
-		   const char *kind, bool (*exists)(const char *, int64_t *))
+static int64_t who(struct hf_making *m, const struct hf_node *table, const char *id,
+		   const char *name, const char *kind, bool (*exists)(const char *, int64_t *))
 {
 	const struct hf_node *by_id = hf_node_get(table, id), *by_name = hf_node_get(table, name);
 
@@ -306,9 +161,9 @@ static int64_t who(struct making *m, const struct hf_node *table, const char *id
 	return by_id ? by_id->number : account(m, table, name, kind, exists);
 }
 
-static void add_principal(struct making *m, const struct hf_node *n, json_object *list)
+static void add_principal(struct hf_making *m, const struct hf_node *n, json_object *list)
 {
-	struct table t = { hf_conf_section_find("principal"), n };
+	struct hf_making_table t = { hf_conf_section_find("principal"), n };
 	json_object *o = json_object_new_object();
 
 	if (!hf_node_get(n, "uid") && !hf_node_get(n, "user") && !hf_node_get(n, "gid") &&
@@ -318,26 +173,26 @@ static void add_principal(struct making *m, const struct hf_node *n, json_object
 	if (!hf_node_get(n, "keys") && !hf_node_get(n, "certs"))
 		hf_problem_add(m->p, HF_PROBLEM_ERROR, n,
 			       "[[principal]] has no 'keys'; write keys = [\"NAME\", ...]");
-	set_number(o, "uid", who(m, n, "uid", "user", "user", user_exists));
-	set_number(o, "gid", who(m, n, "gid", "group", "group", group_exists));
+	hf_making_set_number(o, "uid", who(m, n, "uid", "user", "user", user_exists));
+	hf_making_set_number(o, "gid", who(m, n, "gid", "group", "group", group_exists));
 	check_socket_known(m, n);
-	set_text(o, "socket", text(&t, "socket"));
-	set_list(o, "keys", &t, "keys");
-	set_list(o, "rights", &t, "rights");
+	hf_making_set_text(o, "socket", hf_making_text(&t, "socket"));
+	hf_making_set_list(o, "keys", &t, "keys");
+	hf_making_set_list(o, "rights", &t, "rights");
 	if (hf_node_get(n, "keys"))
 		json_object_array_add(list, o);
 	else
 		json_object_put(o); /* one for the certificate agent only */
 }
 
-static void add_principals(struct making *m, json_object *out)
+static void add_principals(struct hf_making *m, json_object *out)
 {
 	json_object *list = json_object_new_array();
 	const struct hf_node *n;
 	size_t count = 0;
 
 	json_object_array_add(list, root_principal());
-	for (n = tables(m, "principal"); n; n = n->next) {
+	for (n = hf_making_tables(m, "principal"); n; n = n->next) {
 		if (++count == 1024)
 			hf_problem_add(m->p, HF_PROBLEM_ERROR, n, "more than 1023 [[principal]]");
 		add_principal(m, n, list);
@@ -347,58 +202,59 @@ static void add_principals(struct making *m, json_object *out)
 
 /* ---------------------------------------------------------------- the rest */
 
-static void add_profiles(struct making *m, json_object *out)
+static void add_profiles(struct hf_making *m, json_object *out)
 {
 	static const char *const numbers[] = { "max_days", "self_max_days", "pathlen" };
 	json_object *list = json_object_new_array();
 	const struct hf_node *n;
 	size_t i;
 
-	check_names(m, "ca_profile", "key", 64);
-	for (n = tables(m, "ca_profile"); n; n = n->next) {
-		struct table t = { hf_conf_section_find("ca_profile"), n };
+	hf_making_check_names(m, "ca_profile", "key", 64);
+	for (n = hf_making_tables(m, "ca_profile"); n; n = n->next) {
+		struct hf_making_table t = { hf_conf_section_find("ca_profile"), n };
 		const struct hf_node *key = hf_node_get(n, "key");
 		json_object *o = json_object_new_object();
 
 		if (!hf_value_pattern(key->text))
 			hf_problem_add(m->p, HF_PROBLEM_ERROR, key,
 				       "\"%s\" cannot be the name of a key", key->text);
-		set_text(o, "key", key->text);
+		hf_making_set_text(o, "key", key->text);
 		for (i = 0; i < HF_COUNT(numbers); i++)
-			set_number(o, numbers[i], number(&t, numbers[i]));
-		set_list(o, "names", &t, "names");
+			hf_making_set_number(o, numbers[i], hf_making_number(&t, numbers[i]));
+		hf_making_set_list(o, "names", &t, "names");
 		json_object_array_add(list, o);
 	}
 	json_object_object_add(out, "profiles", list);
 }
 
-static void add_limits(struct making *m, json_object *out)
+static void add_limits(struct hf_making *m, json_object *out)
 {
 	static const char *const numbers[] = { "connections", "connections_per_principal",
 					       "queue_per_principal" };
-	struct table t = { hf_conf_section_find("limits"), hf_node_get(m->root, "limits") };
+	struct hf_making_table t = { hf_conf_section_find("limits"),
+				     hf_node_get(m->root, "limits") };
 	json_object *o = json_object_new_object();
-	uint64_t idle = duration(&t, "idle");
+	uint64_t idle = hf_making_duration(&t, "idle");
 	size_t i;
 
 	for (i = 0; i < HF_COUNT(numbers); i++)
-		set_number(o, numbers[i], number(&t, numbers[i]));
-	set_number(o, "idle_s", (int64_t)((idle + 999) / 1000)); /* 1ms is not never */
+		hf_making_set_number(o, numbers[i], hf_making_number(&t, numbers[i]));
+	hf_making_set_number(o, "idle_s", (int64_t)((idle + 999) / 1000)); /* 1ms is not never */
 	json_object_object_add(out, "limits", o);
 }
 
 json_object *hf_daemonfile_make(const struct hf_node *root, const struct hf_paths *paths,
 				struct hf_problems *p)
 {
-	struct making m = { root, paths, p };
+	struct hf_making m = { root, paths, p };
 	json_object *out;
 
 	if (p->errors)
 		return NULL; /* what follows trusts the types */
 	out = json_object_new_object();
-	set_number(out, "version", 1);
-	set_text(out, "state_dir", paths->state);
-	add_tokens(&m, out);
+	hf_making_set_number(out, "version", 1);
+	hf_making_set_text(out, "state_dir", paths->state);
+	hf_making_tokens(&m, out);
 	add_sockets(&m, out);
 	add_principals(&m, out);
 	add_profiles(&m, out);

@@ -28,11 +28,24 @@
 static const struct hf_conf_key token_keys[] = {
 	PLAIN("name", HF_CONF_NAME, HF_CONF_REQUIRED,
 	      "Name of the token, as commands and keys call it."),
-	WORDS("type", HF_CONF_CHOICE, "tpm2", "tpm2", "Kind of token."),
+	WORDS("type", HF_CONF_CHOICE, "tpm2", "tpm2 pkcs11", "Kind of token."),
 	TEXT("tcti", "device:/dev/tpmrm0", 511,
 	     "How to reach the TPM, in the words of tpm2-tss: device:PATH, swtpm:path=PATH."),
 	NUMBER("primary_handle", "0x81000081", 0x81000000, 0x817fffff,
 	       "Persistent handle of the primary key below which holdfast's keys are."),
+	{ "module", HF_CONF_PATH, NULL, 2, 1023, NULL,
+	  "PKCS#11 module. Without it: pkcs11_lib_path of [aziot_keys]." },
+	TEXT("uri", NULL, 511,
+	     "Which token of the module: RFC 7512, as pkcs11:token=LABEL or pkcs11:slot-id=0. "
+	     "Without it: pkcs11_base_slot of [aziot_keys]."),
+	{ "pin_file", HF_CONF_PATH, NULL, 2, 1000, NULL,
+	  "File with the PIN of the PKCS#11 token's user; nobody but holdfastd reads it." },
+	PLAIN("pin_credential", HF_CONF_NAME, NULL,
+	      "The same, as the name of a credential that systemd passes to holdfastd."),
+	NUMBER("workers", "1", 1, 8,
+	       "Processes that load the PKCS#11 module, each with a session of its own."),
+	{ "environment", HF_CONF_TEXTS, NULL, 0, 8, NULL,
+	  "What the PKCS#11 module wants to find in its environment, as NAME=VALUE." },
 	{ "timeout", HF_CONF_DURATION, NULL, 100, 600000, NULL,
 	  "A signature that takes longer means that the token hangs: its keeper is replaced. "
 	  "Without it: 1500ms for swtpm: and mssim:, else 10s." },
@@ -225,8 +238,12 @@ static const struct hf_conf_key preloaded_cert_keys[] = {
 
 static const struct hf_conf_key aziot_keys_keys[] = {
 	TEXT("homedir_path", NULL, 1023, "Where the original kept its keys."),
-	TEXT("pkcs11_lib_path", NULL, 1023, "PKCS#11 module."),
-	TEXT("pkcs11_base_slot", NULL, 1023, "Token where new keys are made."),
+	{ "pkcs11_lib_path", HF_CONF_PATH, NULL, 2, 1023, NULL,
+	  "PKCS#11 module: makes a token \"hsm\" of type pkcs11, unless a [[token]] without "
+	  "module is that." },
+	TEXT("pkcs11_base_slot", NULL, 511,
+	     "Its token, as an RFC 7512 URI; new keys are made there, unless another [[token]] "
+	     "is the default. A pin-value in it is moved to a file."),
 	KEY_END,
 };
 
@@ -318,7 +335,11 @@ const struct hf_conf_section hf_conf_sections[] = {
 	AGENT("edge_ca.auto_renew", renew_keys, "Its renewal."),
 	AGENT("preloaded_keys", preloaded_key_keys, "Keys that exist already, by id."),
 	AGENT("preloaded_certs", preloaded_cert_keys, "Certificates that exist already, by id."),
-	AGENT("aziot_keys", aziot_keys_keys, "The original's key store."),
+	{ "aziot_keys",
+	  HF_CONF_TABLE,
+	  HF_CONF_OURS,
+	  { aziot_keys_keys, NULL },
+	  "IoT Edge's words for a PKCS#11 token." },
 	{ "moby_runtime",
 	  HF_CONF_TABLE,
 	  HF_CONF_MIXED,

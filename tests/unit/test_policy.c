@@ -66,7 +66,7 @@ static void every_cell(void **state)
 	static char all[][HF_NAME_SIZE] = { "*" }, edge[][HF_NAME_SIZE] = { "edge-*", "x?" };
 	static const int64_t uids[] = { -1, 0, 1000, 65534 }, gids[] = { -1, 0, 7 };
 	static const char *const sockets[] = { "", "main", "mod" }, *const keys[] = { "edge-ca", "xy", "z" };
-	struct hf_settings s = { 0 };
+	static struct hf_settings s;
 	struct hf_grant grants[2] = { { .uid = 1000, .gid = -1, .rights = HF_RIGHT_SIGN, .keys = edge,
 					.n_keys = 2 } };
 	size_t u, g, c, k, pu, pg, ps, r, yes = 0, no = 0;
@@ -102,10 +102,12 @@ static void nobody(void **state)
 {
 	static char all[][HF_NAME_SIZE] = { "*" };
 	struct hf_grant grant = { .uid = 65534, .gid = -1, .rights = ~0u, .keys = all, .n_keys = 1 };
-	struct hf_settings s = { .grants = &grant, .n_grants = 1 };
+	static struct hf_settings s;
 	struct hf_principal who = { .uid = 65534, .n_groups = 1 };
 
 	(void)state;
+	s.grants = &grant;
+	s.n_grants = 1;
 	assert_false(hf_policy_allows(&s, &who, "k", HF_RIGHT_PUBLIC));
 	grant.uid = 0; /* root has what is granted to it, and only that */
 	who.uid = 0;

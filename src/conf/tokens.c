@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tokens.c: the tokens of holdfastd.json. A PIN never gets into it: whoever wrote one into
+ * a URI, as IoT Edge wants it, finds it in a file of its own after `config apply`.
+ */
+#include "conf/tokens.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "conf/making.h"
+#include "conf/p11uri.h"
+
+#define TOKENS_MAX 8
+
+static const char *const of_tpm2[] = { "tcti", "primary_handle" };
+static const char *const of_pkcs11[] = { "module",	   "uri",     "pin_file",
+					 "pin_credential", "workers", "environment" };
+
+/* One PKCS#11 token, from wherever its parts were written. */
+struct pkcs11 {
+	const char *name, *module;
+	const struct hf_node *where; /* to complain about */
+	struct hf_p11uri uri;
+	char pin[HF_PATH_MAX];
+	bool pin_in_uri;
+};
+
+static const struct hf_node *aziot(const struct hf_making *m, const char *key)
+{
+	return hf_node_get(hf_node_get(m->root, "aziot_keys"), key);
+}
+
+static bool is_pkcs11(const struct hf_node *token)
+{
+	const struct hf_node *type = hf_node_get(token, "type");
+
+	return type && !strcmp(type->text, "pkcs11");
+}
+
+static void refuse_foreign(const struct hf_making *m, const struct hf_node *token,
+			   const char *const *keys, size_t n, const char *type)
+{
+	const struct hf_node *key;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if ((key = hf_node_get(token, keys[i])))
+			hf_problem_add(m->p, HF_PROBLEM_ERROR, key,
+				       "'%s' is for tokens of type \"%s\"", keys[i], type);
+}
+
+/* "/etc/holdfast/NAME.pin", beside holdfastd.json. */
+static bool pin_path(const struct hf_making *m, const char *name, char out[HF_PATH_MAX])
+{
+	const char *file = m->paths->daemon_file;
+	size_t dir = (size_t)(strrchr(file, '/') - file);
+
+	return snprintf(out, HF_PATH_MAX, "%.*s/%s.pin", (int)dir, file, name) < HF_PATH_MAX;
+}
+
+static void find_pin(const struct hf_making *m, const struct hf_node *token, struct pkcs11 *t)
+{
+	const struct hf_node *file = hf_node_get(token, "pin_file");
+	const struct hf_node *credential = hf_node_get(token, "pin_credential");
+
+	if ((file != NULL) + (credential != NULL) + (t->uri.pin[0] != 0) +
+		    (t->uri.pin_file[0] != 0) >
+	    1)
+		hf_problem_add(m->p, HF_PROBLEM_ERROR, t->where,
+			       "token %s has two PINs; write one of pin_file, pin_credential, and "
+			       "pin-value or pin-source in its URI",
+			       t->name);
+	else if (file)
+		(void)hf_copy(t->pin, sizeof(t->pin), file->text);
+	else if (credential)
+		(void)snprintf(t->pin, sizeof(t->pin), "credential:%s", credential->text);
+	else if (t->uri.pin_file[0])
+		(void)hf_copy(t->pin, sizeof(t->pin), t->uri.pin_file);
+	else if (t->uri.pin[0])
+		t->pin_in_uri = pin_path(m, t->name, t->pin);
+}
+
+/* @token NULL: [aziot_keys] alone. False: there is an error. */
+static bool find_pkcs11(const struct hf_making *m, const struct hf_node *token, struct pkcs11 *t)
+{
+	const struct hf_node *module = hf_node_get(token, "module");
+	const struct hf_node *uri = hf_node_get(token, "uri");
+	const char *wrong;
+
+	memset(t, 0, sizeof(*t));
+	t->name = token ? hf_node_get(token, "name")->text : "hsm";
+	if (!uri)
+		uri = aziot(m, "pkcs11_base_slot");
+	if (!module)
+		module = aziot(m, "pkcs11_lib_path");
+	t->where = uri ? uri : token ? token : module;
+	wrong = uri ? hf_p11uri_parse(&t->uri, uri->text)
+		    : "is missing; write uri = \"pkcs11:token=LABEL\"";
+	if (!wrong && t->uri.object[0])
+		wrong = "names an object; leave out object, id and type: it is the token that "
+			"is meant";
+	if (!wrong && !t->uri.token[strlen("pkcs11:")])
+		wrong = "names no token; write pkcs11:token=LABEL";
+	if (wrong)
+		hf_problem_add(m->p, HF_PROBLEM_ERROR, t->where, "the URI of token %s %s", t->name,
+			       wrong);
+	t->module = module ? module->text : t->uri.module;
+	if (t->module[0] != '/')
+		hf_problem_add(m->p, HF_PROBLEM_ERROR, module ? module : t->where,
+			       "the module of token %s is not an absolute path; write module = "
+			       "\"/usr/lib/.../MODULE.so\"",
+			       t->name);
+	find_pin(m, token, t);
+	return !m->p->errors;
+}
+
+static void check_environment(const struct hf_making *m, const struct hf_node *token)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
+	const struct hf_node *list = hf_node_get(token, "environment"), *n;
+
+	for (n = list ? list->children : NULL; n; n = n->next) {
+		size_t len = strcspn(n->text, "=");
+
+		if (!strchr(letters, n->text[0]) || !n->text[0] || n->text[len] != '=')
+			hf_problem_add(m->p, HF_PROBLEM_ERROR, n,
+				       "environment has an entry that is no NAME=VALUE");
+		else if (!strncmp(n->text, "OPENSSL_", 8))
+			hf_problem_add(m->p, HF_PROBLEM_ERROR, n,
+				       "environment: a keeper runs without OpenSSL's "
+				       "configuration, lest it asks itself for its own keys");
+	}
+}
+
+static json_object *pkcs11_json(const struct hf_making *m, const struct hf_node *token)
+{
+	struct hf_making_table t = { hf_conf_section_find("token"), token };
+	json_object *o = json_object_new_object();
+	uint64_t timeout = hf_making_duration(&t, "timeout");
+	struct pkcs11 found;
+
+	refuse_foreign(m, token, of_tpm2, HF_COUNT(of_tpm2), "tpm2");
+	check_environment(m, token);
+	(void)find_pkcs11(m, token, &found);
+	hf_making_set_text(o, "name", found.name);
+	hf_making_set_text(o, "type", "pkcs11");
+	hf_making_set_text(o, "module", found.module);
+	hf_making_set_text(o, "uri", found.uri.token);
+	hf_making_set_text(o, "pin", found.pin);
+	hf_making_set_number(o, "workers", hf_making_number(&t, "workers"));
+	hf_making_set_list(o, "environment", &t, "environment");
+	hf_making_set_number(o, "timeout_ms", (int64_t)(timeout ? timeout : 10000));
+	explicit_bzero(&found, sizeof(found));
+	return o;
+}
+
+static json_object *tpm2_json(const struct hf_making *m, const struct hf_node *token)
+{
+	struct hf_making_table t = { hf_conf_section_find("token"), token };
+	json_object *o = json_object_new_object();
+	const char *tcti = hf_making_text(&t, "tcti");
+	bool simulated = !strncmp(tcti, "swtpm", 5) || !strncmp(tcti, "mssim", 5);
+	uint64_t timeout = hf_making_duration(&t, "timeout");
+
+	refuse_foreign(m, token, of_pkcs11, HF_COUNT(of_pkcs11), "pkcs11");
+	if (!timeout) /* a simulator answers at once or never; a chip may have an RSA key to make */
+		timeout = simulated ? 1500 : 10000;
+	hf_making_set_text(o, "name", token ? hf_making_text(&t, "name") : "tpm");
+	hf_making_set_text(o, "type", "tpm2");
+	hf_making_set_text(o, "tcti", tcti);
+	hf_making_set_number(o, "primary_handle", hf_making_number(&t, "primary_handle"));
+	hf_making_set_number(o, "timeout_ms", (int64_t)timeout);
+	return o;
+}
+
+/* IoT Edge's own words make a token, unless a [[token]] says more about it. */
+static bool aziot_alone(const struct hf_making *m)
+{
+	const struct hf_node *n;
+
+	if (!aziot(m, "pkcs11_lib_path"))
+		return false;
+	for (n = hf_making_tables(m, "token"); n; n = n->next)
+		if (is_pkcs11(n) && !hf_node_get(n, "module"))
+			return false;
+	return true;
+}
+
+static void check_aziot(const struct hf_making *m, bool alone)
+{
+	const struct hf_node *n;
+	size_t count = alone;
+
+	for (n = hf_making_tables(m, "token"); n; n = n->next) {
+		const struct hf_node *name = hf_node_get(n, "name");
+
+		if (alone && !strcmp(name->text, "hsm"))
+			hf_problem_add(m->p, HF_PROBLEM_ERROR, name,
+				       "the token of [aziot_keys] is called \"hsm\" already; "
+				       "choose another name, or leave out its module and uri");
+		if (++count > TOKENS_MAX) {
+			hf_problem_add(m->p, HF_PROBLEM_ERROR, n, "more than %d tokens",
+				       TOKENS_MAX);
+			return;
+		}
+	}
+}
+
+void hf_making_tokens(const struct hf_making *m, json_object *out)
+{
+	json_object *list = json_object_new_array();
+	const struct hf_node *n, *chosen = NULL, *first = hf_making_tables(m, "token");
+	bool alone = aziot_alone(m);
+	const char *name = alone ? "hsm" : "tpm";
+
+	hf_making_check_names(m, "token", "name", TOKENS_MAX);
+	check_aziot(m, alone);
+	for (n = first; n; n = n->next) {
+		const struct hf_node *yes = hf_node_get(n, "default");
+
+		json_object_array_add(list, is_pkcs11(n) ? pkcs11_json(m, n) : tpm2_json(m, n));
+		if (yes && yes->number && chosen)
+			hf_problem_add(m->p, HF_PROBLEM_ERROR, yes,
+				       "token %s is the default already (%s:%u); there can be one",
+				       name, chosen->file, chosen->line);
+		if ((yes && yes->number) || (n == first && !alone))
+			name = hf_node_get(n, "name")->text;
+		if (yes && yes->number)
+			chosen = yes;
+	}
+	if (alone)
+		json_object_array_add(list, pkcs11_json(m, NULL));
+	else if (!first)
+		json_object_array_add(list, tpm2_json(m, NULL));
+	hf_making_set_text(out, "default_token", name);
+	json_object_object_add(out, "tokens", list);
+}
+
+static void add_pin(const struct hf_making *m, const struct hf_node *token, json_object *pins)
+{
+	struct pkcs11 t;
+
+	if (find_pkcs11(m, token, &t) && t.pin_in_uri)
+		hf_making_set_text(pins, t.pin, t.uri.pin);
+	explicit_bzero(&t, sizeof(t));
+}
+
+json_object *hf_conf_pins(const struct hf_node *root, const struct hf_paths *paths,
+			  struct hf_problems *p)
+{
+	struct hf_making m = { root, paths, p };
+	json_object *pins = json_object_new_object();
+	const struct hf_node *n;
+
+	for (n = p->errors ? NULL : hf_making_tables(&m, "token"); n; n = n->next)
+		if (is_pkcs11(n))
+			add_pin(&m, n, pins);
+	if (!p->errors && aziot_alone(&m))
+		add_pin(&m, NULL, pins);
+	return pins;
+}
