@@ -14,7 +14,7 @@
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 
-#include "scheme.h"
+#include "wire/scheme.h"
 
 static void *sig_newctx(void *provctx, const char *propq)
 {

@@ -13,7 +13,7 @@
 #include <openssl/params.h>
 #include <openssl/rsa.h>
 
-#include "scheme.h"
+#include "wire/scheme.h"
 
 /* Words and numbers for the same thing: libcrypto passes either. */
 struct word {

@@ -39,7 +39,8 @@ void hf_ops_key_info(struct hf_broker *b, const struct hf_key *k, const struct h
 	if (!(k->usage & (HF_USAGE_SIGN | HF_USAGE_CA)))
 		return;
 	for (s = hf_schemes; s->name && i->schemes_count < HF_COUNT(i->schemes); s++)
-		if (s->family == k->algorithm->family)
+		if (s->family == k->algorithm->family &&
+		    !((k->usage & HF_USAGE_CA) && s->hash_len == 20)) /* SHA-1 */
 			(void)hf_copy(i->schemes[i->schemes_count++], sizeof(i->schemes[0]),
 				      s->name);
 }

@@ -541,6 +541,9 @@ enum hf_rc hf_ca_check(const struct hf_ca_input *in, hf_Issued *out, struct hf_e
 
 	e = e ? e : &local;
 	memset(out, 0, sizeof(*out));
+	if (in->scheme->hash_len && in->scheme->hash_len < 32)
+		return hf_fail(e, HF_REFUSED, "a ca key does not sign with %s; sha256 will do",
+			       in->scheme->tls_hash);
 	if (recognise(in, &out->kind, &p, e))
 		return e->rc;
 	algorithm = p.algorithm.n ? p.algorithm : (struct hf_view){ ecdsa, sizeof(ecdsa) };

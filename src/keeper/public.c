@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const digest_names[] = { "SHA2-256", "SHA2-384", "SHA2-512" };
+static const char *const digest_names[] = { "SHA1", "SHA2-256", "SHA2-384", "SHA2-512" };
 
 const EVP_MD *hf_digest(const char *name)
 {

@@ -23,7 +23,7 @@ struct hf_public {
 
 /*
  * Message digests, fetched once: a fetch per use is dearer than hashing 32 bytes.
- * NULL if @name is none of SHA2-256, SHA2-384, SHA2-512.
+ * NULL if @name is none of SHA1, SHA2-256, SHA2-384, SHA2-512.
  */
 const EVP_MD *hf_digest(const char *name);
 /* @out has EVP_MD's size. */

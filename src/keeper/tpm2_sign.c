@@ -16,6 +16,7 @@ static uint16_t hash_id(const struct hf_scheme *s)
 {
 	return s->hash_len == 64   ? TPM2_ALG_SHA512
 	       : s->hash_len == 48 ? TPM2_ALG_SHA384
+	       : s->hash_len == 20 ? TPM2_ALG_SHA1
 				   : TPM2_ALG_SHA256;
 }
 

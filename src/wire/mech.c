@@ -21,6 +21,7 @@ const struct hf_scheme hf_schemes[] = {
 	{ "ecdsa-sha256", HF_FAMILY_EC, HF_PAD_NONE, "SHA2-256", "SHA256", 32 },
 	{ "ecdsa-sha384", HF_FAMILY_EC, HF_PAD_NONE, "SHA2-384", "SHA384", 48 },
 	{ "ecdsa-sha512", HF_FAMILY_EC, HF_PAD_NONE, "SHA2-512", "SHA512", 64 },
+	{ "rsa-pkcs1-sha1", HF_FAMILY_RSA, HF_PAD_PKCS1, "SHA1", "SHA1", 20 },
 	{ "rsa-pkcs1-sha256", HF_FAMILY_RSA, HF_PAD_PKCS1, "SHA2-256", "SHA256", 32 },
 	{ "rsa-pkcs1-sha384", HF_FAMILY_RSA, HF_PAD_PKCS1, "SHA2-384", "SHA384", 48 },
 	{ "rsa-pkcs1-sha512", HF_FAMILY_RSA, HF_PAD_PKCS1, "SHA2-512", "SHA512", 64 },

@@ -20,6 +20,7 @@ struct hf_algorithm {
 	unsigned cost;	   /* of one signature, P-256 = 1; for fair queues */
 };
 
+/* SHA-1 is for old peers that know nothing else; ca keys never sign with it. */
 struct hf_scheme {
 	const char *name; /* "rsa-pss-sha256" */
 	enum hf_family family;

@@ -49,7 +49,8 @@ static void rows_are_found_by_name(void **state)
 	assert_null(hf_algorithm_find(""));
 	assert_null(hf_algorithm_find("EC-P256"));
 	assert_null(hf_algorithm_find("ec-p256 "));
-	assert_null(hf_scheme_find("rsa-pkcs1-sha1"));
+	assert_null(hf_scheme_find("rsa-pss-sha1"));
+	assert_null(hf_scheme_find("ecdsa-sha1"));
 	assert_null(hf_scheme_for(HF_FAMILY_EC, HF_PAD_NONE, 20));
 	assert_null(hf_scheme_for(HF_FAMILY_EC, HF_PAD_PSS, 32));
 	assert_null(hf_scheme_for(HF_FAMILY_RSA, HF_PAD_NONE, 32));

@@ -10,7 +10,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
-#include "scheme.h"
+#include "wire/scheme.h"
 
 static EVP_PKEY *software_key(enum hf_family family)
 {

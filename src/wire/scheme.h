@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* scheme.h: the encodings that belong to a signature scheme. Pure tables. */
-#ifndef HF_PROVIDER_SCHEME_H
-#define HF_PROVIDER_SCHEME_H
+#ifndef HF_WIRE_SCHEME_H
+#define HF_WIRE_SCHEME_H
 
 #include "base/buf.h"
 #include "wire/mech.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "scheme.h"
+#include "wire/scheme.h"
 
 #include <string.h>
 
@@ -16,6 +16,10 @@
 		PKCS1_OID(8), HASH_ID(x), 0xa2, 0x03, 0x02, 0x01, (salt)
 #define DIGEST_INFO(x, n) 0x30, (n) + 17, HASH_ID(x), 0x04, (n)
 
+/* id-sha1 1.3.14.3.2.26 */
+#define SHA1_INFO                                                                                  \
+	0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14
+
 #define BYTES(...)                                                                                 \
 	{                                                                                          \
 		(const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ })         \
@@ -28,6 +32,7 @@ static const struct {
 	{ "ecdsa-sha256", BYTES(ECDSA_ID(2)), { NULL, 0 } },
 	{ "ecdsa-sha384", BYTES(ECDSA_ID(3)), { NULL, 0 } },
 	{ "ecdsa-sha512", BYTES(ECDSA_ID(4)), { NULL, 0 } },
+	{ "rsa-pkcs1-sha1", BYTES(RSA_ID(5)), BYTES(SHA1_INFO) },
 	{ "rsa-pkcs1-sha256", BYTES(RSA_ID(11)), BYTES(DIGEST_INFO(1, 32)) },
 	{ "rsa-pkcs1-sha384", BYTES(RSA_ID(12)), BYTES(DIGEST_INFO(2, 48)) },
 	{ "rsa-pkcs1-sha512", BYTES(RSA_ID(13)), BYTES(DIGEST_INFO(3, 64)) },

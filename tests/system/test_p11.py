@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The PKCS#11 module: as the standard has it, and as programs use it that know nothing of OpenSSL's
+providers."""
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from keeperlib import BUILD, ROOT, until
+from provider_env import Openssl
+from realbroker import RealBroker
+
+MODULE = BUILD + "/src/p11/holdfast-pkcs11.so"
+HOST = BUILD + "/tests/system/p11-host"
+ENGINE = "pkcs11"
+
+
+@pytest.fixture(scope="module", name="stack")
+def fixture_stack():
+    b = RealBroker(profiles=["edge-ca"]).start()
+    b.algorithms()
+    b.add_key("dev")
+    b.add_key("rsa", "rsa-2048")
+    b.add_key("edge-ca", usage="ca")
+    yield b
+    b.close()
+
+
+@pytest.fixture(name="openssl")
+def fixture_openssl(stack, tmp_path):
+    return Openssl(str(tmp_path), stack.path, "dropin")
+
+
+@pytest.fixture(name="certs")
+def fixture_certs(openssl, tmp_path):
+    """A directory with a certificate of one of the keys, and other things."""
+    d = tmp_path / "certs"
+    d.mkdir()
+    openssl("req", "-x509", "-new", "-key", "holdfast:rsa", "-subj", "/CN=rsa.local", "-days", "9",
+            "-out", str(d / "rsa.pem"))
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other", "-keyout",
+            str(d / "other.pem"), "-out", str(d / "foreign.pem"))
+    (d / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nnonsense\n")
+    (d / "huge.pem").write_bytes(b"x" * 300000)
+    return d
+
+
+def run(openssl, *argv, code=0, **more):
+    r = openssl.run(*argv, **more)
+    assert r.code == code, f"{argv}: exit {r.code}\n{r.text}\n{r.errors}"
+    return r
+
+
+def ident(stack, name):
+    return stack.keys[name].current.hash.hex()
+
+
+@pytest.mark.parametrize("what", ["abuse", "threads", "fork", "reload"])
+def test_host(openssl, what):
+    r = run(openssl, HOST, MODULE, what, "dev")
+    assert r.text == "" and r.errors == ""
+
+
+def test_broker_comes_back(tmp_path):
+    b = RealBroker().start()
+    try:
+        b.algorithms()
+        b.add_key("dev")
+        openssl = Openssl(str(tmp_path), b.path, "dropin")
+        p = subprocess.Popen([HOST, MODULE, "restart", "dev"], env=openssl.environ, text=True,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+        def sign():
+            p.stdin.write("\n")
+            p.stdin.flush()
+            return p.stdout.readline().strip()
+
+        assert sign() == "0x0"
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            b.process.send_signal(how)
+            b.process.wait(20)
+            b.start()
+            assert sign() == "0x0"
+        b.stop()
+        assert sign() == "0x32"  # CKR_DEVICE_REMOVED
+        b.start()
+        until(lambda: sign() == "0x0")
+        p.communicate()
+        assert p.returncode == 0
+    finally:
+        b.close()
+
+
+def test_nothing_listens(openssl):
+    """No token then, no error, and no wait."""
+    env = {"HOLDFAST_SOCKET": openssl.path("nobody")}
+    r = run(openssl, "pkcs11-tool", "--module", MODULE, "-L", env=env)
+    assert "token label" not in r.text, r.text
+    env["HOLDFAST_PKCS11_LOG"] = "stderr"
+    r = openssl.run("pkcs11-tool", "--module", MODULE, "-L", env=env)
+    assert "nobody" in r.errors, "who asks is told which socket"
+
+
+def test_pkcs11_tool_test(openssl):
+    """OpenSC's own list of what a module has to do."""
+    for login in ([], ["--login", "--pin", "0000"]):
+        r = run(openssl, "pkcs11-tool", "--module", MODULE, *login, "--test")
+        assert "No errors" in r.text and "all 4 signature functions seem to work" in r.text, r.text
+
+
+def test_objects(stack, openssl, certs):
+    r = run(openssl, "pkcs11-tool", "--module", MODULE, "-O", env={"HOLDFAST_CERTS": str(certs)})
+    for name in ("dev", "rsa", "edge-ca"):
+        assert len(re.findall(r"label: +%s\n +ID: +%s" % (name, ident(stack, name)), r.text)) >= 1
+    assert r.text.count("Private Key Object") == 3 and r.text.count("Public Key Object") == 3
+    assert r.text.count("Certificate Object") == 1 and "CN=rsa.local" in r.text, r.text
+    assert r.text.count("always sensitive, never extractable, local") == 3
+
+
+@pytest.mark.parametrize("key,mechanism,options", [
+    ("dev", "ECDSA-SHA256", []),
+    ("dev", "ECDSA-SHA384", []),
+    ("rsa", "SHA256-RSA-PKCS", []),
+    ("rsa", "SHA512-RSA-PKCS", []),
+    ("rsa", "SHA256-RSA-PKCS-PSS", ["rsa_padding_mode:pss", "rsa_pss_saltlen:digest"]),
+    ("rsa", "SHA384-RSA-PKCS-PSS", ["rsa_padding_mode:pss", "rsa_pss_saltlen:digest"]),
+])
+def test_signatures(stack, openssl, key, mechanism, options):
+    openssl.file("message", b"of any length" * 1000)
+    run(openssl, "pkcs11-tool", "--module", MODULE, "--sign", "-m", mechanism, "--id",
+        ident(stack, key), "-i", "message", "-o", "sig", "--signature-format", "openssl")
+    openssl("pkey", "-in", f"holdfast:{key}", "-pubout", "-out", "pub.pem")
+    md = re.search("SHA(...)", mechanism).group(1)
+    openssl.plain("dgst", f"-sha{md}", *[w for o in options for w in ("-sigopt", o)], "-verify",
+                  "pub.pem", "-signature", "sig", "message")
+
+
+def test_ca_key_is_no_oracle(stack, openssl):
+    openssl.file("digest", bytes(32))
+    for mechanism, says in (("ECDSA", "never a digest"), ("ECDSA-SHA256", "none of them")):
+        r = openssl.run("pkcs11-tool", "--module", MODULE, "--sign", "-m", mechanism, "--id",
+                        ident(stack, "edge-ca"), "-i", "digest", "-o", "sig",
+                        env={"HOLDFAST_PKCS11_LOG": "stderr"})
+        assert r.code and "CKR_KEY_FUNCTION_NOT_PERMITTED" in r.errors and says in r.errors
+        assert not os.path.exists(openssl.path("sig")) or not openssl.read("sig")
+
+
+@pytest.mark.plain
+def test_gnutls(stack, openssl, certs):
+    """p11tool lists, certtool makes a request with the key, GnuTLS verifies it by itself."""
+    url = "pkcs11:token=holdfast;object=rsa;type=private"
+    env = {"HOLDFAST_CERTS": str(certs)}
+    r = run(openssl, "p11tool", "--provider", MODULE, "--list-all", env=env)
+    assert r.text.count("object=rsa;type=private") == 1 and "object=rsa;type=cert" in r.text
+    openssl.file("t", "cn = test.local\nsigning_key\ntls_www_server\n")
+    run(openssl, "certtool", "--provider", MODULE, "--generate-request", "--template", "t",
+        "--load-privkey", url, "--load-pubkey", url.replace("private", "public"), "--outfile", "csr")
+    openssl("req", "-in", "csr", "-verify", "-noout")
+    assert stack.keys["rsa"].current.spki == openssl(
+        "pkey", "-pubin", "-in", openssl.file("p", openssl("req", "-in", "csr", "-pubkey",
+                                                           "-noout").text),
+        "-outform", "DER").out
+
+
+@pytest.mark.plain
+def test_libp11_engine(stack, openssl):
+    """A program that knows OpenSSL's ENGINE and nothing later."""
+    conf = openssl.file("engine.cnf", f"""openssl_conf = i
+[i]
+engines = e
+[e]
+pkcs11 = p
+[p]
+engine_id = pkcs11
+MODULE_PATH = {MODULE}
+init = 0
+""")
+    openssl.file("message", "something")
+    for key in ("dev", "rsa"):
+        run(openssl, "openssl", "dgst", "-sha256", "-engine", ENGINE, "-keyform", "engine", "-sign",
+            f"pkcs11:token=holdfast;object={key}", "-out", "sig", "message",
+            env={"OPENSSL_CONF": conf})
+        openssl("pkey", "-in", f"holdfast:{key}", "-pubout", "-out", "pub.pem")
+        openssl.plain("dgst", "-sha256", "-verify", "pub.pem", "-signature", "sig", "message")
+
+
+@pytest.mark.plain
+def test_p11_kit_registration(openssl, tmp_path):
+    """The .module file as it is installed, but for where the module is."""
+    with open(BUILD + "/src/p11/holdfast.module") as f:
+        text = re.sub(r"^module: .*$", "module: " + MODULE, f.read(), flags=re.M)
+    modules = tmp_path / "config" / "pkcs11" / "modules"
+    modules.mkdir(parents=True)
+    (modules / "holdfast.module").write_text(text)
+    (tmp_path / "config" / "pkcs11" / "pkcs11.conf").write_text("user-config: merge\n")
+    r = run(openssl, "p11-kit", "list-modules", env={"XDG_CONFIG_HOME": str(tmp_path / "config")})
+    if os.getuid() != 0:  # p11-kit reads no user's configuration for root
+        assert "holdfast" in r.text, r.text
+    r = run(openssl, "p11tool", "--provider", MODULE, "--list-tokens")
+    assert "pkcs11:model=broker;manufacturer=holdfast;serial=1;token=holdfast" in r.text
+
+
+@pytest.mark.plain
+def test_guide(tmp_path):
+    """docs/guides/pkcs11-programs.md as written."""
+    with open(ROOT + "/docs/guides/pkcs11-programs.md") as f:
+        blocks = re.findall(r"^```sh\n(.*?)^```$", f.read(), re.S | re.M)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("HOLDFAST_", "OPENSSL_"))}
+    p = subprocess.run([ROOT + "/swtpm-ci/with-holdfast", "bash", "-euo", "pipefail", "-c",
+                        "\n".join(blocks)], cwd=tmp_path, stdin=subprocess.DEVNULL, text=True,
+                       env=dict(env, HOLDFAST_BUILD=BUILD, MODULE=MODULE), timeout=120,
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert p.returncode == 0 and "Verified OK" in p.stdout, p.stdout
+    assert re.search("^ecdsa-sha2-nistp256 .* device-id$", p.stdout, re.M), p.stdout
+
+
+@pytest.mark.plain
+def test_nss(openssl, certs, tmp_path):
+    """NSS (Firefox, Thunderbird, curl on some systems) finds certificate and key."""
+    db = tmp_path / "nss"
+    db.mkdir()
+    env = {"HOLDFAST_CERTS": str(certs)}
+    run(openssl, "certutil", "-N", "-d", f"sql:{db}", "--empty-password")
+    run(openssl, "modutil", "-dbdir", f"sql:{db}", "-add", "holdfast", "-libfile", MODULE, "-force",
+        env=env)
+    r = run(openssl, "certutil", "-L", "-d", f"sql:{db}", "-h", "holdfast", env=env)
+    assert "holdfast:rsa" in r.text, r.text
+    r = run(openssl, "certutil", "-K", "-d", f"sql:{db}", "-h", "holdfast", env=env)
+    assert re.search(r"rsa +[0-9a-f]+ +", r.text), r.text
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("key", ["dev", "rsa"])
+def test_openssh(stack, openssl, tmp_path, key):
+    """A client logs in with a key in the TPM, to a real sshd on a socket pair."""
+    run(openssl, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "hostkey")
+    keys = run(openssl, "ssh-keygen", "-D", MODULE).text.splitlines()
+    (mine,) = [k for k in keys if k.endswith(" " + key)]
+    openssl.file("authorized", mine + "\n")
+    os.chmod(openssl.path("authorized"), 0o600)
+    openssl.file("known", "x " + " ".join(open(openssl.path("hostkey.pub")).read().split()[:2]))
+    sshd = (f"{shutil.which('sshd') or '/usr/sbin/sshd'} -i -f /dev/null -h {tmp_path}/hostkey "
+            f"-o StrictModes=no -o AuthorizedKeysFile={tmp_path}/authorized -o UsePAM=no "
+            "-o PasswordAuthentication=no -o LogLevel=ERROR -o PermitRootLogin=yes")
+    os.makedirs("/run/sshd", mode=0o755, exist_ok=True) if os.getuid() == 0 else None
+    r = run(openssl, "ssh", "-F", "/dev/null", "-o", f"PKCS11Provider={MODULE}", "-o",
+            "IdentitiesOnly=no", "-o", "IdentityFile=none", "-o", "IdentityAgent=none", "-o",
+            f"UserKnownHostsFile={tmp_path}/known", "-o", "BatchMode=yes", "-o",
+            f"ProxyCommand={sshd}", "-o", "HostKeyAlias=x", "x", "echo", "in with", key)
+    assert r.text == f"in with {key}\n"
