@@ -51,6 +51,23 @@ struct hf_backend_ops {
 	/* A signature that did not verify: the token's copy of the key is suspect. */
 	void (*distrust)(struct hf_backend *b, const hf_KeeperKey *key);
 
+	/*
+	 * What not every token can do: NULL then. The caller has checked that the key's usage,
+	 * its family and @x fit, and the length of @data; it wipes @out.
+	 */
+	enum hf_rc (*decrypt)(struct hf_backend *b, const hf_KeeperDecrypt *req,
+			      const struct hf_exchange *x, struct hf_view data,
+			      hf_KeeperSecret *out, struct hf_err *e);
+	enum hf_rc (*derive)(struct hf_backend *b, const hf_KeeperDerive *req, struct hf_view peer,
+			     hf_KeeperSecret *out, struct hf_err *e);
+	/* The public key to which keys are wrapped for import_key. */
+	enum hf_rc (*wrap)(struct hf_backend *b, hf_WrapInfo *out, struct hf_err *e);
+	/* Nothing may be left in the token if it fails. */
+	enum hf_rc (*import_key)(struct hf_backend *b, const hf_KeeperImport *req,
+				 struct hf_view blob, hf_KeeperCreated *out, struct hf_err *e);
+	/* Of a key that is forgotten; one that is not there is HF_OK. */
+	enum hf_rc (*destroy)(struct hf_backend *b, const hf_KeeperKey *key, struct hf_err *e);
+
 	/* Nothing was asked for a while: give back what others may want. Ms until the next, or -1.
 	 */
 	int (*idle)(struct hf_backend *b);

@@ -54,6 +54,8 @@ static hf_KeeperReply *answer_to(struct keeper *k, const hf_KeeperRequest *req)
 static enum hf_rc send_reply(struct keeper *k, enum hf_rc rc, const struct hf_err *why,
 			     struct hf_err *e)
 {
+	bool secret = k->reply.which_result == hf_KeeperReply_secret_tag;
+	enum hf_rc sent;
 	size_t n;
 
 	k->reply.status = (hf_Status)rc;
@@ -63,7 +65,12 @@ static enum hf_rc send_reply(struct keeper *k, enum hf_rc rc, const struct hf_er
 	}
 	if (hf_packet_encode(hf_KeeperReply_fields, &k->reply, k->out, sizeof(k->out), &n, e))
 		return hf_within(e, "answer");
-	return hf_packet_send(k->fd, k->out, n, e);
+	sent = hf_packet_send(k->fd, k->out, n, e);
+	if (secret) {
+		explicit_bzero(k->out, n);
+		explicit_bzero(&k->reply.result.secret, sizeof(k->reply.result.secret));
+	}
+	return sent;
 }
 
 /* ---- everything but signatures */
@@ -73,12 +80,14 @@ static enum hf_rc no_token(struct hf_err *e)
 	return hf_fail(e, HF_UNAVAILABLE, "the keeper has not been told its token yet");
 }
 
-static enum hf_rc op_open(struct keeper *k, const hf_KeeperRequest *req, struct hf_err *e)
+static enum hf_rc op_open(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+			  struct hf_err *e)
 {
 	hf_KeeperReply *reply = answer_to(k, req);
 	const struct hf_backend_ops *const *ops;
 	enum hf_rc rc;
 
+	(void)data;
 	if (k->backend)
 		k->backend->ops->close(k->backend);
 	k->backend = NULL;
@@ -95,10 +104,12 @@ static enum hf_rc op_open(struct keeper *k, const hf_KeeperRequest *req, struct 
 	return k->backend->ops->probe(k->backend, &reply->result.opened, e);
 }
 
-static enum hf_rc op_ping(struct keeper *k, const hf_KeeperRequest *req, struct hf_err *e)
+static enum hf_rc op_ping(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+			  struct hf_err *e)
 {
 	hf_KeeperReply *reply = answer_to(k, req);
 
+	(void)data;
 	if (!k->backend)
 		return no_token(e);
 	memset(&reply->result.opened, 0, sizeof(reply->result.opened));
@@ -106,10 +117,12 @@ static enum hf_rc op_ping(struct keeper *k, const hf_KeeperRequest *req, struct 
 	return k->backend->ops->probe(k->backend, &reply->result.opened, e);
 }
 
-static enum hf_rc op_provision(struct keeper *k, const hf_KeeperRequest *req, struct hf_err *e)
+static enum hf_rc op_provision(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+			       struct hf_err *e)
 {
 	hf_KeeperReply *reply = answer_to(k, req);
 
+	(void)data;
 	if (!k->backend)
 		return no_token(e);
 	memset(&reply->result.opened, 0, sizeof(reply->result.opened));
@@ -117,10 +130,12 @@ static enum hf_rc op_provision(struct keeper *k, const hf_KeeperRequest *req, st
 	return k->backend->ops->provision(k->backend, &reply->result.opened, e);
 }
 
-static enum hf_rc op_create(struct keeper *k, const hf_KeeperRequest *req, struct hf_err *e)
+static enum hf_rc op_create(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+			    struct hf_err *e)
 {
 	hf_KeeperReply *reply = answer_to(k, req);
 
+	(void)data;
 	if (!k->backend)
 		return no_token(e);
 	memset(&reply->result.created, 0, sizeof(reply->result.created));
@@ -128,11 +143,13 @@ static enum hf_rc op_create(struct keeper *k, const hf_KeeperRequest *req, struc
 	return k->backend->ops->create(k->backend, &req->op.create, &reply->result.created, e);
 }
 
-static enum hf_rc op_certificate(struct keeper *k, const hf_KeeperRequest *req, struct hf_err *e)
+static enum hf_rc op_certificate(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+				 struct hf_err *e)
 {
 	const hf_KeeperCertificate *c = &req->op.certificate;
 	hf_KeeperReply *reply = answer_to(k, req);
 
+	(void)data;
 	memset(&reply->result.parsed, 0, sizeof(reply->result.parsed));
 	reply->which_result = hf_KeeperReply_parsed_tag;
 	return hf_ca_certificate((struct hf_view){ c->spki.bytes, c->spki.size },
@@ -140,25 +157,138 @@ static enum hf_rc op_certificate(struct keeper *k, const hf_KeeperRequest *req, 
 				 &reply->result.parsed, e);
 }
 
+static enum hf_rc not_had(const char *what, struct hf_err *e)
+{
+	return hf_fail(e, HF_UNSUPPORTED, "this token does not %s", what);
+}
+
+/* What uses a key for something else than a signature, and what it names. */
+static enum hf_rc check_use(const struct keeper *k, const hf_KeeperKey *key, const char *scheme,
+			    unsigned usage, const struct hf_exchange **x, struct hf_err *e)
+{
+	if (!k->backend)
+		return no_token(e);
+	*x = hf_exchange_find(scheme);
+	if (!*x || (*x)->usage != usage)
+		return hf_fail(e, HF_UNSUPPORTED, "unknown scheme %s", scheme);
+	if (key->spki_sha256.size != 32)
+		return hf_fail(e, HF_PROTOCOL, "the request names no key");
+	if (!(key->usage & usage) || (key->usage & HF_USAGE_CA))
+		return hf_fail(e, HF_DENIED, "the key was not made for this");
+	return HF_OK;
+}
+
+static enum hf_rc set_input(hf_KeeperSecret *out, struct hf_view data, struct hf_err *e)
+{
+	out->input_sha256.size = 32;
+	return hf_hash("SHA2-256", data, out->input_sha256.bytes, e);
+}
+
+static enum hf_rc op_decrypt(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+			     struct hf_err *e)
+{
+	const hf_KeeperDecrypt *d = &req->op.decrypt;
+	hf_KeeperReply *reply = answer_to(k, req);
+	const struct hf_exchange *x;
+
+	if (check_use(k, &d->key, d->scheme, HF_USAGE_DECRYPT, &x, e))
+		return e->rc;
+	if (!k->backend->ops->decrypt)
+		return not_had("decrypt", e);
+	memset(&reply->result.secret, 0, sizeof(reply->result.secret));
+	reply->which_result = hf_KeeperReply_secret_tag;
+	if (k->backend->ops->decrypt(k->backend, d, x, data, &reply->result.secret, e))
+		return e->rc;
+	return set_input(&reply->result.secret, data, e);
+}
+
+static enum hf_rc op_derive(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+			    struct hf_err *e)
+{
+	const hf_KeeperDerive *d = &req->op.derive;
+	hf_KeeperReply *reply = answer_to(k, req);
+	const struct hf_exchange *x;
+
+	if (check_use(k, &d->key, d->scheme, HF_USAGE_DERIVE, &x, e))
+		return e->rc;
+	if (!k->backend->ops->derive)
+		return not_had("agree on keys", e);
+	memset(&reply->result.secret, 0, sizeof(reply->result.secret));
+	reply->which_result = hf_KeeperReply_secret_tag;
+	if (k->backend->ops->derive(k->backend, d, data, &reply->result.secret, e))
+		return e->rc;
+	return set_input(&reply->result.secret, data, e);
+}
+
+static enum hf_rc op_wrap(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+			  struct hf_err *e)
+{
+	hf_KeeperReply *reply = answer_to(k, req);
+
+	(void)data;
+	if (!k->backend)
+		return no_token(e);
+	if (!k->backend->ops->wrap)
+		return not_had("take keys that were made elsewhere", e);
+	memset(&reply->result.wrap, 0, sizeof(reply->result.wrap));
+	reply->which_result = hf_KeeperReply_wrap_tag;
+	return k->backend->ops->wrap(k->backend, &reply->result.wrap, e);
+}
+
+static enum hf_rc op_import(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+			    struct hf_err *e)
+{
+	hf_KeeperReply *reply = answer_to(k, req);
+
+	if (!k->backend)
+		return no_token(e);
+	if (!k->backend->ops->import_key)
+		return not_had("take keys that were made elsewhere", e);
+	memset(&reply->result.created, 0, sizeof(reply->result.created));
+	reply->which_result = hf_KeeperReply_created_tag;
+	return k->backend->ops->import_key(k->backend, &req->op.import_key, data,
+					   &reply->result.created, e);
+}
+
+static enum hf_rc op_destroy(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+			     struct hf_err *e)
+{
+	(void)answer_to(k, req);
+	(void)data;
+	if (!k->backend)
+		return no_token(e);
+	/* A token that keeps nothing of a key has nothing to forget. */
+	return k->backend->ops->destroy
+		       ? k->backend->ops->destroy(k->backend, &req->op.destroy.key, e)
+		       : HF_OK;
+}
+
 static const struct {
 	pb_size_t tag;
-	enum hf_rc (*run)(struct keeper *k, const hf_KeeperRequest *req, struct hf_err *e);
+	enum hf_rc (*run)(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+			  struct hf_err *e);
 } ops[] = {
 	{ hf_KeeperRequest_open_tag, op_open },
 	{ hf_KeeperRequest_create_tag, op_create },
 	{ hf_KeeperRequest_certificate_tag, op_certificate },
 	{ hf_KeeperRequest_provision_tag, op_provision },
 	{ hf_KeeperRequest_ping_tag, op_ping },
+	{ hf_KeeperRequest_decrypt_tag, op_decrypt },
+	{ hf_KeeperRequest_derive_tag, op_derive },
+	{ hf_KeeperRequest_wrap_tag, op_wrap },
+	{ hf_KeeperRequest_import_key_tag, op_import },
+	{ hf_KeeperRequest_destroy_tag, op_destroy },
 };
 
-static enum hf_rc run(struct keeper *k, const hf_KeeperRequest *req, struct hf_err *e)
+static enum hf_rc run(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+		      struct hf_err *e)
 {
 	size_t i;
 
 	(void)answer_to(k, req);
 	for (i = 0; i < HF_COUNT(ops); i++)
 		if (ops[i].tag == req->which_op)
-			return ops[i].run(k, req, e);
+			return ops[i].run(k, req, data, e);
 	return hf_fail(e, HF_UNSUPPORTED, "the keeper does not know this operation");
 }
 
@@ -316,7 +446,7 @@ static enum hf_rc serve_one(struct keeper *k, struct hf_err *e)
 		s->req.id = 0; /* whatever was decoded of it */
 		(void)answer_to(k, &s->req);
 	} else {
-		rc = run(k, &s->req, &why);
+		rc = run(k, &s->req, s->data, &why);
 	}
 	return send_reply(k, rc, &why, e);
 }
