@@ -8,7 +8,9 @@ subreaper), and the directory goes (a watcher removes it when it sees this proce
 
 import contextlib
 import ctypes
+import glob
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -152,6 +154,36 @@ def start_swtpm(fixture):
         lambda: os.path.exists(path) and os.path.exists(path + ".ctrl"),
         os.path.join(fixture.dir, "swtpm.log"))
     return "swtpm:path=" + path, state
+
+
+def find_module(name):
+    """A PKCS#11 module where Debian keeps it: in the library directory of the machine."""
+    for path in sorted(glob.glob("/usr/lib/*/" + name) + glob.glob("/usr/lib/" + name)):
+        return path
+    raise Failure("there is no %s; ./swtpm-ci/setup installs it" % os.path.basename(name))
+
+
+def make_softhsm(fixture, label="edge"):
+    """A fresh SoftHSM token in the fixture's directory; what the environment says about it."""
+    base = os.path.join(fixture.dir, "softhsm")
+    os.makedirs(os.path.join(base, "tokens"), 0o700)
+    conf, pin_file = os.path.join(base, "softhsm2.conf"), os.path.join(base, "pin")
+    pin, so_pin = ("%08d" % secrets.randbelow(10**8) for _ in range(2))
+    with open(conf, "w") as f:
+        f.write("directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n"
+                % os.path.join(base, "tokens"))
+    with open(os.open(pin_file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+        f.write(pin + "\n")
+    env = dict(os.environ, SOFTHSM2_CONF=conf)
+    # Both PINs in argv: softhsm2-util has no other way, and they are worth nothing.
+    done = subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", label, "--pin",
+                           pin, "--so-pin", so_pin], env=env, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise Failure("the token cannot be made:\n" + done.stdout + done.stderr)
+    return {"HOLDFAST_PKCS11_MODULE": find_module("softhsm/libsofthsm2.so"),
+            "HOLDFAST_PKCS11_URI": "pkcs11:token=" + label,
+            "HOLDFAST_PKCS11_PIN_FILE": pin_file, "SOFTHSM2_CONF": conf}
 
 
 def main(body):

@@ -144,8 +144,8 @@ static void staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 }
 
 /* Asks the keeper of @w for a key pair. */
-static enum hf_rc ask_create(struct hf_call *c, struct hf_worker *w, const struct hf_algorithm *a,
-			     unsigned usage, struct hf_job **out)
+static enum hf_rc ask_create(struct hf_call *c, struct hf_worker *w, const char *name,
+			     const struct hf_algorithm *a, unsigned usage, struct hf_job **out)
 {
 	hf_KeeperCreate *k = &c->b->keeper_request.op.create;
 	struct hf_job *j;
@@ -153,6 +153,7 @@ static enum hf_rc ask_create(struct hf_call *c, struct hf_worker *w, const struc
 	memset(&c->b->keeper_request, 0, sizeof(c->b->keeper_request));
 	c->b->keeper_request.which_op = hf_KeeperRequest_create_tag;
 	(void)hf_copy(k->algorithm, sizeof(k->algorithm), a->name);
+	(void)hf_copy(k->name, sizeof(k->name), name);
 	k->usage = usage;
 	j = hf_ops_job(c, w, (struct hf_view){ NULL, 0 });
 	if (!j)
@@ -212,7 +213,7 @@ enum hf_rc hf_op_key_create(struct hf_call *c)
 	if (rc)
 		return rc;
 	(void)hf_copy(name, sizeof(name), r->name);
-	rc = ask_create(c, w, a, r->usage, &j);
+	rc = ask_create(c, w, name, a, r->usage, &j);
 	if (rc)
 		return rc;
 	(void)hf_copy(j->name, sizeof(j->name), name);
@@ -259,7 +260,7 @@ enum hf_rc hf_op_key_stage(struct hf_call *c)
 	if (c->key->n == HF_GENERATIONS_MAX)
 		return hf_fail(&c->err, HF_REFUSED, "key %s has %d generations already; retire one",
 			       c->key->name, HF_GENERATIONS_MAX);
-	rc = ask_create(c, w, a, c->key->usage, &j);
+	rc = ask_create(c, w, c->key->name, a, c->key->usage, &j);
 	if (rc)
 		return rc;
 	j->has_transaction = r->transaction.size == 16;

@@ -96,6 +96,8 @@ static enum hf_rc check_sign(struct hf_call *c, const hf_Sign *r)
 			       "key %s is a ca key: it signs certificates and "
 			       "revocation lists that it can read, never a digest",
 			       k->name);
+	if (!r->message && !s->hash)
+		return hf_fail(&c->err, HF_ARGUMENT, "%s signs messages, not digests", s->name);
 	if (!r->message && r->data.size != s->hash_len)
 		return hf_fail(&c->err, HF_ARGUMENT,
 			       "%s wants a digest of %zu bytes, this one has %u", s->name,

@@ -22,6 +22,7 @@ struct hf_sign_job {
 	const struct hf_scheme *scheme;
 	uint8_t digest[64];
 	size_t digest_len;
+	struct hf_view message;	       /* of schemes without a hash: all of it */
 	uint8_t sig[HF_SIGNATURE_MAX]; /* as in X.509 */
 	size_t sig_len;
 	struct hf_public *pub; /* the recorded key, referenced: hf_public_free() is the caller's */
@@ -31,7 +32,7 @@ struct hf_sign_job {
 struct hf_backend;
 
 struct hf_backend_ops {
-	const char *type; /* "tpm2" */
+	const char *type; /* "tpm2", "pkcs11" */
 
 	/* Memory only; the token is looked for by `probe`, and again whenever it is missing. */
 	enum hf_rc (*open)(struct hf_backend **out, const hf_KeeperOpen *conf, struct hf_err *e);
@@ -78,5 +79,6 @@ struct hf_backend {
 };
 
 extern const struct hf_backend_ops hf_tpm2_ops;
+extern const struct hf_backend_ops hf_pkcs11_ops;
 
 #endif

@@ -174,3 +174,30 @@ void hf_der_put(struct hf_buf *out, uint8_t tag, const void *p, size_t n)
 	hf_buf_add(out, head, used);
 	hf_buf_add(out, p, n);
 }
+
+/* Without leading zeros, but with one where the sign bit would be set. */
+static void put_integer(struct hf_buf *out, struct hf_view v)
+{
+	uint8_t b[1 + 66] = { 0 };
+	size_t n;
+
+	while (v.n > 1 && !v.p[0])
+		v.p++, v.n--;
+	if (!v.n || v.n >= sizeof(b)) {
+		out->bad = true;
+		return;
+	}
+	memcpy(b + 1, v.p, v.n);
+	n = v.p[0] & 0x80 ? v.n + 1 : v.n;
+	hf_der_put(out, HF_DER_INTEGER, b + 1 + v.n - n, n);
+}
+
+void hf_der_put_ecdsa(struct hf_buf *out, struct hf_view r, struct hf_view s)
+{
+	HF_AUTO_BUF seq = HF_BUF(256);
+
+	put_integer(&seq, r);
+	put_integer(&seq, s);
+	out->bad = out->bad || seq.bad;
+	hf_der_put(out, HF_DER_SEQUENCE, seq.p, seq.n);
+}

@@ -43,5 +43,7 @@ bool hf_der_strict(struct hf_view in);
 
 /* Appends one value. */
 void hf_der_put(struct hf_buf *out, uint8_t tag, const void *p, size_t n);
+/* An ECDSA-Sig-Value (RFC 3279 2.2.3) of two unsigned numbers of 1 to 66 bytes. */
+void hf_der_put_ecdsa(struct hf_buf *out, struct hf_view r, struct hf_view s);
 
 #endif

@@ -38,6 +38,9 @@ static const struct hf_backend_ops *const backends[] = {
 #ifdef HF_HAVE_TPM2
 	&hf_tpm2_ops,
 #endif
+#ifdef HF_HAVE_PKCS11
+	&hf_pkcs11_ops,
+#endif
 	NULL,
 };
 
@@ -322,6 +325,13 @@ static enum hf_rc set_digest(struct slot *s, struct hf_err *e)
 	const struct hf_scheme *scheme = s->job.scheme;
 
 	s->job.digest_len = scheme->hash_len;
+	s->job.message = (struct hf_view){ NULL, 0 };
+	if (!scheme->hash && !s->req.op.sign.message)
+		return hf_fail(e, HF_ARGUMENT, "%s signs messages, not digests", scheme->name);
+	if (!scheme->hash) {
+		s->job.message = s->data;
+		return HF_OK;
+	}
 	if (s->req.op.sign.message)
 		return hf_hash(scheme->hash, s->data, s->job.digest, e);
 	if (s->data.n != scheme->hash_len)
@@ -347,8 +357,6 @@ static enum hf_rc prepare(struct keeper *k, struct slot *s, struct hf_err *e)
 		return hf_fail(e, HF_PROTOCOL, "the request names no key");
 	if (!s->job.scheme)
 		return hf_fail(e, HF_UNSUPPORTED, "unknown scheme %s", req->scheme);
-	if (!s->job.scheme->hash)
-		return hf_fail(e, HF_UNSUPPORTED, "this token does not sign with %s", req->scheme);
 	if (s->ca)
 		rc = check_ca(s, e);
 	else if (req->key.usage & HF_USAGE_CA)
@@ -370,7 +378,9 @@ static enum hf_rc finish(struct keeper *k, struct slot *s, struct hf_err *e)
 	enum hf_rc rc;
 
 	rc = hf_public_verify(s->job.pub, s->job.scheme,
-			      (struct hf_view){ s->job.digest, s->job.digest_len },
+			      s->job.scheme->hash
+				      ? (struct hf_view){ s->job.digest, s->job.digest_len }
+				      : s->job.message,
 			      (struct hf_view){ s->job.sig, s->job.sig_len }, &why);
 	if (rc)
 		k->backend->ops->distrust(k->backend, s->job.key);

@@ -35,8 +35,8 @@ struct hf_public *hf_public_ref(struct hf_public *p);
 void hf_public_free(struct hf_public *p); /* drops a reference; NULL is fine */
 
 /*
- * HF_OK if @sig is a signature of @digest by @p. HF_FAILED if not. The signature is
- * the token's, so a wrong one is a fault or an attack on it.
+ * HF_OK if @sig is a signature of @digest (of the message, if the scheme has no hash) by @p.
+ * HF_FAILED if not. The signature is the token's, so a wrong one is a fault or an attack on it.
  */
 enum hf_rc hf_public_verify(struct hf_public *p, const struct hf_scheme *scheme,
 			    struct hf_view digest, struct hf_view sig, struct hf_err *e);

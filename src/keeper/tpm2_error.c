@@ -50,7 +50,9 @@ static const struct {
 	{ REFERENCE(H0),
 	  REFERENCE(H6),
 	  { HF_TPM2_RELOAD, HF_UNAVAILABLE, "the TPM lost a loaded key again" } },
-	{ REFERENCE(S0), REFERENCE(S6), { HF_TPM2_RELOAD, HF_UNAVAILABLE, "the TPM lost a session again" } },
+	{ REFERENCE(S0),
+	  REFERENCE(S6),
+	  { HF_TPM2_RELOAD, HF_UNAVAILABLE, "the TPM lost a session again" } },
 	ONE(HANDLE, RELOAD, UNAVAILABLE, "the TPM does not know the handle"),
 
 	ONE(LOCKOUT, LOCKOUT, LOCKOUT, "the TPM is locked out after wrong passwords or power cuts"),

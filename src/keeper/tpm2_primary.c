@@ -104,7 +104,8 @@ static enum hf_rc wrong(struct hf_tpm2 *t, const struct hf_tpm2_primary *found, 
 		t->wrong, sizeof(t->wrong),
 		"this is another TPM, or it was cleared: its primary key is %.24s..., keys here "
 		"were made under %.24s...; put the right TPM back, or, to make new keys in this "
-		"one, remove the token's file in tokens/ of the state directory and restart holdfastd",
+		"one, remove the token's file in tokens/ of the state directory and restart "
+		"holdfastd",
 		hf_hex(have, sizeof(have), found->name, HF_TPM2_NAME),
 		hf_hex(want, sizeof(want), t->pin, HF_TPM2_NAME));
 	return hf_fail(e, HF_GONE, "%s", t->wrong);

@@ -105,32 +105,16 @@ static enum hf_rc send_job(struct hf_tpm2 *t, void *arg, struct hf_err *e)
 	return HF_OK;
 }
 
-/* DER without leading zeros but with one where the sign bit would be set. */
-static void put_integer(struct hf_buf *out, struct hf_view v)
-{
-	uint8_t b[1 + 66] = { 0 };
-	size_t n;
-
-	while (v.n > 1 && !v.p[0])
-		v.p++, v.n--;
-	memcpy(b + 1, v.p, v.n);
-	n = v.p[0] & 0x80 ? v.n + 1 : v.n;
-	hf_der_put(out, HF_DER_INTEGER, b + 1 + v.n - n, n);
-}
-
 static bool read_ecdsa(struct hf_rd *r, const struct hf_public *pub, struct hf_sign_job *job)
 {
-	HF_AUTO_BUF seq = HF_BUF(HF_SIGNATURE_MAX);
 	HF_AUTO_BUF der = HF_BUF(HF_SIGNATURE_MAX);
 	size_t field = (pub->bits + 7) / 8;
 	struct hf_view x = hf_rd_2b(r), y = hf_rd_2b(r);
 
 	if (!hf_rd_end(r) || !x.n || !y.n || x.n > field || y.n > field || field > 66)
 		return false;
-	put_integer(&seq, x);
-	put_integer(&seq, y);
-	hf_der_put(&der, HF_DER_SEQUENCE, seq.p, seq.n);
-	if (seq.bad || der.bad)
+	hf_der_put_ecdsa(&der, x, y);
+	if (der.bad)
 		return false;
 	memcpy(job->sig, der.p, der.n);
 	job->sig_len = der.n;

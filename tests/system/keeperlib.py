@@ -5,6 +5,7 @@ The keeper is spoken to as the broker does: protobuf on a SEQPACKET socketpair, 
 being descriptor 3. holdfast_pb2 is made by protoc from src/wire/holdfast.proto.
 """
 
+import fcntl
 import hashlib
 import importlib
 import os
@@ -30,6 +31,10 @@ KEEPER = os.path.join(BUILD, "src", "keeper", "holdfast-keeper")
 PRIMARY = 0x81000001
 
 SIGN, CA, DECRYPT, DERIVE = 1, 2, 4, 8
+
+# subprocess has a pipe of its own: it must not get a number that a keeper's descriptor has.
+while os.open(os.devnull, os.O_RDONLY) < 8:
+    pass
 
 COMMANDS = {
     0x120: "EvictControl", 0x131: "CreatePrimary", 0x144: "Startup", 0x153: "Create",
@@ -216,17 +221,23 @@ class Key:
 
 
 class Keeper:
-    def __init__(self, program=None):
+    def __init__(self, program=None, env=None, more=None):
+        """`more`: {number: descriptor} that it gets beside its socket."""
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.last_id = 0
+        given = {3: theirs.fileno()} | {n: fd for n, fd in (more or {}).items() if fd >= 0}
 
-        def to_three():
-            os.dup2(theirs.fileno(), 3, inheritable=True)
+        def place():
+            high = {n: fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for n, fd in given.items()}
+            for n, fd in high.items():
+                os.dup2(fd, n, inheritable=True)
+                os.close(fd)
 
         self.process = subprocess.Popen(
             [program or KEEPER], env={"OPENSSL_CONF": "/dev/null"} | {
-                k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")},
-            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=(3,), preexec_fn=to_three)
+                k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")} | (env or {}),
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=tuple(given),
+            preexec_fn=place)
         theirs.close()
 
     def send(self, request):

@@ -51,7 +51,7 @@ REFUSED = [
     ("ecdsa-sha256", b"x" * 33, "ARGUMENT", "33 bytes"),
     ("ecdsa-sha256", b"", "ARGUMENT", "0 bytes"),
     ("rsa-pss-sha256", b"x" * 32, "ARGUMENT", "this is an EC key"),
-    ("ed25519", b"x" * 32, "UNSUPPORTED", "ed25519"),
+    ("ed25519", b"x" * 32, "ARGUMENT", "ed25519"),
     ("md5", b"x" * 16, "UNSUPPORTED", "md5"),
     ("", b"x" * 16, "UNSUPPORTED", "scheme"),
 ]

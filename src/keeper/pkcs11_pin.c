@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pkcs11_pin.c: C_Login, with a record of it on disk. Several keepers of one token share
+ * the record, and log in one after the other: a wrong PIN is tried once by all of them.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "keeper/pkcs11.h"
+#include "keeper/pkcs11_error.h"
+#include "keeper/pkcs11_login.h"
+
+#define PIN_MAX 255u
+
+static enum hf_rc record_read(struct hf_p11_logins *l, struct hf_err *e)
+{
+	char text[HF_P11_RECORD];
+	ssize_t n = pread(HF_P11_LOGINS_FD, text, sizeof(text), 0);
+
+	if (n < 0)
+		return hf_fail(e, HF_UNAVAILABLE,
+			       "the record of logins cannot be read, so the PIN is not tried; see "
+			       "the log of holdfastd");
+	hf_p11_logins_read(l, text, (size_t)n);
+	return HF_OK;
+}
+
+/* One write within one sector, and on disk: before and after the token is told the PIN. */
+static enum hf_rc record_write(const struct hf_p11_logins *l, struct hf_err *e)
+{
+	char text[HF_P11_RECORD];
+
+	hf_p11_logins_write(l, text);
+	if (pwrite(HF_P11_LOGINS_FD, text, sizeof(text), 0) != (ssize_t)sizeof(text) ||
+	    fdatasync(HF_P11_LOGINS_FD))
+		return hf_fail_errno(e, HF_IO,
+				     "the record of logins cannot be written, so the PIN is not "
+				     "tried");
+	return HF_OK;
+}
+
+static enum hf_rc pin_read(struct hf_buf *pin, struct hf_err *e)
+{
+	char text[PIN_MAX + 2];
+	ssize_t n;
+
+	if (fcntl(HF_P11_PIN_FD, F_GETFD) < 0)
+		return hf_fail(e, HF_UNAVAILABLE,
+			       "the token wants a PIN, and there is none: write pin_file or "
+			       "pin_credential for it; if that is there, see the log of holdfastd");
+	n = pread(HF_P11_PIN_FD, text, sizeof(text), 0);
+	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+		n--;
+	if (n > 0 && n <= (ssize_t)PIN_MAX)
+		hf_buf_add(pin, text, (size_t)n);
+	explicit_bzero(text, sizeof(text));
+	if (!pin->n || memchr(pin->p, '\n', pin->n))
+		return hf_fail(e, HF_UNAVAILABLE,
+			       "the PIN file is empty, has more than one line, or more than %u "
+			       "bytes",
+			       PIN_MAX);
+	return HF_OK;
+}
+
+static enum hf_rc try(struct hf_p11 *t, CK_USER_TYPE user, const struct hf_buf *pin,
+		      struct hf_p11_logins *l, struct hf_err *e)
+{
+	enum hf_rc rc, written;
+	CK_RV rv;
+
+	hf_p11_logins_begin(l);
+	rc = record_write(l, e);
+	if (rc)
+		return rc;
+	rv = t->f->C_Login(t->session, user, pin->p, (CK_ULONG)pin->n);
+	if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN) {
+		memset(l, 0, sizeof(*l));
+		return record_write(l, e);
+	}
+	rc = hf_p11_fail(t, rv, e, "log in");
+	if (hf_p11_meaning(rv)->class == HF_P11_PIN)
+		written = hf_p11_logins_refused(l, HF_VIEW_BUF(pin), NULL);
+	else
+		written = HF_OK, memset(l, 0, sizeof(*l)); /* the PIN was not what it minded */
+	if (written || record_write(l, NULL))
+		hf_within(e, "and the record of logins cannot be written");
+	return rc;
+}
+
+static enum hf_rc decide_and_try(struct hf_p11 *t, CK_USER_TYPE user, const struct hf_buf *pin,
+				 struct hf_err *e)
+{
+	struct hf_p11_logins l;
+	CK_TOKEN_INFO info;
+	enum hf_rc rc;
+	CK_RV rv;
+
+	memset(&info, 0, sizeof(info));
+	rv = t->f->C_GetTokenInfo(t->slot, &info);
+	if (rv != CKR_OK)
+		return hf_p11_fail(t, rv, e, "look at the token's PIN");
+	rc = record_read(&l, e);
+	if (!rc)
+		rc = hf_p11_logins_decide(&l, info.flags, HF_VIEW_BUF(pin), e);
+	return rc ? rc : try(t, user, pin, &l, e);
+}
+
+enum hf_rc hf_p11_login(struct hf_p11 *t, CK_USER_TYPE user, struct hf_err *e)
+{
+	HF_AUTO_BUF pin = HF_BUF(PIN_MAX);
+	enum hf_rc rc;
+
+	if (t->flags & CKF_PROTECTED_AUTHENTICATION_PATH)
+		return hf_fail(e, HF_UNSUPPORTED,
+			       "the token wants its PIN on a keypad of its own, where no daemon "
+			       "can type it");
+	rc = pin_read(&pin, e);
+	if (rc)
+		return rc;
+	/* The lock goes with the process, if the module takes that along. */
+	if (flock(HF_P11_LOGINS_FD, LOCK_EX))
+		return hf_fail_errno(e, HF_UNAVAILABLE,
+				     "the record of logins cannot be locked, so the PIN is not "
+				     "tried");
+	rc = decide_and_try(t, user, &pin, e);
+	(void)flock(HF_P11_LOGINS_FD, LOCK_UN);
+	return rc;
+}
+
+enum hf_rc hf_p11_login_forgive(struct hf_err *e)
+{
+	struct hf_p11_logins none = { 0 };
+
+	return fcntl(HF_P11_LOGINS_FD, F_GETFD) < 0 ? HF_OK : record_write(&none, e);
+}

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PKCS#11 tokens for tests: SoftHSM, and tpm2-pkcs11 over a software TPM."""
+
+import glob
+import os
+import shutil
+import subprocess
+import tempfile
+
+import keeperlib
+from keeperlib import pb
+
+PIN, SO_PIN = "240118", "5791338"
+
+
+def module(*names):
+    """Debian keeps modules in the library directory of the machine."""
+    for name in names:
+        for path in sorted(glob.glob("/usr/lib/*/" + name) + glob.glob("/usr/lib/" + name)):
+            return path
+    raise AssertionError("no module %s; ./swtpm-ci/setup installs it" % names[0])
+
+
+SOFTHSM = module("softhsm/libsofthsm2.so")
+TPM2 = module("pkcs11/libtpm2_pkcs11.so", "libtpm2_pkcs11.so.1")
+
+
+class SoftHsm:
+    """A fresh token "edge" in a directory with a short path."""
+
+    kind = "softhsm"
+    uri = "pkcs11:token=edge"
+
+    def __init__(self, path=SOFTHSM):
+        self.dir = tempfile.mkdtemp(prefix="hf-p11.", dir="/tmp")
+        self.module = path
+        os.mkdir(os.path.join(self.dir, "tokens"))
+        conf = os.path.join(self.dir, "softhsm2.conf")
+        with open(conf, "w") as f:
+            f.write("directories.tokendir = %s/tokens\nobjectstore.backend = file\n"
+                    "log.level = ERROR\nslots.removable = false\n" % self.dir)
+        self.env = {"SOFTHSM2_CONF": conf}
+        self.tool("softhsm2-util", "--init-token", "--free", "--label", "edge", "--pin", PIN,
+                  "--so-pin", SO_PIN)
+        self.write_pin(PIN)
+
+    def tool(self, *command, check=True, **more):
+        return subprocess.run(command, env=dict(os.environ, **self.env), check=check,
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL, **more)
+
+    def write_pin(self, pin):
+        """As people do: a new file over the old one."""
+        self.pin_file = os.path.join(self.dir, "pin")
+        with open(self.pin_file + ".new", "w") as f:
+            os.chmod(self.pin_file + ".new", 0o600)
+            f.write(pin + "\n")
+        os.rename(self.pin_file + ".new", self.pin_file)
+
+    def objects(self, kind="privkey"):
+        out = self.tool("pkcs11-tool", "--module", SOFTHSM, "--login", "--pin", PIN,
+                        "--list-objects", "--type", kind).stdout
+        return [line.split("label:")[1].strip() for line in out.splitlines() if "label:" in line]
+
+    def close(self):
+        shutil.rmtree(self.dir)
+
+
+class P11Keeper(keeperlib.Keeper):
+    """A keeper with the descriptors that the warden gives it for such a token."""
+
+    def __init__(self, token, logins=None, env=None):
+        self.token = token
+        self.logins = logins or os.path.join(token.dir, "logins")
+        pin = os.open(token.pin_file, os.O_RDONLY) if token.pin_file else -1
+        record = os.open(self.logins, os.O_RDWR | os.O_CREAT, 0o600)
+        super().__init__(env=dict(token.env, **(env or {})), more={4: pin, 5: record})
+        for fd in (pin, record):
+            if fd >= 0:
+                os.close(fd)
+
+    def open(self, uri=None):
+        r = pb.KeeperRequest()
+        r.open.type, r.open.module, r.open.uri = "pkcs11", self.token.module, uri or self.token.uri
+        return self.call(r).opened
