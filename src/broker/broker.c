@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "broker/conn.h"
+#include "broker/ops.h"
 #include "broker/warden.h"
 #include "broker/worker.h"
 
@@ -184,6 +185,8 @@ static enum hf_rc open_state(struct hf_broker *b, struct hf_err *e)
 
 	if (!rc)
 		rc = hf_catalogue_open(&b->catalogue, b->settings->state_dir, e);
+	b->catalogue.forget = hf_ops_forget;
+	b->catalogue.context = b;
 	if (!rc)
 		rc = hf_journals_open(&b->journals, b->settings->state_dir, e);
 	if (rc)

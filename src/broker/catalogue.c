@@ -439,10 +439,19 @@ enum hf_rc hf_catalogue_make_current(struct hf_catalogue *c, struct hf_key *k,
 }
 
 /* key.json may still name it as retiring: reading it knows that. */
+/* The last thing that is done: whoever is told may change the catalogue. */
+static void forget(const struct hf_catalogue *c, const struct hf_key *k,
+		   const struct hf_generation *g)
+{
+	if (c->forget)
+		c->forget(c->context, k, g);
+}
+
 enum hf_rc hf_catalogue_retire(struct hf_catalogue *c, struct hf_key *k, struct hf_generation *g,
 			       struct hf_err *e)
 {
 	size_t at = (size_t)(g - k->generations);
+	struct hf_generation gone;
 	char dir[HF_PATH_MAX];
 	enum hf_rc rc;
 
@@ -456,12 +465,15 @@ enum hf_rc hf_catalogue_retire(struct hf_catalogue *c, struct hf_key *k, struct 
 	if (rc)
 		return rc;
 	unlink_generation(dir, g->id);
-	generation_finish(g);
+	gone = *g;
 	memmove(g, g + 1, (k->n - at - 1) * sizeof(*g));
 	k->n--;
 	if (k->current > at)
 		k->current--;
-	return write_key(c, k, e);
+	rc = write_key(c, k, e);
+	forget(c, k, &gone);
+	generation_finish(&gone);
+	return rc;
 }
 
 enum hf_rc hf_catalogue_delete(struct hf_catalogue *c, struct hf_key *k, struct hf_err *e)
@@ -483,6 +495,8 @@ enum hf_rc hf_catalogue_delete(struct hf_catalogue *c, struct hf_key *k, struct 
 	(void)hf_dir_sync(c->dir, NULL);
 	memmove(c->keys + at, c->keys + at + 1, (c->n - at - 1) * sizeof(*c->keys));
 	c->n--;
+	for (i = 0; i < k->n; i++)
+		forget(c, k, &k->generations[i]);
 	key_free(k);
 	return rc;
 }
@@ -508,6 +522,18 @@ enum hf_rc hf_catalogue_set_issuer(struct hf_catalogue *c, struct hf_key *k, uin
 	} else {
 		hf_buf_finish(&old);
 	}
+	return rc;
+}
+
+enum hf_rc hf_catalogue_set_exported(struct hf_catalogue *c, struct hf_key *k, struct hf_err *e)
+{
+	bool before = k->exported;
+	enum hf_rc rc;
+
+	k->exported = true;
+	rc = before ? HF_OK : write_key(c, k, e);
+	if (rc)
+		k->exported = before;
 	return rc;
 }
 

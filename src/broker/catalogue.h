@@ -35,6 +35,7 @@ struct hf_key {
 	size_t n;
 	size_t current; /* index */
 	uint64_t issuer_not_after;
+	bool exported; /* its file was handed out: the broker is not its only way */
 	struct hf_buf issuer_subject;
 };
 
@@ -48,6 +49,9 @@ struct hf_catalogue {
 	char dir[HF_PATH_MAX], aside[HF_PATH_MAX];
 	struct hf_key **keys; /* sorted by name */
 	size_t n, cap;
+	/* Told of each generation that is gone from the disk, if it is not NULL. */
+	void (*forget)(void *context, const struct hf_key *k, const struct hf_generation *g);
+	void *context;
 	unsigned set_aside; /* files and directories moved away since the start */
 };
 
@@ -84,6 +88,8 @@ enum hf_rc hf_catalogue_retire(struct hf_catalogue *c, struct hf_key *k, struct 
 enum hf_rc hf_catalogue_delete(struct hf_catalogue *c, struct hf_key *k, struct hf_err *e);
 enum hf_rc hf_catalogue_set_issuer(struct hf_catalogue *c, struct hf_key *k, uint64_t not_after,
 				   struct hf_view subject, struct hf_err *e);
+
+enum hf_rc hf_catalogue_set_exported(struct hf_catalogue *c, struct hf_key *k, struct hf_err *e);
 
 /* Retires what is due at @now; returns when to come again, 0 for never. */
 uint64_t hf_catalogue_collect(struct hf_catalogue *c, uint64_t now);

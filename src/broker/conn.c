@@ -104,6 +104,7 @@ static void bury(struct hf_broker *b, struct hf_conn *c)
 
 		c->unsent = u->next;
 		hf_peers_give(&b->peers, c->peer, u->n);
+		explicit_bzero(u->bytes, u->n);
 		free(u);
 	}
 	if (c->next)
@@ -154,6 +155,7 @@ static void flush(struct hf_broker *b, struct hf_conn *c)
 		if (!c->unsent)
 			c->unsent_end = &c->unsent;
 		hf_peers_give(&b->peers, c->peer, u->n);
+		explicit_bzero(u->bytes, u->n);
 		free(u);
 	}
 	if (!c->unsent && c->closing) {
@@ -189,6 +191,7 @@ void hf_conn_reply(struct hf_broker *b, struct hf_conn *c, uint32_t id, enum hf_
 	uint8_t packet[16384]; /* no reply is larger: hf_Reply_size */
 	size_t n;
 	enum hf_rc sent;
+	bool kept;
 
 	_Static_assert(sizeof(packet) >= hf_Reply_size, "a reply fits");
 	if (c->dead)
@@ -205,9 +208,12 @@ void hf_conn_reply(struct hf_broker *b, struct hf_conn *c, uint32_t id, enum hf_
 		return;
 	}
 	sent = c->unsent ? HF_BUSY : hf_packet_send(c->source.fd, packet, n, NULL);
+	kept = sent == HF_BUSY && keep_unsent(b, c, packet, n);
+	if (b->reply.which_result == hf_Reply_secret_tag)
+		explicit_bzero(packet, n);
 	if (sent == HF_OK && !c->closing)
 		return;
-	if (sent != HF_OK && (sent != HF_BUSY || !keep_unsent(b, c, packet, n)))
+	if (sent != HF_OK && !kept)
 		hf_conn_close(b, c); /* gone, or it does not read what it asked for */
 	else
 		flush(b, c);

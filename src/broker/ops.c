@@ -43,6 +43,15 @@ static const struct hf_op ops[] = {
 	  hf_op_key_delete },
 	{ hf_Request_key_issuer_tag, "key-issuer", HF_TARGET_KEY, HF_RIGHT_ROTATE, false,
 	  hf_op_key_issuer },
+	{ hf_Request_decrypt_tag, "decrypt", HF_TARGET_KEY, HF_RIGHT_DECRYPT, false,
+	  hf_op_decrypt },
+	{ hf_Request_derive_tag, "derive", HF_TARGET_KEY, HF_RIGHT_DERIVE, false, hf_op_derive },
+	{ hf_Request_token_wrap_tag, "token-wrap", HF_TARGET_NONE, HF_RIGHT_CREATE, true,
+	  hf_op_token_wrap },
+	{ hf_Request_key_import_tag, "key-import", HF_TARGET_NEW, HF_RIGHT_CREATE, false,
+	  hf_op_key_import },
+	{ hf_Request_key_export_tag, "key-export", HF_TARGET_KEY, HF_RIGHT_ADMIN, false,
+	  hf_op_key_export },
 	{ hf_Request_sign_tag, "sign", HF_TARGET_KEY, HF_RIGHT_USE, false, hf_op_sign },
 	{ hf_Request_token_list_tag, "token-list", HF_TARGET_NONE, ANY_RIGHT, true,
 	  hf_op_token_list },
@@ -51,9 +60,19 @@ static const struct hf_op ops[] = {
 	  hf_op_provision },
 };
 
-static const struct hf_op *find_op(pb_size_t tag)
+/* Of a further generation: the name has to be there, and another right is needed. */
+static const struct hf_op import_stage = {
+	hf_Request_key_import_tag, "key-import", HF_TARGET_KEY,
+	HF_RIGHT_ROTATE,	   false,	 hf_op_key_import_stage
+};
+
+static const struct hf_op *find_op(const hf_Request *r)
 {
+	pb_size_t tag = r->which_op;
 	size_t i;
+
+	if (tag == hf_Request_key_import_tag && r->op.key_import.stage)
+		return &import_stage;
 
 	for (i = 0; i < HF_COUNT(ops); i++)
 		if (ops[i].tag == tag)
@@ -81,6 +100,18 @@ static void target_of(const hf_Request *r, const char **name, const hf_KeyRef **
 		break;
 	case hf_Request_sign_tag:
 		*ref = &r->op.sign.key;
+		break;
+	case hf_Request_decrypt_tag:
+		*ref = &r->op.decrypt.key;
+		break;
+	case hf_Request_derive_tag:
+		*ref = &r->op.derive.key;
+		break;
+	case hf_Request_key_export_tag:
+		*ref = &r->op.key_export.key;
+		break;
+	case hf_Request_key_import_tag:
+		*name = r->op.key_import.name;
 		break;
 	case hf_Request_key_create_tag:
 		*name = r->op.key_create.name;
@@ -160,7 +191,7 @@ static enum hf_rc decide_key(struct hf_call *c)
 
 static enum hf_rc decide(struct hf_call *c)
 {
-	c->op = find_op(c->b->request.which_op);
+	c->op = find_op(&c->b->request);
 	if (!c->op)
 		return hf_fail(&c->err, HF_UNSUPPORTED,
 			       "this broker (%s) does not know that operation", HF_VERSION);
@@ -228,7 +259,7 @@ struct hf_job *hf_ops_job(struct hf_call *c, struct hf_worker *w, struct hf_view
 }
 
 void hf_ops_answer(struct hf_broker *b, struct hf_job *j, enum hf_rc rc, const struct hf_err *e,
-		   const hf_KeeperSigned *s)
+		   const struct hf_outcome *o)
 {
 	static const uint8_t none[HF_ID_SIZE];
 	struct hf_audit a = { .op = j->op->name,
@@ -239,10 +270,10 @@ void hf_ops_answer(struct hf_broker *b, struct hf_job *j, enum hf_rc rc, const s
 
 	if (memcmp(j->generation, none, sizeof(none)))
 		a.generation = j->generation;
-	if (s && s->input_sha256.size == HF_ID_SIZE)
-		a.input_sha256 = s->input_sha256.bytes;
-	if (s && s->has_issued && s->issued.kind != hf_Issued_Kind_NONE)
-		a.issued = &s->issued;
+	if (o) {
+		a.input_sha256 = o->input_sha256;
+		a.issued = o->issued;
+	}
 	b->operations++;
 	b->refusals += rc == HF_REFUSED;
 	if (!j->conn)

@@ -48,6 +48,12 @@ enum hf_rc hf_op_key_retire(struct hf_call *c);
 enum hf_rc hf_op_key_delete(struct hf_call *c);
 enum hf_rc hf_op_key_issuer(struct hf_call *c);
 enum hf_rc hf_op_sign(struct hf_call *c);
+enum hf_rc hf_op_decrypt(struct hf_call *c);
+enum hf_rc hf_op_derive(struct hf_call *c);
+enum hf_rc hf_op_token_wrap(struct hf_call *c);
+enum hf_rc hf_op_key_import(struct hf_call *c);
+enum hf_rc hf_op_key_import_stage(struct hf_call *c);
+enum hf_rc hf_op_key_export(struct hf_call *c);
 enum hf_rc hf_op_token_list(struct hf_call *c);
 enum hf_rc hf_op_status(struct hf_call *c);
 enum hf_rc hf_op_provision(struct hf_call *c);
@@ -59,8 +65,25 @@ void hf_gather_put(struct hf_gather *g);
 void hf_ops_key_info(struct hf_broker *b, const struct hf_key *k, const struct hf_generation *g);
 /* A job that answers @c's request: copies what the audit wants to know. */
 struct hf_job *hf_ops_job(struct hf_call *c, struct hf_worker *w, struct hf_view data);
-/* Answers @j's client with b->reply and @rc, and writes the audit line. */
+/* What the keeper says that it has worked on, for the audit. Either may be NULL. */
+struct hf_outcome {
+	const uint8_t *input_sha256;
+	const hf_Issued *issued;
+};
+/* Answers @j's client with b->reply and @rc, and writes the audit line. @o may be NULL. */
 void hf_ops_answer(struct hf_broker *b, struct hf_job *j, enum hf_rc rc, const struct hf_err *e,
-		   const hf_KeeperSigned *s);
+		   const struct hf_outcome *o);
+
+/* A generation as the keeper wants to have it. */
+void hf_ops_fill_key(hf_KeeperKey *to, const struct hf_key *k, const struct hf_generation *g);
+/* HF_ARGUMENT into c->err if @usage is no usage of a key. */
+enum hf_rc hf_ops_check_usage(struct hf_call *c, unsigned usage);
+/* Ends of jobs: a keeper has made, or imported, a key or a further generation. */
+void hf_ops_created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
+		    struct hf_err *e);
+void hf_ops_staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
+		   struct hf_err *e);
+/* The catalogue has let a generation go: so does the token. */
+void hf_ops_forget(void *broker, const struct hf_key *k, const struct hf_generation *g);
 
 #endif

@@ -18,6 +18,22 @@ static void fill_generation(hf_Generation *to, const struct hf_key *k,
 						     : hf_Generation_State_STAGED;
 }
 
+static void fill_exchanges(hf_KeyInfo *i, const struct hf_key *k)
+{
+	const struct hf_exchange *x;
+
+	for (x = hf_exchanges; x->name; x++) {
+		if (x->family != k->algorithm->family || !(k->usage & x->usage))
+			continue;
+		if (x->usage == HF_USAGE_DERIVE && i->agreements_count < HF_COUNT(i->agreements))
+			(void)hf_copy(i->agreements[i->agreements_count++],
+				      sizeof(i->agreements[0]), x->name);
+		if (x->usage == HF_USAGE_DECRYPT && i->ciphers_count < HF_COUNT(i->ciphers))
+			(void)hf_copy(i->ciphers[i->ciphers_count++], sizeof(i->ciphers[0]),
+				      x->name);
+	}
+}
+
 void hf_ops_key_info(struct hf_broker *b, const struct hf_key *k, const struct hf_generation *g)
 {
 	hf_KeyInfo *i = &b->reply.result.key;
@@ -36,6 +52,8 @@ void hf_ops_key_info(struct hf_broker *b, const struct hf_key *k, const struct h
 	for (n = 0; n < k->n && n < HF_COUNT(i->generations); n++)
 		fill_generation(&i->generations[n], k, &k->generations[n]);
 	i->generations_count = (pb_size_t)n;
+	i->exported = k->exported;
+	fill_exchanges(i, k);
 	if (!(k->usage & (HF_USAGE_SIGN | HF_USAGE_CA)))
 		return;
 	for (s = hf_schemes; s->name && i->schemes_count < HF_COUNT(i->schemes); s++)
@@ -96,11 +114,20 @@ static enum hf_rc made_of(const hf_KeeperReply *rep, struct hf_made *m, struct h
 		.creation_hash = { k->creation_hash.bytes, k->creation_hash.size },
 		.creation_ticket = { k->creation_ticket.bytes, k->creation_ticket.size },
 		.id = k->spki_sha256.bytes,
+		.imported = k->imported,
 	};
 	return HF_OK;
 }
 
-static void created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
+/* Of an imported key the keeper tells; of one that was to be made it is known. */
+static enum hf_rc algorithm_of(struct hf_job *j, const hf_KeeperReply *rep, struct hf_err *e)
+{
+	if (!j->algorithm)
+		j->algorithm = hf_algorithm_find(rep->result.created.algorithm);
+	return j->algorithm ? HF_OK : hf_fail(e, HF_FAILED, "the keeper did not say what it is");
+}
+
+void hf_ops_created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
 		    struct hf_err *e)
 {
 	enum hf_rc rc = e->rc;
@@ -111,6 +138,8 @@ static void created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply 
 	if (!rc)
 		rc = made_of(rep, &made, e);
 	if (!rc)
+		rc = algorithm_of(j, rep, e);
+	if (!rc)
 		rc = hf_catalogue_create(&b->catalogue, j->name, j->worker->token->name,
 					 j->algorithm, j->usage, &made, &k, e);
 	if (!rc) {
@@ -120,7 +149,7 @@ static void created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply 
 	hf_ops_answer(b, j, rc, e, NULL);
 }
 
-static void staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
+void hf_ops_staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
 		   struct hf_err *e)
 {
 	struct hf_key *k = hf_catalogue_find(&b->catalogue, j->name);
@@ -132,6 +161,11 @@ static void staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 		rc = made_of(rep, &made, e);
 	if (!rc && !k)
 		rc = hf_fail(e, HF_NO_KEY, "key %s was deleted meanwhile", j->name);
+	if (!rc)
+		rc = algorithm_of(j, rep, e);
+	if (!rc && j->algorithm != k->algorithm)
+		rc = hf_fail(e, HF_ARGUMENT, "key %s is %s and stays it; this one is %s", k->name,
+			     k->algorithm->name, j->algorithm->name);
 	if (!rc) {
 		made.transaction = j->has_transaction ? j->transaction : NULL;
 		rc = hf_catalogue_stage(&b->catalogue, k, &made, e);
@@ -184,12 +218,24 @@ static enum hf_rc token_makes(struct hf_call *c, const struct hf_worker *w, cons
 		       algorithm, list.p ? (const char *)list.p : "nothing");
 }
 
+enum hf_rc hf_ops_check_usage(struct hf_call *c, unsigned usage)
+{
+	char text[64];
+
+	hf_usage_text(text, usage);
+	if (usage && hf_usage_parse(text) == usage)
+		return HF_OK;
+	return hf_fail(&c->err, HF_ARGUMENT,
+		       "usage %u makes no sense: ca goes alone, others are sign, decrypt, derive",
+		       usage);
+}
+
 enum hf_rc hf_op_key_create(struct hf_call *c)
 {
 	const hf_KeyCreate *r = &c->b->request.op.key_create;
 	const struct hf_algorithm *a = hf_algorithm_find(r->algorithm);
 	struct hf_worker *w = hf_worker_find(c->b, r->token);
-	char usage[64], name[HF_NAME_SIZE];
+	char name[HF_NAME_SIZE];
 	struct hf_job *j;
 	enum hf_rc rc;
 
@@ -198,12 +244,8 @@ enum hf_rc hf_op_key_create(struct hf_call *c)
 	if (!w)
 		return hf_fail(&c->err, HF_ARGUMENT,
 			       "there is no token '%s'; see 'holdfast token list'", r->token);
-	hf_usage_text(usage, r->usage);
-	if (!r->usage || hf_usage_parse(usage) != r->usage)
-		return hf_fail(&c->err, HF_ARGUMENT,
-			       "usage %u makes no sense: ca goes alone, others "
-			       "are sign, decrypt, derive",
-			       (unsigned)r->usage);
+	if (hf_ops_check_usage(c, r->usage))
+		return c->err.rc;
 	if (hf_catalogue_find(&c->b->catalogue, r->name))
 		return hf_fail(&c->err, HF_EXISTS,
 			       "key %s exists already; 'holdfast key rotate' makes a "
@@ -217,7 +259,7 @@ enum hf_rc hf_op_key_create(struct hf_call *c)
 	if (rc)
 		return rc;
 	(void)hf_copy(j->name, sizeof(j->name), name);
-	j->done = created;
+	j->done = hf_ops_created;
 	c->pending = true;
 	hf_worker_submit(c->b, j);
 	return HF_OK;
@@ -265,7 +307,7 @@ enum hf_rc hf_op_key_stage(struct hf_call *c)
 		return rc;
 	j->has_transaction = r->transaction.size == 16;
 	memcpy(j->transaction, r->transaction.bytes, sizeof(j->transaction));
-	j->done = staged;
+	j->done = hf_ops_staged;
 	c->pending = true;
 	hf_worker_submit(c->b, j);
 	return HF_OK;

@@ -5,7 +5,7 @@
 #include "broker/ops.h"
 #include "broker/worker.h"
 
-static void fill_key(hf_KeeperKey *to, const struct hf_key *k, const struct hf_generation *g)
+void hf_ops_fill_key(hf_KeeperKey *to, const struct hf_key *k, const struct hf_generation *g)
 {
 	(void)HF_PB_SET(to->blob, g->blob.p, g->blob.n);
 	(void)HF_PB_SET(to->spki, g->spki.p, g->spki.n);
@@ -61,6 +61,7 @@ static void signature_made(struct hf_broker *b, struct hf_job *j, const hf_Keepe
 			   struct hf_err *e)
 {
 	const hf_KeeperSigned *s = rep ? &rep->result.signature : NULL;
+	struct hf_outcome outcome = { NULL, NULL };
 	enum hf_rc rc = e->rc;
 
 	memset(&b->reply, 0, sizeof(b->reply));
@@ -76,8 +77,12 @@ static void signature_made(struct hf_broker *b, struct hf_job *j, const hf_Keepe
 	} else {
 		(void)hf_within(e, "key %s", j->name);
 	}
-	hf_ops_answer(b, j, rc, e,
-		      rep && rep->which_result == hf_KeeperReply_signature_tag ? s : NULL);
+	if (rep && rep->which_result == hf_KeeperReply_signature_tag) {
+		outcome.input_sha256 = s->input_sha256.size == 32 ? s->input_sha256.bytes : NULL;
+		outcome.issued =
+			s->has_issued && s->issued.kind != hf_Issued_Kind_NONE ? &s->issued : NULL;
+	}
+	hf_ops_answer(b, j, rc, e, &outcome);
 }
 
 static enum hf_rc check_sign(struct hf_call *c, const hf_Sign *r)
@@ -121,7 +126,7 @@ enum hf_rc hf_op_sign(struct hf_call *c)
 			       c->key->token);
 	c->b->keeper_request = (hf_KeeperRequest){ .which_op = hf_KeeperRequest_sign_tag };
 	s->has_key = true;
-	fill_key(&s->key, c->key, c->generation);
+	hf_ops_fill_key(&s->key, c->key, c->generation);
 	(void)hf_copy(s->scheme, sizeof(s->scheme), r->scheme);
 	s->message = r->message;
 	if (c->key->usage & HF_USAGE_CA)

@@ -58,6 +58,8 @@ void hf_record_write_key(const struct hf_key *k, struct hf_buf *out)
 			       json_object_new_int64((int64_t)k->issuer_not_after));
 	add_hex(issuer, "subject", k->issuer_subject.p, k->issuer_subject.n);
 	json_object_object_add(v, "issuer", issuer);
+	if (k->exported)
+		json_object_object_add(v, "exported", json_object_new_boolean(true));
 	put(v, out);
 }
 
@@ -145,7 +147,7 @@ static enum hf_rc read_key(struct hf_key *k, json_object *v, struct hf_err *e)
 {
 	uint8_t id[HF_ID_SIZE];
 	struct hf_generation *g;
-	json_object *issuer;
+	json_object *issuer, *exported;
 
 	if (strcmp(text_of(v, "name"), k->name))
 		return hf_fail(e, HF_CORRUPT, "is about a key called '%.63s'", text_of(v, "name"));
@@ -162,6 +164,8 @@ static enum hf_rc read_key(struct hf_key *k, json_object *v, struct hf_err *e)
 	if (!g)
 		return hf_fail(e, HF_CORRUPT, "its current generation is not there");
 	k->current = (size_t)(g - k->generations);
+	k->exported = json_object_object_get_ex(v, "exported", &exported) &&
+		      json_object_get_boolean(exported);
 	g->retire_at = 0;
 	return HF_OK;
 }

@@ -181,6 +181,10 @@ static void keeper_ready(struct hf_broker *b, struct hf_source *source, uint32_t
 			      rep->message);
 	pump(b, w); /* the token first, then the client */
 	finish(b, j, rep, &err);
+	if (rep->which_result == hf_KeeperReply_secret_tag) {
+		explicit_bzero(b->packet, n);
+		explicit_bzero(&rep->result.secret, sizeof(rep->result.secret));
+	}
 }
 
 /* ------------------------------------------------- what the broker itself asks */

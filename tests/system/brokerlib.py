@@ -144,3 +144,21 @@ class Broker:
                 self.process.wait()
         finally:
             shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class WithFakeKeeper(Broker):
+    """The same with fakekeeper.py, which misbehaves on request."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.keeper = os.path.join(self.dir, "keeper")
+        with open(self.keeper, "w") as f:
+            f.write("#!/bin/sh\nexec /usr/bin/python3 %s %s\n" % (
+                os.path.join(os.path.dirname(os.path.abspath(__file__)), "fakekeeper.py"), self.dir))
+        os.chmod(self.keeper, 0o755)
+
+    def mood(self, text):
+        path = os.path.join(self.dir, "mood")
+        with open(path + ".new", "w") as f:
+            f.write(text)
+        os.rename(path + ".new", path)

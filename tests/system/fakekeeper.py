@@ -49,6 +49,19 @@ def sign(request, reply):
         issued.subject = "CN=evil\"\n\x1b[31m"
 
 
+def secret(data, reply):
+    """Not secret at all."""
+    reply.secret.data = b"secret of " + data[:8]
+    reply.secret.input_sha256 = hashlib.sha256(data).digest()
+
+
+def import_key(request, reply):
+    """The blob says which algorithm it turns out to be."""
+    create(reply)
+    reply.created.algorithm = request.data.decode()
+    reply.created.imported = True
+
+
 def answer(sock, request, mood):
     reply = pb.KeeperReply(id=request.id)
     if mood == "hang":
@@ -74,6 +87,16 @@ def answer(sock, request, mood):
         create(reply)
     elif op == "sign":
         sign(request, reply)
+    elif op in ("decrypt", "derive"):
+        secret(request.data, reply)
+    elif op == "wrap":
+        reply.wrap.type = "tpm2"
+        reply.wrap.public_key = b"public"
+    elif op == "import_key":
+        import_key(request, reply)
+    elif op == "destroy":
+        with open(os.path.join(sys.argv[1], "destroyed"), "a") as f:
+            f.write(request.destroy.key.spki_sha256.hex() + "\n")
     sock.send(reply.SerializeToString())
 
 

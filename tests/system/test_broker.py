@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from brokerlib import HOLDFASTD, Broker, Client
+from brokerlib import HOLDFASTD, Broker, Client, WithFakeKeeper
 from keeperlib import pb, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -22,22 +22,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 @pytest.fixture
 def broker():
-    b = Broker()
-    fake = os.path.join(b.dir, "keeper")
-    with open(fake, "w") as f:
-        f.write("#!/bin/sh\nexec /usr/bin/python3 %s %s\n" % (
-            os.path.join(HERE, "fakekeeper.py"), b.dir))
-    os.chmod(fake, 0o755)
-    b.keeper = fake
-    with b:
+    with WithFakeKeeper() as b:
         yield b
 
 
 def mood(broker, text):
-    path = os.path.join(broker.dir, "mood")
-    with open(path + ".new", "w") as f:
-        f.write(text)
-    os.rename(path + ".new", path)
+    broker.mood(text)
 
 
 def verify(reply, spki, digest=b"d" * 32):

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the broker makes of decryption, agreement, import and export, whatever the keeper does."""
+import os
+import re
+
+import pytest
+
+from brokerlib import WithFakeKeeper
+from keeperlib import pb, until
+
+POINT = b"\x04" + bytes(64)
+
+
+@pytest.fixture(name="broker")
+def fixture_broker():
+    with WithFakeKeeper() as b:
+        yield b
+
+
+def audit(broker, op):
+    until(lambda: 'op="%s"' % op in broker.text())
+    return [line for line in broker.text().splitlines() if 'op="%s"' % op in line][-1]
+
+
+def derive(client, name, peer=POINT, scheme="ecdh"):
+    return client.call(derive=pb.Derive(key=pb.KeyRef(name=name), scheme=scheme, peer=peer))
+
+
+def decrypt(client, name, data=bytes(256), scheme="rsa-pkcs1", **more):
+    return client.call(decrypt=pb.Decrypt(key=pb.KeyRef(name=name), scheme=scheme, data=data, **more))
+
+
+def test_derive(broker):
+    c = broker.client()
+    made = c.create("k", usage=8).key
+    assert made.agreements == ["ecdh"] and not made.schemes and not made.ciphers
+    reply = derive(c, "k")
+    assert reply.status == pb.OK and reply.secret.data == b"secret of " + POINT[:8]
+    assert reply.secret.spki_sha256 == made.spki_sha256
+    line = audit(broker, "derive")
+    assert 'scheme="ecdh"' in line and "result=0" in line and re.search("input=[0-9a-f]{64}", line)
+    assert "secret" not in broker.text()
+
+
+@pytest.mark.parametrize("peer", [b"", POINT[:-1], POINT + b"x", b"\x02" + POINT[1:]])
+def test_derive_wants_a_point(broker, peer):
+    c = broker.client()
+    c.create("k", usage=8)
+    reply = derive(c, "k", peer)
+    assert reply.status == pb.ARGUMENT and "65 bytes" in reply.message
+
+
+def test_usage_and_scheme_have_to_fit(broker):
+    c = broker.client()
+    c.create("signs", usage=1)
+    c.create("agrees", usage=8)
+    assert derive(c, "signs").status == pb.REFUSED
+    assert decrypt(c, "signs").status == pb.REFUSED
+    assert c.sign("agrees").status == pb.REFUSED
+    for scheme in ("rsa-pkcs1", "ecdsa-sha256", "nothing", ""):
+        assert derive(c, "agrees", scheme=scheme).status == pb.ARGUMENT
+    assert derive(c, "nobody").status == pb.NO_KEY
+
+
+def import_key(c, name, blob=b"rsa-2048", usage=4, **more):
+    return c.call(key_import=pb.KeyImport(name=name, usage=usage, format="tss2", blob=blob, **more))
+
+
+def test_decrypt(broker):
+    c = broker.client()
+    made = import_key(c, "k").key
+    assert made.algorithm == "rsa-2048" and list(made.ciphers)[0] == "rsa-pkcs1"
+    assert made.generations[0].imported
+    assert decrypt(c, "k").secret.data.startswith(b"secret of ")
+    assert decrypt(c, "k", bytes(255)).status == pb.ARGUMENT
+    assert decrypt(c, "k", label=b"x").status == pb.ARGUMENT
+    assert decrypt(c, "k", scheme="rsa-oaep-sha256", label=b"x").status == pb.OK
+    assert decrypt(c, "k", scheme="ecdh").status == pb.ARGUMENT
+    assert 'op="decrypt"' in audit(broker, "decrypt")
+
+
+@pytest.mark.parametrize("what", ["garbage", "wrong-id", "die", "unavailable"])
+def test_keeper_misbehaves(broker, what):
+    c = broker.client()
+    c.create("k", usage=8)
+    broker.mood("derive:" + what)
+    assert derive(c, "k").status == pb.UNAVAILABLE
+    broker.mood("")
+    until(lambda: derive(c, "k").status == pb.OK)
+
+
+def test_rights():
+    may = {"uid": os.getuid(), "gid": -1, "socket": "main", "keys": ["k*"],
+           "rights": ["public", "create", "sign"]}
+    with WithFakeKeeper(principals=[may]) as b:
+        c = b.client()
+        assert c.create("k", usage=8).status == pb.OK
+        assert derive(c, "k").status == pb.NO_KEY
+        assert import_key(c, "other").status == pb.NO_KEY
+        assert import_key(c, "k", stage=True).status == pb.NO_KEY  # takes rotate
+        assert c.call(key_export=pb.KeyExport(key=pb.KeyRef(name="k"))).status == pb.NO_KEY
+        assert import_key(c, "k2").status == pb.OK
+        assert c.call(token_wrap=pb.TokenWrap()).wrap.token == "tpm"
+
+
+def test_import(broker):
+    c = broker.client()
+    wrap = c.call(token_wrap=pb.TokenWrap())
+    assert wrap.wrap.public_key == b"public" and wrap.wrap.type == "tpm2"
+    assert c.call(token_wrap=pb.TokenWrap(token="no")).status == pb.ARGUMENT
+    c.create("k")
+    assert import_key(c, "k").status == pb.EXISTS
+    assert import_key(c, "other", usage=3).status == pb.ARGUMENT
+    assert import_key(c, "other", b"ec-p999", usage=1).status == pb.FAILED
+    assert import_key(c, "../other").status == pb.ARGUMENT
+    reply = import_key(c, "k", b"rsa-2048", usage=0, stage=True)
+    assert reply.status == pb.ARGUMENT and "stays it" in reply.message
+    reply = import_key(c, "k", b"ec-p256", usage=0, stage=True)
+    assert [g.imported for g in reply.key.generations] == [False, True]
+    assert import_key(c, "nobody", stage=True).status == pb.NO_KEY
+
+
+def test_export_marks_the_key_for_good(broker):
+    c = broker.client()
+    assert not c.create("k", usage=2).key.exported
+    reply = c.call(key_export=pb.KeyExport(key=pb.KeyRef(name="k")))
+    assert reply.key_file.format == "tss2" and b"PRIVATE KEY" in reply.key_file.blob
+    assert 'op="key-export"' in audit(broker, "key-export")
+    broker.stop()
+    broker.start()
+    assert broker.client().call(key_get=pb.KeyGet(key=pb.KeyRef(name="k"))).key.exported
+
+
+def test_what_a_token_keeps_is_destroyed(broker):
+    """Not for a TPM, all of whose key is in the file; a PKCS#11 token has objects."""
+    c = broker.client()
+    c.create("k")
+    assert c.call(key_delete=pb.KeyDelete(name="k")).status == pb.OK
+    assert c.create("l").status == pb.OK
+    assert not os.path.exists(os.path.join(broker.dir, "destroyed"))
