@@ -210,5 +210,10 @@ const struct hf_backend_ops hf_pkcs11_ops = {
 	.sign_start = hf_p11_sign_start,
 	.sign_finish = hf_p11_sign_finish,
 	.distrust = p11_distrust,
+	.decrypt = hf_p11_decrypt,
+	.derive = hf_p11_derive,
+	.wrap = hf_p11_wrap,
+	.import_key = hf_p11_import,
+	.destroy = hf_p11_destroy,
 	.idle = p11_idle,
 };

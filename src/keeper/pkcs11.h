@@ -12,6 +12,7 @@
 #include <p11-kit/uri.h>
 
 #include "keeper/backend.h"
+#include "keeper/pkcs11_template.h"
 #include "keeper/pkcs11_uri.h"
 
 /* As the warden hands them over (broker/launch.h): both of tokens that want a PIN only. */
@@ -42,7 +43,8 @@ struct hf_p11 {
 	CK_RV rv; /* of the last failure; CKR_OK: it was not the module's */
 	CK_SLOT_ID slot;
 	CK_SESSION_HANDLE session; /* CK_INVALID_HANDLE: none */
-	CK_FLAGS flags;		   /* of the token */
+	CK_TOKEN_INFO info;
+	CK_FLAGS flags; /* of the token */
 	char label[33], description[128];
 	CK_MECHANISM_TYPE mechanisms[HF_P11_MECHANISMS];
 	CK_ULONG n_mechanisms;
@@ -103,9 +105,16 @@ enum hf_rc hf_p11_key_find(struct hf_p11 *t, P11KitUri *uri, CK_OBJECT_HANDLE *o
 			   struct hf_err *e);
 /* From the file of a key; the caller's, p11_kit_uri_free(). */
 enum hf_rc hf_p11_key_uri(struct hf_view pem, P11KitUri **out, struct hf_err *e);
-/* spki, spki_sha256 and blob of @out. @adopted: it is not ours to destroy. */
-enum hf_rc hf_p11_key_tell(struct hf_p11 *t, CK_ATTRIBUTE *id, CK_ATTRIBUTE *label, bool adopted,
+/* spki, spki_sha256 and blob of @out, for a key of ours. */
+enum hf_rc hf_p11_key_tell(struct hf_p11 *t, const struct hf_p11_names *names,
 			   const struct hf_buf *spki, hf_KeeperCreated *out, struct hf_err *e);
+/* The same for any key; @id or @label may be NULL. @adopted: it is not ours to destroy. */
+enum hf_rc hf_p11_key_tell_adopted(struct hf_p11 *t, CK_ATTRIBUTE *id, CK_ATTRIBUTE *label,
+				   bool adopted, const struct hf_buf *spki, hf_KeeperCreated *out,
+				   struct hf_err *e);
+enum hf_rc hf_p11_check_usage(enum hf_family family, uint32_t usage, struct hf_err *e);
+/* What was asked for and what came are two things with some tokens: is it inside for good? */
+enum hf_rc hf_p11_check_kept_in(struct hf_p11 *t, CK_OBJECT_HANDLE key, struct hf_err *e);
 #define HF_P11_ADOPTED "x-holdfast-adopted" /* vendor's query attribute of a URI */
 
 /* operations of the table in pkcs11.c */
@@ -113,5 +122,19 @@ enum hf_rc hf_p11_create(struct hf_backend *b, const hf_KeeperCreate *req, hf_Ke
 			 struct hf_err *e);
 enum hf_rc hf_p11_sign_start(struct hf_backend *b, struct hf_sign_job *job, struct hf_err *e);
 enum hf_rc hf_p11_sign_finish(struct hf_backend *b, struct hf_sign_job *job, struct hf_err *e);
+enum hf_rc hf_p11_decrypt(struct hf_backend *b, const hf_KeeperDecrypt *req,
+			  const struct hf_exchange *x, struct hf_view data, hf_KeeperSecret *out,
+			  struct hf_err *e);
+enum hf_rc hf_p11_derive(struct hf_backend *b, const hf_KeeperDerive *req, struct hf_view peer,
+			 hf_KeeperSecret *out, struct hf_err *e);
+enum hf_rc hf_p11_wrap(struct hf_backend *b, hf_WrapInfo *out, struct hf_err *e);
+enum hf_rc hf_p11_import(struct hf_backend *b, const hf_KeeperImport *req, struct hf_view blob,
+			 hf_KeeperCreated *out, struct hf_err *e);
+enum hf_rc hf_p11_destroy(struct hf_backend *b, const hf_KeeperKey *key, struct hf_err *e);
+
+/* For pkcs11_import.c: the key that has just come does what it is for, with its public half. */
+hf_p11_fn hf_p11_sign_job; /* of a struct hf_sign_job */
+enum hf_rc hf_p11_prove(struct hf_p11 *t, const hf_KeeperCreated *key, uint32_t usage,
+			struct hf_err *e);
 
 #endif

@@ -176,18 +176,13 @@ static bool format(struct hf_p11 *t, CK_ATTRIBUTE *id, CK_ATTRIBUTE *label, bool
 	return good;
 }
 
-enum hf_rc hf_p11_key_tell(struct hf_p11 *t, CK_ATTRIBUTE *id, CK_ATTRIBUTE *label, bool adopted,
-			   const struct hf_buf *spki, hf_KeeperCreated *out, struct hf_err *e)
+static enum hf_rc tell(const char *uri, const struct hf_buf *spki, hf_KeeperCreated *out,
+		       struct hf_err *e)
 {
 	HF_AUTO_BUF pem = HF_BUF(sizeof(out->blob.bytes));
-	char *uri = NULL;
+	enum hf_rc rc = hf_p11_file_encode(uri, &pem, e);
 	uint8_t hash[32];
-	enum hf_rc rc;
 
-	if (!format(t, id, label, adopted, &uri))
-		return hf_fail(e, HF_FAILED, "the key's URI cannot be written");
-	rc = hf_p11_file_encode(uri, &pem, e);
-	free(uri);
 	if (!rc)
 		rc = hf_hash("SHA2-256", HF_VIEW_BUF(spki), hash, e);
 	if (rc)
@@ -195,5 +190,58 @@ enum hf_rc hf_p11_key_tell(struct hf_p11 *t, CK_ATTRIBUTE *id, CK_ATTRIBUTE *lab
 	if (!HF_PB_SET(out->blob, pem.p, pem.n) || !HF_PB_SET(out->spki, spki->p, spki->n))
 		return hf_fail(e, HF_FAILED, "the key file is too long");
 	(void)HF_PB_SET(out->spki_sha256, hash, sizeof(hash));
+	return HF_OK;
+}
+
+enum hf_rc hf_p11_key_tell(struct hf_p11 *t, const struct hf_p11_names *names,
+			   const struct hf_buf *spki, hf_KeeperCreated *out, struct hf_err *e)
+{
+	CK_ATTRIBUTE id = { CKA_ID, (void *)(uintptr_t)names->id, sizeof(names->id) };
+	CK_ATTRIBUTE label = { CKA_LABEL, (void *)(uintptr_t)names->label,
+			       (CK_ULONG)strlen(names->label) };
+
+	return hf_p11_key_tell_adopted(t, &id, &label, false, spki, out, e);
+}
+
+enum hf_rc hf_p11_key_tell_adopted(struct hf_p11 *t, CK_ATTRIBUTE *id, CK_ATTRIBUTE *label,
+				   bool adopted, const struct hf_buf *spki, hf_KeeperCreated *out,
+				   struct hf_err *e)
+{
+	char *uri = NULL;
+	enum hf_rc rc;
+
+	if (!format(t, id, label, adopted, &uri))
+		return hf_fail(e, HF_FAILED, "the key's URI cannot be written");
+	rc = tell(uri, spki, out, e);
+	free(uri);
+	return rc;
+}
+
+/* What was asked for and what came are two things with some tokens. */
+enum hf_rc hf_p11_check_kept_in(struct hf_p11 *t, CK_OBJECT_HANDLE key, struct hf_err *e)
+{
+	struct hf_p11_answer a;
+	bool leaves;
+
+	leaves = hf_p11_get(t, key, CKA_EXTRACTABLE, &a) != CKR_OK || a.n != 1 || a.bytes[0];
+	if (!leaves && hf_p11_is_true(t, key, CKA_SENSITIVE))
+		return HF_OK;
+	return hf_fail(e, HF_FAILED,
+		       "the token made a key that can be read out of it; it was destroyed");
+}
+
+enum hf_rc hf_p11_check_usage(enum hf_family family, uint32_t usage, struct hf_err *e)
+{
+	const uint32_t known = HF_USAGE_SIGN | HF_USAGE_CA | HF_USAGE_DECRYPT | HF_USAGE_DERIVE;
+
+	if (!usage || (usage & ~known))
+		return hf_fail(e, HF_ARGUMENT, "unknown usage 0x%x", (unsigned)usage);
+	if ((usage & HF_USAGE_CA) && usage != HF_USAGE_CA)
+		return hf_fail(e, HF_ARGUMENT, "a ca key cannot have another usage beside");
+	if ((usage & HF_USAGE_DECRYPT) && family != HF_FAMILY_RSA)
+		return hf_fail(e, HF_ARGUMENT,
+			       "usage decrypt is for RSA keys; for EC it is derive");
+	if ((usage & HF_USAGE_DERIVE) && family != HF_FAMILY_EC)
+		return hf_fail(e, HF_ARGUMENT, "usage derive is for EC keys");
 	return HF_OK;
 }

@@ -92,6 +92,7 @@ static void describe(struct hf_p11 *t, const CK_TOKEN_INFO *info)
 	(void)snprintf(t->description, sizeof(t->description), "%s %s %u.%u, token %s, serial %s",
 		       maker, model, info->firmwareVersion.major, info->firmwareVersion.minor,
 		       t->label, serial);
+	t->info = *info;
 	t->flags = info->flags;
 }
 

@@ -8,20 +8,26 @@
 #include "keeper/public.h"
 
 #define HASH_MAX 64u
+#define SEED_MAX 1024u /* of OAEP the rest of the modulus */
 
-static bool mask(uint8_t *p, size_t n, const char *hash, const uint8_t *seed, size_t h)
+bool hf_mgf1(uint8_t *p, size_t n, const char *hash, size_t hash_len, const uint8_t *seed,
+	     size_t seed_n)
 {
-	uint8_t text[HASH_MAX + 4] = { 0 }, block[HASH_MAX];
+	uint8_t text[SEED_MAX + 4] = { 0 }, block[HASH_MAX];
 	size_t done, i;
 
-	memcpy(text, seed, h);
-	for (done = 0; done < n; done += h) {
-		if (hf_hash(hash, (struct hf_view){ text, h + 4 }, block, NULL))
+	if (!hash_len || hash_len > HASH_MAX || seed_n > SEED_MAX)
+		return false;
+	memcpy(text, seed, seed_n);
+	for (done = 0; done < n; done += hash_len) {
+		if (hf_hash(hash, (struct hf_view){ text, seed_n + 4 }, block, NULL))
 			return false;
-		for (i = 0; i < h && done + i < n; i++)
+		for (i = 0; i < hash_len && done + i < n; i++)
 			p[done + i] ^= block[i];
-		text[h + 3]++; /* 4 KiB of mask would need more than a byte; moduli are shorter */
+		text[seed_n +
+		     3]++; /* 4 KiB of mask would need more than a byte; moduli are shorter */
 	}
+	explicit_bzero(text, sizeof(text));
 	return true;
 }
 
@@ -42,7 +48,7 @@ bool hf_pss_encode(uint8_t *em, size_t n, unsigned bits, const struct hf_scheme 
 	memset(em, 0, db);
 	em[db - h - 1] = 1;
 	memcpy(em + db - h, salt, h);
-	if (!mask(em, db, scheme->hash, hash, h))
+	if (!hf_mgf1(em, db, scheme->hash, h, hash, h))
 		return false;
 	em[0] &= 0x7f;
 	em[n - 1] = 0xbc;

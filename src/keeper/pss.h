@@ -16,4 +16,8 @@
 bool hf_pss_encode(uint8_t *em, size_t n, unsigned bits, const struct hf_scheme *scheme,
 		   const uint8_t *digest);
 
+/* MGF1 (B.2.1) of @seed, xored onto @p. False: libcrypto failed. @seed may be long. */
+bool hf_mgf1(uint8_t *p, size_t n, const char *hash, size_t hash_len, const uint8_t *seed,
+	     size_t seed_n);
+
 #endif

@@ -82,3 +82,35 @@ class P11Keeper(keeperlib.Keeper):
         r = pb.KeeperRequest()
         r.open.type, r.open.module, r.open.uri = "pkcs11", self.token.module, uri or self.token.uri
         return self.call(r).opened
+
+    def decrypt(self, key, scheme, data, label=b"", versions=(0, 0)):
+        r = pb.KeeperRequest()
+        r.data = data
+        key.fill(r.decrypt.key)
+        r.decrypt.scheme, r.decrypt.label = scheme, label
+        r.decrypt.tls_client_version, r.decrypt.tls_negotiated_version = versions
+        return self.call(r).secret.data
+
+    def derive(self, key, peer):
+        r = pb.KeeperRequest()
+        r.data = peer
+        key.fill(r.derive.key)
+        r.derive.scheme = "ecdh"
+        return self.call(r).secret.data
+
+    def wrap(self):
+        r = pb.KeeperRequest()
+        r.wrap.SetInParent()
+        return self.call(r).wrap
+
+    def import_key(self, form, blob, usage=keeperlib.SIGN, spki=b"", name="came"):
+        r = pb.KeeperRequest()
+        r.data = blob
+        r.import_key.format, r.import_key.usage = form, usage
+        r.import_key.spki, r.import_key.name = spki, name
+        return keeperlib.Key(self.call(r).created, usage)
+
+    def destroy(self, key):
+        r = pb.KeeperRequest()
+        key.fill(r.destroy.key)
+        self.call(r)

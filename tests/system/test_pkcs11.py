@@ -56,7 +56,10 @@ def test_signatures(keeper, algorithm, schemes):
                   keeper.sign(key, scheme, digest(scheme, data)).signature)
 
 
-def test_ed25519_signs_messages_only(keeper):
+def test_ed25519_signs_messages_only(hsm):
+    # SoftHSM 2.6.1 leaks the encoding of each Ed25519 key that it uses.
+    options = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+    keeper = p11lib.P11Keeper(hsm, env={"ASAN_OPTIONS": options})
     keeper.open()
     key = keeper.create("ed25519")
     for message in (b"m", b"n" * 60000):
@@ -66,6 +69,7 @@ def test_ed25519_signs_messages_only(keeper):
         keeper.sign(key, "ed25519", bytes(32))
     with pytest.raises(Failed, match="this is an Ed25519 key"):
         keeper.sign(key, "ecdsa-sha256", bytes(32))
+    keeper.close()
 
 
 def test_keys_outlive_the_keeper(hsm, keeper):
