@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "keeper/pkcs11_error.h"
+#include "keeper/pkcs11_key.h"
 
 #define RETRIES_MAX 6u /* 20 ms, doubled each time: 1.3 s in all */
 #define SLACK_BYTE  0xa5

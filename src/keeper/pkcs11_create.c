@@ -4,6 +4,7 @@
 
 #include "keeper/pkcs11.h"
 #include "keeper/pkcs11_error.h"
+#include "keeper/pkcs11_key.h"
 #include "keeper/pkcs11_public.h"
 #include "keeper/pkcs11_template.h"
 

@@ -6,6 +6,7 @@
 #include "keeper/der.h"
 #include "keeper/pkcs11.h"
 #include "keeper/pkcs11_error.h"
+#include "keeper/pkcs11_key.h"
 #include "keeper/pkcs11_public.h"
 #include "keeper/public.h"
 #include "keeper/unpad.h"

@@ -10,6 +10,7 @@
 #include "keeper/der.h"
 #include "keeper/pkcs11.h"
 #include "keeper/pkcs11_error.h"
+#include "keeper/pkcs11_key.h"
 #include "keeper/pkcs11_public.h"
 #include "keeper/public.h"
 
@@ -187,8 +188,7 @@ static void add_public(struct hf_p11 *t, const struct hf_p11_names *names,
 	CK_OBJECT_HANDLE made;
 	int n = 0;
 
-	if (a->family == HF_FAMILY_EC && pub &&
-	    X509_PUBKEY_get0_param(NULL, &point, &n, NULL, pub))
+	if (a->family == HF_FAMILY_EC && pub && X509_PUBKEY_get0_param(NULL, &point, &n, NULL, pub))
 		hf_der_put(&octets, HF_DER_OCTET_STRING, point, (size_t)n);
 	if (octets.n && !octets.bad) {
 		hf_p11_add(&tpl, CKA_CLASS, &class, sizeof(class));

@@ -7,6 +7,7 @@
 
 #include "keeper/pkcs11.h"
 #include "keeper/pkcs11_error.h"
+#include "keeper/pkcs11_key.h"
 #include "keeper/pkcs11_public.h"
 
 #define KEYS_MAX 256u

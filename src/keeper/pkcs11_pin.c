@@ -11,6 +11,7 @@
 
 #include "keeper/pkcs11.h"
 #include "keeper/pkcs11_error.h"
+#include "keeper/pkcs11_key.h"
 #include "keeper/pkcs11_login.h"
 
 #define PIN_MAX 255u

@@ -5,6 +5,7 @@
 #include "keeper/der.h"
 #include "keeper/pkcs11.h"
 #include "keeper/pkcs11_error.h"
+#include "keeper/pkcs11_key.h"
 #include "keeper/pss.h"
 
 /* RFC 8017 9.2, note 1: what comes before the digest. */

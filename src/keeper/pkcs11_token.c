@@ -6,6 +6,7 @@
 
 #include "keeper/pkcs11.h"
 #include "keeper/pkcs11_error.h"
+#include "keeper/pkcs11_key.h"
 
 #define SLOTS_MAX 256
 
