@@ -14,6 +14,7 @@
 /* 2.23.133.10.1.3: a key that TPM2_Load() takes; .4 importable and .5 sealed differ in the last
  * arc. */
 static const uint8_t oid_loadable[] = { 0x67, 0x81, 0x05, 0x0a, 0x01, 0x03 };
+static const uint8_t oid_importable[] = { 0x67, 0x81, 0x05, 0x0a, 0x01, 0x04 };
 
 /* The optional elements before `parent`, by their context tag. */
 enum { EMPTY_AUTH = 0, POLICY = 1, SECRET = 2, AUTH_POLICY = 3, DESCRIPTION = 4, RSA_PARENT = 5 };
@@ -29,8 +30,16 @@ static enum hf_rc true_or_false(struct hf_view body, bool *out, struct hf_err *e
 	return HF_OK;
 }
 
-static enum hf_rc read_option(const struct hf_der *d, bool *empty_auth, struct hf_err *e)
+/* A TPM2B: two bytes of size, and that many. */
+static bool sized(struct hf_view v)
 {
+	return v.n > 2 && (size_t)(v.p[0] << 8 | v.p[1]) == v.n - 2;
+}
+
+static enum hf_rc read_option(const struct hf_der *d, bool *empty_auth, struct hf_view *secret,
+			      struct hf_err *e)
+{
+	struct hf_view body = d->body;
 	bool rsa = false;
 
 	switch (d->tag - HF_DER_CONTEXT) {
@@ -42,7 +51,9 @@ static enum hf_rc read_option(const struct hf_der *d, bool *empty_auth, struct h
 			       "key file: the key is bound to a policy; "
 			       "holdfast uses keys without one");
 	case SECRET:
-		return hf_fail(e, HF_UNSUPPORTED, "key file: the key has to be imported first");
+		if (!hf_der_take(&body, HF_DER_OCTET_STRING, secret) || body.n || !sized(*secret))
+			return hf_fail(e, HF_CORRUPT, "key file: its secret is malformed");
+		return HF_OK;
 	case RSA_PARENT:
 		if (true_or_false(d->body, &rsa, e))
 			return e ? e->rc : HF_CORRUPT;
@@ -72,22 +83,22 @@ static bool read_parent(struct hf_view v, uint32_t *parent)
 	return true;
 }
 
-/* A TPM2B: two bytes of size, and that many. */
-static bool sized(struct hf_view v)
+static bool is_oid(struct hf_view oid, const uint8_t want[6])
 {
-	return v.n > 2 && (size_t)(v.p[0] << 8 | v.p[1]) == v.n - 2;
+	return oid.n == 6 && !memcmp(oid.p, want, 6);
 }
 
 static enum hf_rc read_der(struct hf_view in, struct hf_keyfile *out, struct hf_err *e)
 {
 	struct hf_view seq, oid, parent;
-	bool empty_auth = false;
+	bool empty_auth = false, importable;
 	int last = -1;
 
 	if (!hf_der_take(&in, HF_DER_SEQUENCE, &seq) || in.n ||
 	    !hf_der_take(&seq, HF_DER_OID, &oid))
 		return hf_fail(e, HF_CORRUPT, "key file: not a TSS2 private key, or cut short");
-	if (oid.n != sizeof(oid_loadable) || memcmp(oid.p, oid_loadable, sizeof(oid_loadable)))
+	importable = is_oid(oid, oid_importable);
+	if (!importable && !is_oid(oid, oid_loadable))
 		return hf_fail(e, HF_UNSUPPORTED, "key file: not a loadable key (2.23.133.10.1.3)");
 	while (seq.n && (seq.p[0] & 0xe0) == HF_DER_CONTEXT) {
 		struct hf_der d;
@@ -95,7 +106,7 @@ static enum hf_rc read_der(struct hf_view in, struct hf_keyfile *out, struct hf_
 		if (!hf_der_next(&seq, &d) || d.tag <= last)
 			return hf_fail(e, HF_CORRUPT, "key file: its optional part is malformed");
 		last = d.tag;
-		if (read_option(&d, &empty_auth, e))
+		if (read_option(&d, &empty_auth, &out->secret, e))
 			return e ? e->rc : HF_CORRUPT;
 	}
 	if (!hf_der_take(&seq, HF_DER_INTEGER, &parent) || !read_parent(parent, &out->parent))
@@ -103,6 +114,10 @@ static enum hf_rc read_der(struct hf_view in, struct hf_keyfile *out, struct hf_
 	if (!hf_der_take(&seq, HF_DER_OCTET_STRING, &out->pub) || !sized(out->pub) ||
 	    !hf_der_take(&seq, HF_DER_OCTET_STRING, &out->priv) || !sized(out->priv) || seq.n)
 		return hf_fail(e, HF_CORRUPT, "key file: its key is malformed");
+	if (importable != (out->secret.n != 0))
+		return hf_fail(e, HF_CORRUPT,
+			       "key file: a secret without an importable key, or "
+			       "an importable key without its secret");
 	if (!empty_auth)
 		return hf_fail(e, HF_UNSUPPORTED,
 			       "key file: the key wants a password; "
@@ -155,8 +170,8 @@ static enum hf_rc read_pem(struct hf_view in, const uint8_t *begin, struct hf_bu
 	return HF_OK;
 }
 
-enum hf_rc hf_keyfile_decode(struct hf_view file, struct hf_buf *der, struct hf_keyfile *out,
-			     struct hf_err *e)
+enum hf_rc hf_keyfile_decode_any(struct hf_view file, struct hf_buf *der, struct hf_keyfile *out,
+				 struct hf_err *e)
 {
 	const uint8_t *begin;
 	enum hf_rc rc = HF_OK;
@@ -177,6 +192,17 @@ enum hf_rc hf_keyfile_decode(struct hf_view file, struct hf_buf *der, struct hf_
 	if (rc)
 		*out = (struct hf_keyfile){ 0 };
 	return rc;
+}
+
+enum hf_rc hf_keyfile_decode(struct hf_view file, struct hf_buf *der, struct hf_keyfile *out,
+			     struct hf_err *e)
+{
+	enum hf_rc rc = hf_keyfile_decode_any(file, der, out, e);
+
+	if (rc || !out->secret.n)
+		return rc;
+	*out = (struct hf_keyfile){ 0 };
+	return hf_fail(e, HF_UNSUPPORTED, "key file: the key has to be imported first");
 }
 
 static void put_parent(struct hf_buf *out, uint32_t parent)

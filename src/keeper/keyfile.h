@@ -15,8 +15,9 @@
 struct hf_keyfile {
 	uint32_t
 		parent; /* 0x40000001: the primary of the owner hierarchy; or a persistent handle */
-	struct hf_view pub;  /* marshalled TPM2B_PUBLIC, with its size */
-	struct hf_view priv; /* marshalled TPM2B_PRIVATE, with its size */
+	struct hf_view pub;    /* marshalled TPM2B_PUBLIC, with its size */
+	struct hf_view priv;   /* marshalled TPM2B_PRIVATE, with its size */
+	struct hf_view secret; /* importable: TPM2B_ENCRYPTED_SECRET, with its size; else empty */
 };
 
 /*
@@ -27,7 +28,11 @@ struct hf_keyfile {
 enum hf_rc hf_keyfile_decode(struct hf_view file, struct hf_buf *der, struct hf_keyfile *out,
 			     struct hf_err *e);
 
-/* Appends PEM to @pem. HF_FAILED if it does not fit. */
+/* The same, and importable keys (2.23.133.10.1.4) as well: then out->secret is not empty. */
+enum hf_rc hf_keyfile_decode_any(struct hf_view file, struct hf_buf *der, struct hf_keyfile *out,
+				 struct hf_err *e);
+
+/* Appends PEM of a loadable key to @pem. HF_FAILED if it does not fit. */
 enum hf_rc hf_keyfile_encode(const struct hf_keyfile *key, struct hf_buf *pem, struct hf_err *e);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "base/process.h"
 #include "keeper/tpm2_error.h"
+#include "keeper/tpm2_ops.h"
 
 #define RETRIES_MAX	8u     /* 20 ms, doubled each time up to 1 s: 3.5 s in all */
 #define SESSION_IDLE_MS 60000u /* an idle session hinders others behind a resource manager */
@@ -323,5 +324,9 @@ const struct hf_backend_ops hf_tpm2_ops = {
 	.sign_start = hf_tpm2_sign_start,
 	.sign_finish = hf_tpm2_sign_finish,
 	.distrust = tpm2_distrust,
+	.decrypt = hf_tpm2_decrypt,
+	.derive = hf_tpm2_derive,
+	.wrap = hf_tpm2_wrap,
+	.import_key = hf_tpm2_import,
 	.idle = tpm2_idle,
 };

@@ -23,6 +23,8 @@ struct hf_tpm2_primary {
 	uint32_t handle; /* loaded or persistent; 0: saved only */
 	uint8_t name[HF_TPM2_NAME];
 	uint8_t x[32], y[32];
+	uint8_t pub[2 + 160]; /* TPM2B_PUBLIC, as the TPM wrote it */
+	size_t pub_n;
 	struct hf_tpm2_saved saved;
 };
 
@@ -31,9 +33,10 @@ struct hf_tpm2_key {
 	uint8_t spki_sha256[32];
 	struct hf_public *pub;
 	uint32_t attributes; /* TPMA_OBJECT */
-	uint32_t handle;     /* 0: not loaded */
-	bool busy;	     /* a command with it is under way */
-	bool suspect;	     /* gave a wrong signature: bring it in anew, from its file */
+	uint8_t name[HF_TPM2_NAME];
+	uint32_t handle; /* 0: not loaded */
+	bool busy;	 /* a command with it is under way */
+	bool suspect;	 /* gave a wrong signature: bring it in anew, from its file */
 	struct hf_tpm2_saved saved;
 };
 
@@ -102,17 +105,11 @@ void hf_tpm2_make_way(struct hf_tpm2 *t);
 enum hf_rc hf_tpm2_load(struct hf_tpm2 *t, struct hf_view pub2b, struct hf_view priv2b,
 			uint32_t *handle, struct hf_err *e);
 
-/* tpm2_create.c, tpm2_sign.c: operations of the table in tpm2.c */
-enum hf_rc hf_tpm2_create(struct hf_backend *b, const hf_KeeperCreate *req, hf_KeeperCreated *out,
-			  struct hf_err *e);
-bool hf_tpm2_sign_ready(struct hf_backend *b, const hf_KeeperKey *key);
-enum hf_rc hf_tpm2_sign_start(struct hf_backend *b, struct hf_sign_job *job, struct hf_err *e);
-enum hf_rc hf_tpm2_sign_finish(struct hf_backend *b, struct hf_sign_job *job, struct hf_err *e);
-
-/* One TPM2_Sign with the object @handle, and its answer in X.509 form. For the PSS probe too. */
-uint32_t hf_tpm2_sign_send(struct hf_tpm2 *t, uint32_t handle, const struct hf_scheme *scheme,
-			   struct hf_view digest);
-enum hf_rc hf_tpm2_sign_receive(struct hf_tpm2 *t, const struct hf_public *pub,
-				struct hf_sign_job *job, struct hf_err *e);
+/*
+ * One command in the kept session, salted to the primary and begun if there is none; @name is of
+ * the object that it uses. A TSS2_RC; after a failure there is no session.
+ */
+uint32_t hf_tpm2_call_secret(struct hf_tpm2 *t, struct hf_tpm2_cmd *c, const uint8_t *name,
+			     struct hf_tpm2_rsp *rsp);
 
 #endif

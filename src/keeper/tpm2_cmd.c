@@ -20,6 +20,8 @@ static const struct hf_tpm2_command_info commands[] = {
 	{ TPM2_CC_Load, "Load", 1, 1, 1, 10000 },
 	{ TPM2_CC_Sign, "Sign", 1, 1, 0, 60000 },
 	{ TPM2_CC_RSA_Decrypt, "RSA_Decrypt", 1, 1, 0, 60000 },
+	{ TPM2_CC_ECDH_ZGen, "ECDH_ZGen", 1, 1, 0, 60000 },
+	{ TPM2_CC_Import, "Import", 1, 1, 0, 60000 },
 	{ TPM2_CC_ContextSave, "ContextSave", 1, 0, 0, 10000 },
 	{ TPM2_CC_ContextLoad, "ContextLoad", 0, 0, 1, 10000 },
 	{ TPM2_CC_FlushContext, "FlushContext", 0, 0, 0, 10000 }, /* its handle is a parameter */

@@ -5,7 +5,7 @@
  *
  * Not ESAPI: its 3.2.1 makes a new OSSL_LIB_CTX for every hash (2 to 3 ms for a
  * command in a session, 0.35 ms for a Load), reads replies with parsers that had
- * eleven advisories since, and is unusable after one I/O error. We send fourteen
+ * eleven advisories since, and is unusable after one I/O error. We send sixteen
  * commands; they fit a table, and the table is what the TPM ever hears from us.
  */
 #ifndef HF_KEEPER_TPM2_CMD_H

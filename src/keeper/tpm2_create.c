@@ -9,6 +9,7 @@
 #include "keeper/tpm2.h"
 #include "keeper/tpm2_caps.h"
 #include "keeper/tpm2_error.h"
+#include "keeper/tpm2_ops.h"
 #include "keeper/tpm2_public.h"
 
 struct made {
@@ -36,23 +37,11 @@ static uint32_t attributes_of(const struct hf_tpm2 *t, const struct order *o)
 	return attributes;
 }
 
-static uint32_t session_ready(struct hf_tpm2 *t, uint32_t primary)
-{
-	if (t->session.handle)
-		return 0;
-	return hf_tpm2_session_start(&t->session, &t->link, primary, t->primary.name, t->primary.x,
-				     t->primary.y);
-}
-
 static uint32_t call_create(struct hf_tpm2 *t, const struct order *o, struct hf_tpm2_rsp *rsp)
 {
 	static const uint8_t sensitive[4] = { 0 };
 	struct hf_tpm2_cmd c, public;
-	uint32_t code;
 
-	code = session_ready(t, t->primary.handle);
-	if (code)
-		return code;
 	hf_tpm2_cmd_init(&public, TPM2_CC_Create, 0, 0);
 	hf_tpm2_template_key(&public, o->algorithm, attributes_of(t, o));
 	hf_tpm2_cmd_init(&c, TPM2_CC_Create, t->primary.handle, 0);
@@ -60,13 +49,7 @@ static uint32_t call_create(struct hf_tpm2 *t, const struct order *o, struct hf_
 	hf_tpm2_put2b(&c, public.p, public.n);
 	hf_tpm2_put2b(&c, NULL, 0); /* outsideInfo */
 	hf_tpm2_put32(&c, 0);	    /* creationPCR */
-	code = hf_tpm2_call(&t->link, &c, rsp, &t->session);
-	if (code) {
-		/* Its nonces may have moved on one side only. */
-		(void)hf_tpm2_flush(t, t->session.handle);
-		hf_tpm2_session_forget(&t->session);
-	}
-	return code;
+	return hf_tpm2_call_secret(t, &c, t->primary.name, rsp);
 }
 
 static bool take(uint8_t *out, size_t size, size_t *n, struct hf_view v)
@@ -200,22 +183,6 @@ static enum hf_rc create_key(struct hf_tpm2 *t, void *arg, struct hf_err *e)
 	return rc;
 }
 
-static enum hf_rc check_usage(const struct hf_algorithm *a, uint32_t usage, struct hf_err *e)
-{
-	const uint32_t known = HF_USAGE_SIGN | HF_USAGE_CA | HF_USAGE_DECRYPT | HF_USAGE_DERIVE;
-
-	if (!usage || (usage & ~known))
-		return hf_fail(e, HF_ARGUMENT, "unknown usage 0x%x", usage);
-	if ((usage & HF_USAGE_CA) && usage != HF_USAGE_CA)
-		return hf_fail(e, HF_ARGUMENT, "a ca key cannot have another usage beside");
-	if ((usage & HF_USAGE_DECRYPT) && a->family != HF_FAMILY_RSA)
-		return hf_fail(e, HF_ARGUMENT,
-			       "usage decrypt is for RSA keys; for EC it is derive");
-	if ((usage & HF_USAGE_DERIVE) && a->family != HF_FAMILY_EC)
-		return hf_fail(e, HF_ARGUMENT, "usage derive is for EC keys");
-	return HF_OK;
-}
-
 enum hf_rc hf_tpm2_create(struct hf_backend *b, const hf_KeeperCreate *req, hf_KeeperCreated *out,
 			  struct hf_err *e)
 {
@@ -226,6 +193,6 @@ enum hf_rc hf_tpm2_create(struct hf_backend *b, const hf_KeeperCreate *req, hf_K
 		return hf_fail(e, HF_UNSUPPORTED, "unknown algorithm %s", req->algorithm);
 	if (!hf_tpm2_possible(o.algorithm))
 		return hf_fail(e, HF_UNSUPPORTED, "no TPM makes %s keys", o.algorithm->name);
-	rc = check_usage(o.algorithm, o.usage, e);
+	rc = hf_tpm2_usage_fits(o.algorithm, o.usage, e);
 	return rc ? rc : hf_tpm2_run((struct hf_tpm2 *)b, "create", create_key, &o, e);
 }

@@ -147,7 +147,7 @@ enum hf_rc hf_tpm2_load(struct hf_tpm2 *t, struct hf_view pub2b, struct hf_view 
 }
 
 /* The file's public half is the recorded key, and of a kind that may sign what it is asked to. */
-static enum hf_rc check_public(const hf_KeeperKey *key, struct hf_view pub2b, uint32_t *attributes,
+static enum hf_rc check_public(const hf_KeeperKey *key, struct hf_view pub2b, struct hf_tpm2_key *k,
 			       struct hf_err *e)
 {
 	HF_AUTO_BUF spki = HF_BUF(sizeof(key->spki.bytes));
@@ -173,7 +173,8 @@ static enum hf_rc check_public(const hf_KeeperKey *key, struct hf_view pub2b, ui
 	if (!(pub.attributes & TPMA_OBJECT_USERWITHAUTH) || pub.restricted_to_policy)
 		return hf_fail(e, HF_UNSUPPORTED,
 			       "the key wants a policy; holdfast uses keys without one");
-	*attributes = pub.attributes;
+	k->attributes = pub.attributes;
+	memcpy(k->name, pub.name, sizeof(k->name));
 	return HF_OK;
 }
 
@@ -192,7 +193,7 @@ static enum hf_rc load_file(struct hf_tpm2 *t, const hf_KeeperKey *key, struct h
 			       "key file: its parent is 0x%08x, not the owner's primary "
 			       "key (0x40000001)",
 			       file.parent);
-	rc = check_public(key, file.pub, &k->attributes, e);
+	rc = check_public(key, file.pub, k, e);
 	return rc ? rc : hf_tpm2_load(t, file.pub, file.priv, &k->handle, e);
 }
 

@@ -24,6 +24,11 @@ static uint32_t take_public(struct hf_view in, struct hf_tpm2_primary *out, bool
 		return 0;
 	*ours = true;
 	memcpy(out->name, p.name, sizeof(out->name));
+	if (in.n + 2 > sizeof(out->pub))
+		return TSS2_TCTI_RC_MALFORMED_RESPONSE;
+	hf_be16(out->pub, (uint16_t)in.n);
+	memcpy(out->pub + 2, in.p, in.n);
+	out->pub_n = in.n + 2;
 	memcpy(out->x + 32 - p.x.n, p.x.p, p.x.n);
 	memcpy(out->y + 32 - p.y.n, p.y.p, p.y.n);
 	return 0;

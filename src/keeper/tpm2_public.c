@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "keeper/public.h"
+#include "wire/packet.h"
 
 #define FIXED                                                                                      \
 	(TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |        \
@@ -224,16 +225,36 @@ void hf_tpm2_template_key(struct hf_tpm2_cmd *c, const struct hf_algorithm *a, u
 	}
 }
 
-bool hf_tpm2_is_key(const struct hf_tpm2_public *p, const struct hf_algorithm *a,
-		    uint32_t attributes)
+bool hf_tpm2_is_kind(const struct hf_tpm2_public *p, const struct hf_algorithm *a)
 {
 	const struct curve *c = curve_of(a->bits, TPM2_ECC_NONE);
 
-	if (p->attributes != (FIXED | attributes) || p->restricted_to_policy ||
-	    p->symmetric != TPM2_ALG_NULL || p->scheme != TPM2_ALG_NULL)
+	if (p->restricted_to_policy || p->symmetric != TPM2_ALG_NULL || p->scheme != TPM2_ALG_NULL)
 		return false;
 	if (a->family == HF_FAMILY_RSA)
 		return p->type == TPM2_ALG_RSA && p->rsa_bits == a->bits &&
 		       (p->exponent == 0 || p->exponent == 65537);
 	return p->type == TPM2_ALG_ECC && c && p->curve == c->id;
+}
+
+bool hf_tpm2_is_key(const struct hf_tpm2_public *p, const struct hf_algorithm *a,
+		    uint32_t attributes)
+{
+	return p->attributes == (FIXED | attributes) && hf_tpm2_is_kind(p, a);
+}
+
+enum hf_rc hf_tpm2_usage_fits(const struct hf_algorithm *a, uint32_t usage, struct hf_err *e)
+{
+	const uint32_t known = HF_USAGE_SIGN | HF_USAGE_CA | HF_USAGE_DECRYPT | HF_USAGE_DERIVE;
+
+	if (!usage || (usage & ~known))
+		return hf_fail(e, HF_ARGUMENT, "unknown usage 0x%x", usage);
+	if ((usage & HF_USAGE_CA) && usage != HF_USAGE_CA)
+		return hf_fail(e, HF_ARGUMENT, "a ca key cannot have another usage beside");
+	if ((usage & HF_USAGE_DECRYPT) && a->family != HF_FAMILY_RSA)
+		return hf_fail(e, HF_ARGUMENT,
+			       "usage decrypt is for RSA keys; for EC it is derive");
+	if ((usage & HF_USAGE_DERIVE) && a->family != HF_FAMILY_EC)
+		return hf_fail(e, HF_ARGUMENT, "usage derive is for EC keys");
+	return HF_OK;
 }

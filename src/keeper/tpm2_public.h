@@ -45,6 +45,12 @@ bool hf_tpm2_is_primary(const struct hf_tpm2_public *p);
 bool hf_tpm2_is_key(const struct hf_tpm2_public *p, const struct hf_algorithm *a,
 		    uint32_t attributes);
 
+/* The same, whatever its attributes: a key that another program made. */
+bool hf_tpm2_is_kind(const struct hf_tpm2_public *p, const struct hf_algorithm *a);
+
+/* HF_ARGUMENT if a key of that algorithm in a TPM cannot be used so. */
+enum hf_rc hf_tpm2_usage_fits(const struct hf_algorithm *a, uint32_t usage, struct hf_err *e);
+
 /* False for what no TPM makes, e.g. ed25519. */
 bool hf_tpm2_possible(const struct hf_algorithm *a);
 

@@ -10,6 +10,7 @@
 #include "keeper/pss.h"
 #include "keeper/tpm2.h"
 #include "keeper/tpm2_error.h"
+#include "keeper/tpm2_ops.h"
 #include "keeper/tpm2_public.h"
 
 static uint16_t hash_id(const struct hf_scheme *s)

@@ -8,10 +8,17 @@
 
 #define EM_MAX 1024u
 
-/* All ones if @v is 0, else 0. No branch that a compiler would see. */
+/* Without this a compiler could find out that a mask has two values only, and branch on it. */
+static uint32_t opaque(uint32_t mask)
+{
+	__asm__("" : "+r"(mask));
+	return mask;
+}
+
+/* All ones if @v is 0, else 0. */
 static uint32_t is_zero(uint32_t v)
 {
-	return (uint32_t)0 - ((~v & (v - 1)) >> 31);
+	return opaque((uint32_t)0 - ((~v & (v - 1)) >> 31));
 }
 
 static uint32_t equal(uint32_t a, uint32_t b)
@@ -27,7 +34,7 @@ static uint32_t choose(uint32_t mask, uint32_t a, uint32_t b)
 /* Both masks for a < b, of numbers below 2^31. */
 static uint32_t less(uint32_t a, uint32_t b)
 {
-	return (uint32_t)0 - ((a - b) >> 31);
+	return opaque((uint32_t)0 - ((a - b) >> 31));
 }
 
 /* Moves the last n - @from bytes of @em to the front of @out. @from is secret until now. */

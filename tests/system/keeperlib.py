@@ -38,6 +38,7 @@ while os.open(os.devnull, os.O_RDONLY) < 8:
 
 COMMANDS = {
     0x120: "EvictControl", 0x131: "CreatePrimary", 0x144: "Startup", 0x153: "Create",
+    0x154: "ECDH_ZGen", 0x156: "Import",
     0x157: "Load", 0x159: "RSA_Decrypt", 0x15D: "Sign", 0x161: "ContextLoad",
     0x162: "ContextSave", 0x165: "FlushContext", 0x173: "ReadPublic",
     0x176: "StartAuthSession", 0x17A: "GetCapability", 0x18A: "TestParms",

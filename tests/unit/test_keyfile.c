@@ -82,6 +82,8 @@ struct form {
 };
 
 #define OPT(s) s, sizeof(s) - 1
+#define IMPORTABLE "\x67\x81\x05\x0a\x01\x04"
+#define SECRET "\xa2\x06\x04\x04\x00\x02xx"
 #define AUTH "\xa0\x03\x01\x01\xff"
 #define OWNER OPT("\x02\x04\x40\x00\x00\x01")
 
@@ -96,12 +98,14 @@ static const struct form forms[] = {
 	{ "rsaParent FALSE", HF_OK, 0x40000001, LOADABLE, OPT(AUTH "\xa5\x03\x01\x01\x00"), OWNER, "", "" },
 	{ "rsaParent TRUE", HF_UNSUPPORTED, 0, LOADABLE, OPT(AUTH "\xa5\x03\x01\x01\xff"), OWNER, "", "" },
 	{ "policy", HF_UNSUPPORTED, 0, LOADABLE, OPT(AUTH "\xa1\x02\x30\x00"), OWNER, "", "" },
-	{ "secret", HF_UNSUPPORTED, 0, LOADABLE, OPT(AUTH "\xa2\x04\x04\x02xx"), OWNER, "", "" },
+	{ "secret that is none", HF_CORRUPT, 0, LOADABLE, OPT(AUTH "\xa2\x04\x04\x02xx"), OWNER, "", "" },
+	{ "secret of a loadable key", HF_CORRUPT, 0, LOADABLE, OPT(AUTH SECRET), OWNER, "", "" },
 	{ "authPolicy", HF_UNSUPPORTED, 0, LOADABLE, OPT(AUTH "\xa3\x02\x30\x00"), OWNER, "", "" },
 	{ "options out of order", HF_CORRUPT, 0, LOADABLE, OPT("\xa4\x02\x0c\x00" AUTH), OWNER, "", "" },
 	{ "option twice", HF_CORRUPT, 0, LOADABLE, OPT(AUTH AUTH), OWNER, "", "" },
 	{ "option of the wrong type", HF_CORRUPT, 0, LOADABLE, OPT("\xa0\x02\x05\x00"), OWNER, "", "" },
-	{ "importable", HF_UNSUPPORTED, 0, "\x67\x81\x05\x0a\x01\x04", OPT(AUTH), OWNER, "", "" },
+	{ "importable without", HF_CORRUPT, 0, IMPORTABLE, OPT(AUTH), OWNER, "", "" },
+	{ "importable", HF_UNSUPPORTED, 0, IMPORTABLE, OPT(AUTH SECRET), OWNER, "", "" },
 	{ "sealed", HF_UNSUPPORTED, 0, "\x67\x81\x05\x0a\x01\x05", OPT(AUTH), OWNER, "", "" },
 	{ "parent 0", HF_OK, 0x40000001, LOADABLE, OPT(AUTH), OPT("\x02\x01\x00"), "", "" },
 	{ "persistent, positive", HF_OK, 0x81000001, LOADABLE, OPT(AUTH), OPT("\x02\x05\x00\x81\x00\x00\x01"), "", "" },
@@ -147,6 +151,21 @@ static void test_forms(void **state)
 	}
 }
 
+static void test_importable(void **state)
+{
+	const struct form form = { "", HF_OK, 0, IMPORTABLE, OPT(AUTH SECRET), OWNER, "", "" };
+	HF_AUTO_BUF in = HF_BUF(4096);
+	HF_AUTO_BUF der = HF_BUF(4096);
+	struct hf_keyfile f;
+
+	(void)state;
+	make(&in, &form);
+	assert_int_equal(hf_keyfile_decode_any(HF_VIEW_BUF(&in), &der, &f, NULL), HF_OK);
+	assert_int_equal(f.secret.n, 4);
+	assert_memory_equal(f.secret.p, "\0\2xx", 4);
+	assert_int_equal(f.pub.n, sizeof(pub));
+}
+
 static void test_written_parents(void **state)
 {
 	static const uint32_t parents[] = { 0x40000001, 0x81000001, 0x817fffff, 0x7f, 0x80, 0xffffffff };
@@ -154,7 +173,8 @@ static void test_written_parents(void **state)
 
 	(void)state;
 	for (i = 0; i < HF_COUNT(parents); i++) {
-		struct hf_keyfile f = { parents[i], { pub, sizeof(pub) }, { priv, sizeof(priv) } };
+		struct hf_keyfile f = { parents[i], { pub, sizeof(pub) }, { priv, sizeof(priv) },
+			{ NULL, 0 } };
 		HF_AUTO_BUF pem = HF_BUF(4096);
 		uint32_t parent = 0;
 
@@ -199,7 +219,8 @@ static void test_pem_forms(void **state)
 static void test_too_long(void **state)
 {
 	static uint8_t zeros[HF_KEYFILE_MAX + 1];
-	struct hf_keyfile f = { 0x40000001, { zeros, 7000 }, { priv, sizeof(priv) } };
+	struct hf_keyfile f = { 0x40000001, { zeros, 7000 }, { priv, sizeof(priv) },
+			{ NULL, 0 } };
 	HF_AUTO_BUF pem = HF_BUF(HF_KEYFILE_MAX);
 
 	(void)state;
@@ -259,6 +280,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_importable),
 		cmocka_unit_test(test_written_parents),
 		cmocka_unit_test(test_pem_forms),
 		cmocka_unit_test(test_too_long),
