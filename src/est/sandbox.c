@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "est/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "base/buf.h"
+
+#ifndef __SANITIZE_ADDRESS__
+
+/* Those that are not on an architecture are left out there. */
+static const char *const allowed[] = {
+	/* memory, time, threads (libcurl resolves names in one) */
+	"brk",
+	"mmap",
+	"munmap",
+	"mprotect",
+	"mremap",
+	"madvise",
+	"futex",
+	"rseq",
+	"set_robust_list",
+	"get_robust_list",
+	"sched_yield",
+	"sched_getaffinity",
+	"clock_gettime",
+	"clock_getres",
+	"clock_nanosleep",
+	"nanosleep",
+	"gettimeofday",
+	"time",
+	"getrandom",
+	"membarrier",
+	"rt_sigaction",
+	"rt_sigprocmask",
+	"rt_sigreturn",
+	"sigaltstack",
+	"restart_syscall",
+	"exit",
+	"exit_group",
+	"tgkill",
+	"getpid",
+	"getppid",
+	"gettid",
+	"getuid",
+	"geteuid",
+	"getgid",
+	"getegid",
+	"uname",
+	"sysinfo",
+	"getrlimit",
+	/* descriptors */
+	"read",
+	"readv",
+	"pread64",
+	"write",
+	"writev",
+	"close",
+	"lseek",
+	"fstat",
+	"fstat64",
+	"newfstatat",
+	"fstatat64",
+	"stat",
+	"lstat",
+	"statx",
+	"access",
+	"faccessat",
+	"faccessat2",
+	"readlink",
+	"readlinkat",
+	"getdents64",
+	"getcwd",
+	"dup",
+	"fcntl",
+	"fcntl64",
+	"ioctl",
+	"poll",
+	"ppoll",
+	"select",
+	"pselect6",
+	"epoll_create1",
+	"epoll_ctl",
+	"epoll_wait",
+	"epoll_pwait",
+	"eventfd2",
+	"pipe",
+	"pipe2",
+	"socketpair",
+	"fadvise64",
+	/* sockets; which ones may be made is below */
+	"connect",
+	"bind",
+	"getsockname",
+	"getpeername",
+	"getsockopt",
+	"setsockopt",
+	"sendto",
+	"recvfrom",
+	"sendmsg",
+	"recvmsg",
+	"sendmmsg",
+	"recvmmsg",
+	"shutdown",
+};
+
+static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
+
+/* In one place, so that one failure is not missed among many. */
+static int add_rules(scmp_filter_ctx f)
+{
+	const unsigned writing = O_ACCMODE | O_CREAT | O_TRUNC;
+	int failed = 0;
+	size_t i;
+
+	for (i = 0; i < HF_COUNT(allowed); i++) {
+		int n = seccomp_syscall_resolve_name(allowed[i]);
+
+		if (n != __NR_SCMP_ERROR)
+			failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, n, 0);
+	}
+	for (i = 0; i < HF_COUNT(families); i++)
+		failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+					   SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+	failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(open), 1,
+				   SCMP_A1(SCMP_CMP_MASKED_EQ, writing, 0));
+	failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+				   SCMP_A2(SCMP_CMP_MASKED_EQ, writing, 0));
+	failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+				   SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+	/* its flags are in memory, where a filter cannot look; libc then uses clone */
+	failed |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	failed |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0);
+	return failed;
+}
+
+static enum hf_rc limit(struct hf_err *e)
+{
+	static const struct {
+		int what;
+		rlim_t most;
+	} limits[] = {
+		{ RLIMIT_AS, 512u << 20 },
+		{ RLIMIT_FSIZE, 8u << 20 }, /* the result, if descriptor 1 is a file */
+		{ RLIMIT_NOFILE, 64 },
+		{ RLIMIT_CPU, 120 },
+	};
+	size_t i;
+
+	for (i = 0; i < HF_COUNT(limits); i++) {
+		struct rlimit have;
+
+		if (getrlimit((__rlimit_resource_t)limits[i].what, &have))
+			return hf_fail_errno(e, HF_FAILED, "getrlimit");
+		if (have.rlim_max == RLIM_INFINITY || have.rlim_max > limits[i].most)
+			have.rlim_max = limits[i].most;
+		have.rlim_cur = have.rlim_max;
+		if (setrlimit((__rlimit_resource_t)limits[i].what, &have))
+			return hf_fail_errno(e, HF_FAILED, "setrlimit");
+	}
+	return HF_OK;
+}
+
+enum hf_rc hf_est_sandbox(struct hf_err *e)
+{
+	scmp_filter_ctx f;
+	int failed;
+
+	if (limit(e))
+		return e->rc;
+	f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	failed = !f || add_rules(f) || seccomp_load(f);
+	if (f)
+		seccomp_release(f);
+	return failed ? hf_fail(e, HF_FAILED, "the sandbox (seccomp) cannot be closed") : HF_OK;
+}
+
+#else
+/* A sanitizer makes processes, traces itself, and takes terabytes of address space. */
+enum hf_rc hf_est_sandbox(struct hf_err *e)
+{
+	(void)e;
+	return HF_OK;
+}
+#endif
