@@ -89,6 +89,7 @@ static const struct hf_p11_meaning table[] = {
 	  "the module does not know this kind of token" },
 	{ CKR_TOKEN_WRITE_PROTECTED, HF_UNSUPPORTED, HF_P11_FINAL,
 	  "the token is write-protected: keys can be used, not made" },
+	{ CKR_UNWRAPPING_KEY_HANDLE_INVALID, HF_GONE, HF_P11_FORGET, "the wrapping key is gone" },
 	{ CKR_UNWRAPPING_KEY_SIZE_RANGE, HF_UNSUPPORTED, HF_P11_FINAL, KEY },
 	{ CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, HF_UNSUPPORTED, HF_P11_FINAL, KEY },
 	{ CKR_USER_ALREADY_LOGGED_IN, HF_FAILED, HF_P11_FINAL, "logged in already" },

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import tempfile
 
+import pytest
+
 import keeperlib
 from keeperlib import pb
 
@@ -83,6 +85,12 @@ class P11Keeper(keeperlib.Keeper):
         r.open.type, r.open.module, r.open.uri = "pkcs11", self.token.module, uri or self.token.uri
         return self.call(r).opened
 
+    def provision_after_open(self):
+        """As the broker does it: the answer to the first question may be an error."""
+        with pytest.raises(keeperlib.Failed):
+            self.open()
+        return self.provision()
+
     def decrypt(self, key, scheme, data, label=b"", versions=(0, 0)):
         r = pb.KeeperRequest()
         r.data = data
@@ -114,3 +122,26 @@ class P11Keeper(keeperlib.Keeper):
         r = pb.KeeperRequest()
         key.fill(r.destroy.key)
         self.call(r)
+
+
+class ShimmedHsm(SoftHsm):
+    """SoftHSM behind p11shim.so: `fault` makes it lie, `calls` tells what it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.module = os.path.join(keeperlib.BUILD, "tests", "system", "p11shim.so")
+        self.faults, self.log = os.path.join(self.dir, "faults"), os.path.join(self.dir, "calls")
+        self.env.update(P11SHIM_MODULE=SOFTHSM, P11SHIM_FAULTS=self.faults, P11SHIM_LOG=self.log)
+
+    def fault(self, *lines):
+        """(function, action, number, times); times 0: always. Without any: none any more."""
+        with open(self.faults + ".new", "w") as f:
+            for function, action, number, times in lines:
+                f.write("%s %s %x %x\n" % (function, action, number, times))
+        os.rename(self.faults + ".new", self.faults)
+
+    def calls(self, function):
+        if not os.path.exists(self.log):
+            return 0
+        with open(self.log) as f:
+            return f.read().split().count(function)

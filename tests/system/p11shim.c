@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A PKCS#11 module between the keeper and a real one, that does to the answers what a
+ * test wants. It loads P11SHIM_MODULE, appends the name of each function that is called to
+ * P11SHIM_LOG, and looks into P11SHIM_FAULTS each time. There, a line is
+ *     FUNCTION ACTION NUMBER TIMES      (hexadecimal; times 0: always)
+ * rv: returns NUMBER instead of asking.    after: asks, then returns NUMBER.
+ * len: says that the answer has NUMBER bytes (or rows).     flip: inverts byte NUMBER of it.
+ * over: writes NUMBER bytes behind the buffer.    flags: sets these flags of C_GetTokenInfo.
+ * hang: for ever.  abort.
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <p11-kit/pkcs11.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static CK_FUNCTION_LIST shim, *real;
+
+struct fault {
+	char function[32], action[8];
+	unsigned long number, times;
+};
+
+/* The fault for @function, if there is one; a fault that is not for always is used up. */
+static bool take(const char *function, struct fault *out)
+{
+	const char *path = getenv("P11SHIM_FAULTS");
+	struct fault all[16];
+	FILE *f = path ? fopen(path, "re") : NULL;
+	bool found = false, used = false;
+	int n = 0, i;
+
+	memset(out, 0, sizeof(*out));
+	while (f && n < 16 &&
+	       fscanf(f, "%31s %7s %lx %lx", all[n].function, all[n].action, &all[n].number,
+		      &all[n].times) == 4)
+		n++;
+	if (f)
+		(void)fclose(f);
+	for (i = 0; i < n && !found; i++) {
+		if (strcmp(all[i].function, function) || all[i].times == ~0UL)
+			continue;
+		*out = all[i];
+		found = true;
+		if (all[i].times) {
+			all[i].times = all[i].times == 1 ? ~0UL : all[i].times - 1;
+			used = true;
+		}
+	}
+	f = used ? fopen(path, "we") : NULL;
+	for (i = 0; f && i < n; i++)
+		(void)fprintf(f, "%s %s %lx %lx\n", all[i].function, all[i].action, all[i].number,
+			      all[i].times);
+	if (f)
+		(void)fclose(f);
+	return found;
+}
+
+static void note(const char *function)
+{
+	const char *path = getenv("P11SHIM_LOG");
+	int fd = path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
+	char line[64];
+	int n = snprintf(line, sizeof(line), "%s\n", function);
+
+	if (fd >= 0 && write(fd, line, (size_t)n) != n)
+		abort();
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+/* True: return *@rv, the real module is not asked. */
+static bool before(const char *function, struct fault *f, CK_RV *rv)
+{
+	note(function);
+	if (!take(function, f))
+		return false;
+	if (!strcmp(f->action, "abort"))
+		abort();
+	while (!strcmp(f->action, "hang"))
+		(void)pause();
+	*rv = f->number;
+	return !strcmp(f->action, "rv");
+}
+
+static CK_RV after(const struct fault *f, CK_RV rv)
+{
+	return strcmp(f->action, "after") ? rv : f->number;
+}
+
+/* What can be done to an answer of *@n bytes at @p, in a buffer of @room. */
+static void twist(const struct fault *f, CK_BYTE *p, CK_ULONG *n, CK_ULONG room)
+{
+	if (!strcmp(f->action, "flip") && p && f->number < *n)
+		p[f->number] ^= 0xff;
+	if (!strcmp(f->action, "over") && p)
+		memset(p + room, 0x5a, f->number);
+	if (!strcmp(f->action, "len"))
+		*n = f->number;
+}
+
+#define PLAIN(name, params, args)                                                                  \
+	static CK_RV shim_##name params                                                            \
+	{                                                                                          \
+		struct fault f;                                                                    \
+		CK_RV rv;                                                                          \
+                                                                                                   \
+		if (before(#name, &f, &rv))                                                        \
+			return rv;                                                                 \
+		return after(&f, real->name args);                                                 \
+	}
+
+PLAIN(C_Initialize, (void *a), (a))
+PLAIN(C_Finalize, (void *a), (a))
+PLAIN(C_GetInfo, (CK_INFO * a), (a))
+PLAIN(C_GetSlotInfo, (CK_SLOT_ID a, CK_SLOT_INFO *b), (a, b))
+PLAIN(C_GetMechanismInfo, (CK_SLOT_ID a, CK_MECHANISM_TYPE b, CK_MECHANISM_INFO *c), (a, b, c))
+PLAIN(C_OpenSession, (CK_SLOT_ID a, CK_FLAGS b, void *c, CK_NOTIFY d, CK_SESSION_HANDLE *e),
+      (a, b, c, d, e))
+PLAIN(C_CloseSession, (CK_SESSION_HANDLE a), (a))
+PLAIN(C_GetSessionInfo, (CK_SESSION_HANDLE a, CK_SESSION_INFO *b), (a, b))
+PLAIN(C_Login, (CK_SESSION_HANDLE a, CK_USER_TYPE b, CK_BYTE *c, CK_ULONG d), (a, b, c, d))
+PLAIN(C_FindObjectsInit, (CK_SESSION_HANDLE a, CK_ATTRIBUTE *b, CK_ULONG c), (a, b, c))
+PLAIN(C_FindObjectsFinal, (CK_SESSION_HANDLE a), (a))
+PLAIN(C_CreateObject, (CK_SESSION_HANDLE a, CK_ATTRIBUTE *b, CK_ULONG c, CK_OBJECT_HANDLE *d),
+      (a, b, c, d))
+PLAIN(C_DestroyObject, (CK_SESSION_HANDLE a, CK_OBJECT_HANDLE b), (a, b))
+PLAIN(C_GenerateKeyPair,
+      (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_ATTRIBUTE *c, CK_ULONG d, CK_ATTRIBUTE *e,
+       CK_ULONG f_, CK_OBJECT_HANDLE *g, CK_OBJECT_HANDLE *h),
+      (a, b, c, d, e, f_, g, h))
+PLAIN(C_SignInit, (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_OBJECT_HANDLE c), (a, b, c))
+PLAIN(C_DecryptInit, (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_OBJECT_HANDLE c), (a, b, c))
+PLAIN(C_DeriveKey,
+      (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_OBJECT_HANDLE c, CK_ATTRIBUTE *d, CK_ULONG e,
+       CK_OBJECT_HANDLE *g),
+      (a, b, c, d, e, g))
+PLAIN(C_UnwrapKey,
+      (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_OBJECT_HANDLE c, CK_BYTE *d, CK_ULONG e,
+       CK_ATTRIBUTE *g, CK_ULONG h, CK_OBJECT_HANDLE *i),
+      (a, b, c, d, e, g, h, i))
+
+static CK_RV shim_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
+{
+	struct fault f;
+	CK_RV rv;
+
+	if (before("C_GetTokenInfo", &f, &rv))
+		return rv;
+	rv = real->C_GetTokenInfo(slot, info);
+	if (!strcmp(f.action, "flags"))
+		info->flags |= f.number;
+	return after(&f, rv);
+}
+
+static CK_RV shim_C_GetSlotList(CK_BBOOL present, CK_SLOT_ID *slots, CK_ULONG *n)
+{
+	struct fault f;
+	CK_RV rv;
+
+	if (before("C_GetSlotList", &f, &rv))
+		return rv;
+	rv = real->C_GetSlotList(present, slots, n);
+	twist(&f, NULL, n, 0);
+	return after(&f, rv);
+}
+
+static CK_RV shim_C_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *n)
+{
+	struct fault f;
+	CK_RV rv;
+
+	if (before("C_GetMechanismList", &f, &rv))
+		return rv;
+	rv = real->C_GetMechanismList(slot, list, n);
+	twist(&f, NULL, n, 0);
+	return after(&f, rv);
+}
+
+static CK_RV shim_C_FindObjects(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE *o, CK_ULONG max, CK_ULONG *n)
+{
+	struct fault f;
+	CK_RV rv;
+
+	if (before("C_FindObjects", &f, &rv))
+		return rv;
+	rv = real->C_FindObjects(s, o, max, n);
+	twist(&f, NULL, n, 0);
+	return after(&f, rv);
+}
+
+static CK_RV shim_C_GetAttributeValue(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE *a,
+				      CK_ULONG n)
+{
+	CK_ULONG room = a->ulValueLen;
+	struct fault f;
+	CK_RV rv;
+
+	if (before("C_GetAttributeValue", &f, &rv))
+		return rv;
+	rv = real->C_GetAttributeValue(s, o, a, n);
+	twist(&f, a->pValue, &a->ulValueLen, room);
+	return after(&f, rv);
+}
+
+#define ANSWER(name)                                                                               \
+	static CK_RV shim_##name(CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG in_n, CK_BYTE *out,    \
+				 CK_ULONG *n)                                                      \
+	{                                                                                          \
+		CK_ULONG room = *n;                                                                \
+		struct fault f;                                                                    \
+		CK_RV rv;                                                                          \
+                                                                                                   \
+		if (before(#name, &f, &rv))                                                        \
+			return rv;                                                                 \
+		rv = real->name(s, in, in_n, out, n);                                              \
+		twist(&f, out, n, room);                                                           \
+		return after(&f, rv);                                                              \
+	}
+
+ANSWER(C_Sign)
+ANSWER(C_Decrypt)
+
+#define PUT(name) shim.name = shim_##name
+
+static void fill(void)
+{
+	shim = *real;
+	PUT(C_Initialize);
+	PUT(C_Finalize);
+	PUT(C_GetInfo);
+	PUT(C_GetSlotList);
+	PUT(C_GetSlotInfo);
+	PUT(C_GetTokenInfo);
+	PUT(C_GetMechanismList);
+	PUT(C_GetMechanismInfo);
+	PUT(C_OpenSession);
+	PUT(C_CloseSession);
+	PUT(C_GetSessionInfo);
+	PUT(C_Login);
+	PUT(C_FindObjectsInit);
+	PUT(C_FindObjects);
+	PUT(C_FindObjectsFinal);
+	PUT(C_GetAttributeValue);
+	PUT(C_CreateObject);
+	PUT(C_DestroyObject);
+	PUT(C_GenerateKeyPair);
+	PUT(C_SignInit);
+	PUT(C_Sign);
+	PUT(C_DecryptInit);
+	PUT(C_Decrypt);
+	PUT(C_DeriveKey);
+	PUT(C_UnwrapKey);
+}
+
+__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out);
+
+CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out)
+{
+	const char *path = getenv("P11SHIM_MODULE");
+	void *module = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+	CK_RV (*get)(CK_FUNCTION_LIST **) = NULL;
+	struct fault f;
+	CK_RV rv;
+
+	if (before("C_GetFunctionList", &f, &rv))
+		return rv;
+	if (module)
+		*(void **)&get = dlsym(module, "C_GetFunctionList");
+	if (!get || get(&real) != CKR_OK)
+		return CKR_GENERAL_ERROR;
+	fill();
+	if (!strcmp(f.action, "len")) /* a list with a hole */
+		memset((char *)&shim + f.number, 0, sizeof(void *));
+	*out = &shim;
+	return CKR_OK;
+}
