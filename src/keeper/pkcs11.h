@@ -40,7 +40,8 @@ struct hf_p11 {
 	/* the module, once loaded; the token, while ready */
 	CK_FUNCTION_LIST *f;
 	bool initialized, ready;
-	CK_RV rv; /* of the last failure; CKR_OK: it was not the module's */
+	bool pin_good; /* the PIN of our descriptor was taken once */
+	CK_RV rv;      /* of the last failure; CKR_OK: it was not the module's */
 	CK_SLOT_ID slot;
 	CK_SESSION_HANDLE session; /* CK_INVALID_HANDLE: none */
 	CK_TOKEN_INFO info;

@@ -25,10 +25,10 @@ static CK_RV generate(struct hf_p11 *t, struct order *o, struct hf_view params, 
 
 	hf_p11_add_names(&pub, &o->names);
 	hf_p11_add_flag(&pub, CKA_PRIVATE, false);
-	if (o->req->usage & (HF_USAGE_SIGN | HF_USAGE_CA))
-		hf_p11_add_flag(&pub, CKA_VERIFY, true);
-	if (o->req->usage & HF_USAGE_DECRYPT)
-		hf_p11_add_flag(&pub, CKA_ENCRYPT, true);
+	/*
+	 * What the public half is for is not said: nobody needs the token for that, and
+	 * tpm2-pkcs11 1.9 takes CKA_VERIFY for a wish that the private half decrypts.
+	 */
 	if (o->algorithm->family == HF_FAMILY_RSA) {
 		m.mechanism = CKM_RSA_PKCS_KEY_PAIR_GEN;
 		hf_p11_add(&pub, CKA_MODULUS_BITS, &bits, sizeof(bits));
@@ -48,32 +48,23 @@ static bool refused(CK_RV rv)
 	return rv != CKR_OK && hf_p11_meaning(rv)->rc == HF_UNSUPPORTED;
 }
 
-/* Tokens differ in what they want to be told, and in how Ed25519 is written. */
-static CK_RV generate_somehow(struct hf_p11 *t, struct order *o, CK_OBJECT_HANDLE pair[2])
+/* Tokens differ in how Ed25519 is written. */
+static CK_RV generate_either(struct hf_p11 *t, struct order *o, bool all, CK_OBJECT_HANDLE pair[2])
 {
-	struct hf_view params = hf_p11_ec_params(o->algorithm);
-	CK_RV rv = generate(t, o, params, true, pair);
+	CK_RV rv = generate(t, o, hf_p11_ec_params(o->algorithm), all, pair);
 
-	if (refused(rv) && o->algorithm->family == HF_FAMILY_ED25519) {
-		rv = generate(t, o, hf_p11_ed25519_name(), true, pair);
-		if (refused(rv))
-			rv = generate(t, o, hf_p11_ed25519_name(), false, pair);
-	}
-	return refused(rv) ? generate(t, o, params, false, pair) : rv;
+	if (refused(rv) && o->algorithm->family == HF_FAMILY_ED25519)
+		rv = generate(t, o, hf_p11_ed25519_name(), all, pair);
+	return rv;
 }
 
-static enum hf_rc make(struct hf_p11 *t, void *arg, struct hf_err *e)
+static enum hf_rc make_and_try(struct hf_p11 *t, struct order *o, bool all, struct hf_err *e)
 {
 	CK_OBJECT_HANDLE pair[2] = { CK_INVALID_HANDLE, CK_INVALID_HANDLE };
-	struct order *o = arg;
 	HF_AUTO_BUF spki = HF_BUF(4096);
+	CK_RV rv = generate_either(t, o, all, pair);
 	enum hf_rc rc;
-	CK_RV rv;
 
-	if (!hf_p11_makes(t, o->algorithm))
-		return hf_fail(e, HF_UNSUPPORTED, "this token does not make %s keys",
-			       o->algorithm->name);
-	rv = generate_somehow(t, o, pair);
 	if (rv != CKR_OK)
 		return hf_p11_fail(t, rv, e, "make the key");
 	rc = hf_p11_check_kept_in(t, pair[1], e);
@@ -81,9 +72,38 @@ static enum hf_rc make(struct hf_p11 *t, void *arg, struct hf_err *e)
 		rc = hf_p11_spki(t, pair[0], &spki, e);
 	if (!rc)
 		rc = hf_p11_key_tell(t, &o->names, &spki, o->out, e);
+	if (!rc)
+		rc = hf_p11_prove(t, o->out, o->req->usage, e);
 	if (rc) {
+		hf_p11_key_forget(t, o->out->spki_sha256.bytes);
 		(void)t->f->C_DestroyObject(t->session, pair[0]);
 		(void)t->f->C_DestroyObject(t->session, pair[1]);
+	}
+	return rc;
+}
+
+/*
+ * First with all other uses ruled out. Some tokens refuse to be told; and without a PSS of its
+ * own, tpm2-pkcs11 signs with RSA by decrypting. Then with no more than what the key has to do.
+ */
+static enum hf_rc make(struct hf_p11 *t, void *arg, struct hf_err *e)
+{
+	struct order *o = arg;
+	enum hf_rc rc;
+
+	if (!hf_p11_makes(t, o->algorithm))
+		return hf_fail(e, HF_UNSUPPORTED, "this token does not make %s keys",
+			       o->algorithm->name);
+	if ((o->req->usage & HF_USAGE_DERIVE) && !hf_p11_has(t, CKM_ECDH1_DERIVE))
+		return hf_fail(e, HF_UNSUPPORTED,
+			       "this token does not agree on keys (it lacks CKM_ECDH1_DERIVE)");
+	if (o->algorithm->family == HF_FAMILY_RSA && !(o->req->usage & HF_USAGE_DECRYPT) &&
+	    !hf_p11_has(t, CKM_RSA_PKCS_PSS))
+		return make_and_try(t, o, false, e);
+	rc = make_and_try(t, o, true, e);
+	if (rc && (t->rv == CKR_OK || hf_p11_meaning(t->rv)->class == HF_P11_FINAL)) {
+		t->rv = CKR_OK;
+		rc = make_and_try(t, o, false, e);
 	}
 	return rc;
 }

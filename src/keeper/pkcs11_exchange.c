@@ -247,18 +247,15 @@ enum hf_rc hf_p11_derive(struct hf_backend *b, const hf_KeeperDerive *req, struc
 
 /* ---------------------------------------------------------------- proof */
 
-static enum hf_rc prove_signature(struct hf_p11 *t, const hf_KeeperKey *key, struct hf_public *pub,
-				  struct hf_err *e)
+static enum hf_rc prove_scheme(struct hf_p11 *t, const hf_KeeperKey *key, struct hf_public *pub,
+			       const char *scheme, struct hf_err *e)
 {
-	struct hf_sign_job job = { .key = key, .digest_len = 32, .pub = hf_public_ref(pub) };
+	struct hf_sign_job job = { .key = key,
+				   .scheme = hf_scheme_find(scheme),
+				   .digest_len = 32,
+				   .pub = hf_public_ref(pub) };
 	enum hf_rc rc;
 
-	job.scheme =
-		pub->family == HF_FAMILY_ED25519
-			? hf_scheme_find("ed25519")
-			: hf_scheme_for(pub->family,
-					pub->family == HF_FAMILY_RSA ? HF_PAD_PKCS1 : HF_PAD_NONE,
-					32);
 	rc = RAND_bytes(job.digest, 32) == 1 ? HF_OK : hf_fail(e, HF_FAILED, "no random numbers");
 	job.message = (struct hf_view){ job.digest, 32 };
 	if (!rc)
@@ -267,6 +264,19 @@ static enum hf_rc prove_signature(struct hf_p11 *t, const hf_KeeperKey *key, str
 		rc = hf_public_verify(pub, job.scheme, job.message,
 				      (struct hf_view){ job.sig, job.sig_len }, e);
 	hf_public_free(job.pub);
+	return rc;
+}
+
+static enum hf_rc prove_signature(struct hf_p11 *t, const hf_KeeperKey *key, struct hf_public *pub,
+				  struct hf_err *e)
+{
+	static const char *const schemes[] = { [HF_FAMILY_RSA] = "rsa-pkcs1-sha256",
+					       [HF_FAMILY_EC] = "ecdsa-sha256",
+					       [HF_FAMILY_ED25519] = "ed25519" };
+	enum hf_rc rc = prove_scheme(t, key, pub, schemes[pub->family], e);
+
+	if (!rc && pub->family == HF_FAMILY_RSA)
+		rc = prove_scheme(t, key, pub, "rsa-pss-sha256", e);
 	return rc;
 }
 

@@ -69,18 +69,24 @@ static enum hf_rc pin_read(struct hf_buf *pin, struct hf_err *e)
 static enum hf_rc try(struct hf_p11 *t, CK_USER_TYPE user, const struct hf_buf *pin,
 		      struct hf_p11_logins *l, struct hf_err *e)
 {
-	enum hf_rc rc, written;
+	enum hf_rc rc = HF_OK, written;
 	CK_RV rv;
 
-	hf_p11_logins_begin(l);
-	rc = record_write(l, e);
+	/* A PIN that was right is no risk, and flash wears out: sessions may come and go. */
+	if (!t->pin_good) {
+		hf_p11_logins_begin(l);
+		rc = record_write(l, e);
+	}
 	if (rc)
 		return rc;
 	rv = t->f->C_Login(t->session, user, pin->p, (CK_ULONG)pin->n);
 	if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN) {
 		memset(l, 0, sizeof(*l));
-		return record_write(l, e);
+		rc = t->pin_good ? HF_OK : record_write(l, e);
+		t->pin_good = true;
+		return rc;
 	}
+	t->pin_good = false;
 	rc = hf_p11_fail(t, rv, e, "log in");
 	if (hf_p11_meaning(rv)->class == HF_P11_PIN)
 		written = hf_p11_logins_refused(l, HF_VIEW_BUF(pin), NULL);

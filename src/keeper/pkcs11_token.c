@@ -16,10 +16,10 @@ static bool complete(const CK_FUNCTION_LIST *f)
 	return f->C_Initialize && f->C_Finalize && f->C_GetInfo && f->C_GetSlotList &&
 	       f->C_GetSlotInfo && f->C_GetTokenInfo && f->C_GetMechanismList &&
 	       f->C_GetMechanismInfo && f->C_OpenSession && f->C_CloseSession &&
-	       f->C_GetSessionInfo && f->C_Login && f->C_FindObjectsInit && f->C_FindObjects &&
-	       f->C_FindObjectsFinal && f->C_GetAttributeValue && f->C_CreateObject &&
-	       f->C_DestroyObject && f->C_GenerateKeyPair && f->C_SignInit && f->C_Sign &&
-	       f->C_DecryptInit && f->C_Decrypt && f->C_DeriveKey && f->C_UnwrapKey;
+	       f->C_GetSessionInfo && f->C_Login && f->C_Logout && f->C_FindObjectsInit &&
+	       f->C_FindObjects && f->C_FindObjectsFinal && f->C_GetAttributeValue &&
+	       f->C_CreateObject && f->C_DestroyObject && f->C_GenerateKeyPair && f->C_SignInit &&
+	       f->C_Sign && f->C_DecryptInit && f->C_Decrypt && f->C_DeriveKey && f->C_UnwrapKey;
 }
 
 static enum hf_rc load(struct hf_p11 *t, struct hf_err *e)
@@ -204,8 +204,12 @@ enum hf_rc hf_p11_start(struct hf_p11 *t, struct hf_err *e)
 void hf_p11_stop(struct hf_p11 *t)
 {
 	hf_p11_keys_drop(t);
-	if (t->initialized && t->session != CK_INVALID_HANDLE)
+	/* Closing would do; but tpm2-pkcs11 takes its keys out of the TPM at a logout only. */
+	if (t->initialized && t->session != CK_INVALID_HANDLE) {
+		if (t->flags & CKF_LOGIN_REQUIRED)
+			(void)t->f->C_Logout(t->session);
 		(void)t->f->C_CloseSession(t->session);
+	}
 	t->session = CK_INVALID_HANDLE;
 	if (t->initialized)
 		(void)t->f->C_Finalize(NULL);

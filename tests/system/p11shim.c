@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 static CK_FUNCTION_LIST shim, *real;
@@ -30,17 +31,17 @@ static bool take(const char *function, struct fault *out)
 {
 	const char *path = getenv("P11SHIM_FAULTS");
 	struct fault all[16];
-	FILE *f = path ? fopen(path, "re") : NULL;
+	FILE *f = path ? fopen(path, "r+e") : NULL;
 	bool found = false, used = false;
 	int n = 0, i;
 
 	memset(out, 0, sizeof(*out));
+	if (f && flock(fileno(f), LOCK_EX)) /* several keepers may ask at once */
+		abort();
 	while (f && n < 16 &&
 	       fscanf(f, "%31s %7s %lx %lx", all[n].function, all[n].action, &all[n].number,
 		      &all[n].times) == 4)
 		n++;
-	if (f)
-		(void)fclose(f);
 	for (i = 0; i < n && !found; i++) {
 		if (strcmp(all[i].function, function) || all[i].times == ~0UL)
 			continue;
@@ -51,8 +52,12 @@ static bool take(const char *function, struct fault *out)
 			used = true;
 		}
 	}
-	f = used ? fopen(path, "we") : NULL;
-	for (i = 0; f && i < n; i++)
+	if (used) {
+		rewind(f);
+		if (ftruncate(fileno(f), 0))
+			abort();
+	}
+	for (i = 0; used && i < n; i++)
 		(void)fprintf(f, "%s %s %lx %lx\n", all[i].function, all[i].action, all[i].number,
 			      all[i].times);
 	if (f)

@@ -188,10 +188,9 @@ def test_decryptions_that_are_none(rig):
 @pytest.mark.parametrize("function", ["C_Sign", "C_GetAttributeValue"])
 def test_writing_past_the_buffer_is_noticed(rig, function):
     keeper, hsm = rig
-    key = keeper.create("ec-p256")
     hsm.fault((function, "over", 16, 0))
     with pytest.raises((AssertionError, ConnectionError)):
-        keeper.sign(key, "ecdsa-sha256", DIGEST)
+        keeper.create("ec-p256")
     keeper.process.wait(20)
     assert keeper.process.returncode == -signal.SIGABRT
     keeper.sock.close()
@@ -343,7 +342,7 @@ def test_one_worker_hangs_and_the_other_serves(both):
     hsm.fault(("C_Sign", "hang", 0, 1))
     hung = broker.client()
     hung.send(sign=pb.Sign(key=pb.KeyRef(name="hard"), scheme="ecdsa-sha256", data=DIGEST))
-    until(lambda: hsm.calls("C_Sign"))
+    until(hsm.used_up)
     for _ in range(20):
         assert client.sign("hard", DIGEST).status == pb.OK
     assert hung.reply().status == pb.TIMEOUT
