@@ -167,8 +167,10 @@ ENCODER(spki_pem, public_selected);
 ENCODER(spki_der, public_selected);
 ENCODER(text, any_selected);
 
-#define ROW(names, how, functions) \
-	{ names, HF_PROPERTIES ",output=" how, functions, "key of a token" }
+#define ROW(names, how, functions)                                                                 \
+	{                                                                                          \
+		names, HF_PROPERTIES ",output=" how, functions, "key of a token"                   \
+	}
 
 const OSSL_ALGORITHM hf_encoders[] = {
 	ROW("RSA:rsaEncryption", "pem,structure=PrivateKeyInfo", reference_functions),

@@ -9,7 +9,6 @@
 #include <openssl/x509.h>
 
 #include "base/file.h"
-#include "wire/broker.h"
 
 #define CERT_MAX (256u * 1024) /* a file with a chain */
 
@@ -154,6 +153,20 @@ static enum hf_rc absolute(char out[HF_PATH_MAX], const char *path, struct hf_er
 	return HF_OK;
 }
 
+static enum hf_rc take_info(struct hf_key *key, const hf_KeyInfo *info, struct hf_err *e)
+{
+	enum hf_rc rc = set_spki(key, info->spki.bytes, info->spki.size, e);
+
+	if (!rc && memcmp(key->spki_sha256, info->spki_sha256.bytes, 32) != 0)
+		rc = hf_fail(e, HF_PROTOCOL, "key %s: its public key and its hash differ",
+			     info->name);
+	if (!rc && !hf_copy(key->ref.name, sizeof(key->ref.name), info->name))
+		rc = hf_fail(e, HF_PROTOCOL, "key without a name");
+	key->usage = rc ? 0 : info->usage;
+	key->remote = true;
+	return rc;
+}
+
 static enum hf_rc from_broker(struct hf_key *key, const struct hf_uri *uri, struct hf_err *e)
 {
 	struct hf_broker_key which = { uri->name, NULL };
@@ -176,15 +189,29 @@ static enum hf_rc from_broker(struct hf_key *key, const struct hf_uri *uri, stru
 	if (rc && key->ref.cert[0])
 		(void)hf_within(e, "the key of certificate %s", key->ref.cert);
 	if (!rc)
-		rc = set_spki(key, info->spki.bytes, info->spki.size, e);
-	if (!rc && memcmp(key->spki_sha256, info->spki_sha256.bytes, 32) != 0)
-		rc = hf_fail(e, HF_PROTOCOL, "key %s: its public key and its hash differ",
-			     info->name);
-	if (!rc && !hf_copy(key->ref.name, sizeof(key->ref.name), info->name))
-		rc = hf_fail(e, HF_PROTOCOL, "key without a name");
-	key->usage = rc ? 0 : info->usage;
-	key->remote = true;
+		rc = take_info(key, info, e);
 	free(info);
+	return rc;
+}
+
+enum hf_rc hf_key_create(const struct hf_provider *p, const hf_KeyCreate *what, struct hf_key **key,
+			 struct hf_err *e)
+{
+	hf_KeyInfo *info = malloc(sizeof(*info));
+	enum hf_rc rc = HF_NO_MEMORY;
+
+	*key = hf_key_new(p);
+	if (*key && info)
+		rc = hf_broker_key_create(p->link, what, info, e);
+	else
+		(void)hf_fail(e, HF_NO_MEMORY, "out of memory");
+	if (!rc)
+		rc = take_info(*key, info, e);
+	free(info);
+	if (rc) {
+		hf_key_free(*key);
+		*key = NULL;
+	}
 	return rc;
 }
 
@@ -283,4 +310,29 @@ enum hf_rc hf_key_sign(struct hf_key *key, const struct hf_scheme *scheme, bool 
 			       "key %s signs messages whole, of at most %u bytes; this one has %zu",
 			       hf_broker_key_label(label, &job.key), HF_DATA_MAX, data.n);
 	return hf_broker_sign(key->provider->link, &job, sig, size, n, e);
+}
+
+static enum hf_rc check_remote(const struct hf_key *key, const char *verb, struct hf_err *e)
+{
+	return key->remote
+		       ? HF_OK
+		       : hf_fail(e, HF_ARGUMENT, "this is a public key only: it cannot %s", verb);
+}
+
+enum hf_rc hf_key_decrypt(struct hf_key *key, struct hf_broker_secret *what, uint8_t *out,
+			  size_t *n, struct hf_err *e)
+{
+	what->key = which_of(key);
+	if (check_remote(key, "decrypt", e))
+		return e->rc;
+	return hf_broker_decrypt(key->provider->link, what, out, n, e);
+}
+
+enum hf_rc hf_key_derive(struct hf_key *key, struct hf_broker_secret *what, uint8_t *out, size_t *n,
+			 struct hf_err *e)
+{
+	what->key = which_of(key);
+	if (check_remote(key, "agree on secrets", e))
+		return e->rc;
+	return hf_broker_derive(key->provider->link, what, out, n, e);
 }

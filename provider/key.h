@@ -15,6 +15,7 @@
 #include "provider.h"
 #include "reference.h"
 #include "uri.h"
+#include "wire/broker.h"
 #include "wire/mech.h"
 #include "wire/packet.h"
 
@@ -53,6 +54,16 @@ struct hf_key *hf_key_public_only(const struct hf_key *key);
 
 /* Usage of the key; asks the broker the first time. */
 enum hf_rc hf_key_usage(struct hf_key *key, uint32_t *usage, struct hf_err *e);
+
+/* Has a key made; see hf_broker_key_create(). */
+enum hf_rc hf_key_create(const struct hf_provider *p, const hf_KeyCreate *what, struct hf_key **key,
+			 struct hf_err *e);
+
+/* See hf_broker_decrypt() and hf_broker_derive(); @what->key is filled in here. */
+enum hf_rc hf_key_decrypt(struct hf_key *key, struct hf_broker_secret *what, uint8_t *out,
+			  size_t *n, struct hf_err *e);
+enum hf_rc hf_key_derive(struct hf_key *key, struct hf_broker_secret *what, uint8_t *out, size_t *n,
+			 struct hf_err *e);
 
 /* See hf_broker_sign(). */
 enum hf_rc hf_key_sign(struct hf_key *key, const struct hf_scheme *scheme, bool message,

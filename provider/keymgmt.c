@@ -11,7 +11,7 @@
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 
-#include "key.h"
+#include "keygen.h"
 
 #define PRIVATE OSSL_KEYMGMT_SELECT_PRIVATE_KEY
 #define PUBLIC	OSSL_KEYMGMT_SELECT_PUBLIC_KEY
@@ -167,33 +167,94 @@ static int km_get_params(void *keydata, OSSL_PARAM params[])
 	return key->pub && EVP_PKEY_get_params(key->pub, params);
 }
 
-static const char *km_operation_name(int operation)
+/*
+ * Another point on the curve of a copy without the private half: how libcrypto makes the peer's
+ * key in CMS. Without this it would believe that the point was set (evp_keymgmt_set_params()).
+ */
+static int km_set_params(void *keydata, const OSSL_PARAM params[])
 {
-	return operation == OSSL_OP_SIGNATURE ? HF_OPERATION_NAME : NULL;
+	const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY);
+	struct hf_key *key = keydata;
+	EVP_PKEY *pub;
+
+	if (!p)
+		return 1;
+	if (key->remote || !key->pub || p->data_type != OSSL_PARAM_OCTET_STRING || !p->data)
+		return 0;
+	pub = EVP_PKEY_new();
+	if (pub && EVP_PKEY_copy_parameters(pub, key->pub) > 0 &&
+	    EVP_PKEY_set1_encoded_public_key(pub, p->data, p->data_size) > 0) {
+		EVP_PKEY_free(key->pub);
+		key->pub = pub;
+		return 1;
+	}
+	EVP_PKEY_free(pub);
+	return 0;
 }
 
-static const OSSL_DISPATCH functions[] = {
-	HF_FN(KEYMGMT_NEW, keymgmt_new, km_new),
-	HF_FN(KEYMGMT_FREE, keymgmt_free, km_free),
-	HF_FN(KEYMGMT_LOAD, keymgmt_load, km_load),
-	HF_FN(KEYMGMT_HAS, keymgmt_has, km_has),
-	HF_FN(KEYMGMT_MATCH, keymgmt_match, km_match),
-	HF_FN(KEYMGMT_VALIDATE, keymgmt_validate, km_validate),
-	HF_FN(KEYMGMT_IMPORT, keymgmt_import, km_import),
-	HF_FN(KEYMGMT_IMPORT_TYPES, keymgmt_import_types, km_types),
-	HF_FN(KEYMGMT_EXPORT, keymgmt_export, km_export),
-	HF_FN(KEYMGMT_EXPORT_TYPES, keymgmt_export_types, km_types),
-	HF_FN(KEYMGMT_DUP, keymgmt_dup, km_dup),
-	HF_FN(KEYMGMT_GETTABLE_PARAMS, keymgmt_gettable_params, km_gettable),
-	HF_FN(KEYMGMT_GET_PARAMS, keymgmt_get_params, km_get_params),
-	HF_FN(KEYMGMT_QUERY_OPERATION_NAME, keymgmt_query_operation_name, km_operation_name),
-	HF_FN_END,
-};
+static const OSSL_PARAM *km_settable(void *provctx)
+{
+	static const OSSL_PARAM settable[] = {
+		OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
+		OSSL_PARAM_END,
+	};
+
+	(void)provctx;
+	return settable;
+}
+
+static const char *km_operation_name(int operation)
+{
+	/* Of all operations that use the private half. */
+	return operation == OSSL_OP_SIGNATURE || operation == OSSL_OP_ASYM_CIPHER ||
+			       operation == OSSL_OP_KEYEXCH
+		       ? HF_OPERATION_NAME
+		       : NULL;
+}
+
+/* One table per algorithm: libcrypto does not tell a generator by which of its names it was called.
+ */
+#define KEYMGMT(suffix, family)                                                                    \
+	static void *km_gen_##suffix(void *provctx, int selection, const OSSL_PARAM params[])      \
+	{                                                                                          \
+		return hf_keygen_new(provctx, family, selection, params);                          \
+	}                                                                                          \
+	static const OSSL_DISPATCH suffix##_functions[] = {                                        \
+		HF_FN(KEYMGMT_NEW, keymgmt_new, km_new),                                           \
+		HF_FN(KEYMGMT_FREE, keymgmt_free, km_free),                                        \
+		HF_FN(KEYMGMT_LOAD, keymgmt_load, km_load),                                        \
+		HF_FN(KEYMGMT_HAS, keymgmt_has, km_has),                                           \
+		HF_FN(KEYMGMT_MATCH, keymgmt_match, km_match),                                     \
+		HF_FN(KEYMGMT_VALIDATE, keymgmt_validate, km_validate),                            \
+		HF_FN(KEYMGMT_IMPORT, keymgmt_import, km_import),                                  \
+		HF_FN(KEYMGMT_IMPORT_TYPES, keymgmt_import_types, km_types),                       \
+		HF_FN(KEYMGMT_EXPORT, keymgmt_export, km_export),                                  \
+		HF_FN(KEYMGMT_EXPORT_TYPES, keymgmt_export_types, km_types),                       \
+		HF_FN(KEYMGMT_DUP, keymgmt_dup, km_dup),                                           \
+		HF_FN(KEYMGMT_GETTABLE_PARAMS, keymgmt_gettable_params, km_gettable),              \
+		HF_FN(KEYMGMT_GET_PARAMS, keymgmt_get_params, km_get_params),                      \
+		HF_FN(KEYMGMT_SETTABLE_PARAMS, keymgmt_settable_params, km_settable),              \
+		HF_FN(KEYMGMT_SET_PARAMS, keymgmt_set_params, km_set_params),                      \
+		HF_FN(KEYMGMT_QUERY_OPERATION_NAME, keymgmt_query_operation_name,                  \
+		      km_operation_name),                                                          \
+		HF_FN(KEYMGMT_GEN_INIT, keymgmt_gen_init, km_gen_##suffix),                        \
+		HF_FN(KEYMGMT_GEN_SET_TEMPLATE, keymgmt_gen_set_template, hf_keygen_set_template), \
+		HF_FN(KEYMGMT_GEN_SET_PARAMS, keymgmt_gen_set_params, hf_keygen_set_params),       \
+		HF_FN(KEYMGMT_GEN_SETTABLE_PARAMS, keymgmt_gen_settable_params,                    \
+		      hf_keygen_settable),                                                         \
+		HF_FN(KEYMGMT_GEN, keymgmt_gen, hf_keygen_run),                                    \
+		HF_FN(KEYMGMT_GEN_CLEANUP, keymgmt_gen_cleanup, hf_keygen_free),                   \
+		HF_FN_END,                                                                         \
+	}
+
+KEYMGMT(rsa, HF_FAMILY_RSA);
+KEYMGMT(ec, HF_FAMILY_EC);
+KEYMGMT(ed25519, HF_FAMILY_ED25519);
 
 const OSSL_ALGORITHM hf_keymgmts[] = {
-	{ "RSA:rsaEncryption:1.2.840.113549.1.1.1", HF_PROPERTIES, functions,
+	{ "RSA:rsaEncryption:1.2.840.113549.1.1.1", HF_PROPERTIES, rsa_functions,
 	  "RSA key of a token" },
-	{ "EC:id-ecPublicKey:1.2.840.10045.2.1", HF_PROPERTIES, functions, "EC key of a token" },
-	{ "ED25519:1.3.101.112", HF_PROPERTIES, functions, "Ed25519 key of a token" },
+	{ "EC:id-ecPublicKey:1.2.840.10045.2.1", HF_PROPERTIES, ec_functions, "EC key of a token" },
+	{ "ED25519:1.3.101.112", HF_PROPERTIES, ed25519_functions, "Ed25519 key of a token" },
 	{ NULL, NULL, NULL, NULL },
 };

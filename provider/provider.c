@@ -33,8 +33,9 @@ static const struct {
 	int id;
 	const OSSL_ALGORITHM *algorithms;
 } operations[] = {
-	{ OSSL_OP_KEYMGMT, hf_keymgmts }, { OSSL_OP_SIGNATURE, hf_signatures },
-	{ OSSL_OP_STORE, hf_stores },	  { OSSL_OP_DECODER, hf_decoders },
+	{ OSSL_OP_KEYMGMT, hf_keymgmts },    { OSSL_OP_SIGNATURE, hf_signatures },
+	{ OSSL_OP_ASYM_CIPHER, hf_ciphers }, { OSSL_OP_KEYEXCH, hf_keyexchs },
+	{ OSSL_OP_STORE, hf_stores },	     { OSSL_OP_DECODER, hf_decoders },
 	{ OSSL_OP_ENCODER, hf_encoders },
 };
 

@@ -58,6 +58,8 @@ int hf_provider_raise(const struct hf_provider *p, const char *file, int line, c
 /* The tables of algorithms, each ended by a row of NULLs. */
 extern const OSSL_ALGORITHM hf_keymgmts[];
 extern const OSSL_ALGORITHM hf_signatures[];
+extern const OSSL_ALGORITHM hf_ciphers[];
+extern const OSSL_ALGORITHM hf_keyexchs[];
 extern const OSSL_ALGORITHM hf_stores[];
 extern const OSSL_ALGORITHM hf_decoders[];
 extern const OSSL_ALGORITHM hf_encoders[];

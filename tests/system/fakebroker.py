@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa,
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PACKET_MAX = 65536
 USAGES = {"sign": 1, "ca": 2, "decrypt": 4, "derive": 8}
-HASHES = {"sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
+HASHES = {"sha1": hashes.SHA1, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
 CURVES = {"ec-p256": ec.SECP256R1, "ec-p384": ec.SECP384R1, "ec-p521": ec.SECP521R1}
 
 
@@ -263,6 +263,45 @@ class FakeBroker:
         except ValueError as e:
             raise Fail("ARGUMENT", f"key '{key.name}': {e}") from e
         rep.signature.spki_sha256 = generation.hash
+
+    def op_decrypt(self, req, rep):
+        key, generation = self.find(req.decrypt.key)
+        scheme, data = req.decrypt.scheme, req.decrypt.data
+        if scheme == "rsa-pkcs1-tls":  # not what a keeper does, but what comes of it
+            plain = os.urandom(48)
+            try:
+                got = generation.private.decrypt(data, padding.PKCS1v15())
+                if len(got) == 48 and int.from_bytes(got[:2], "big") in (
+                        req.decrypt.tls_client_version, req.decrypt.tls_negotiated_version):
+                    plain = got
+            except ValueError:
+                pass
+        else:
+            md = getattr(hashes, scheme.rsplit("-", 1)[1].upper(), None)
+            pad = padding.OAEP(padding.MGF1(md()), md(), req.decrypt.label or None) if md else (
+                padding.PKCS1v15())
+            try:
+                plain = generation.private.decrypt(data, pad)
+            except ValueError as e:
+                raise Fail("ARGUMENT", f"key {key.name}: it does not decrypt") from e
+        rep.secret.data, rep.secret.spki_sha256 = plain, generation.hash
+
+    def op_derive(self, req, rep):
+        key, generation = self.find(req.derive.key)
+        try:
+            peer = ec.EllipticCurvePublicKey.from_encoded_point(generation.private.curve,
+                                                                req.derive.peer)
+        except ValueError as e:
+            raise Fail("ARGUMENT", f"key {key.name}: no point of our curve") from e
+        rep.secret.data = generation.private.exchange(ec.ECDH(), peer)
+        rep.secret.spki_sha256 = generation.hash
+
+    def op_key_create(self, req, rep):
+        if req.key_create.name in self.keys:
+            raise Fail("EXISTS", f"key {req.key_create.name} exists already")
+        usage = ",".join(word for word, bit in USAGES.items() if req.key_create.usage & bit)
+        self.add_key(req.key_create.name, req.key_create.algorithm, usage)
+        self.op_key_get(self.pb.Request(key_get={"key": {"name": req.key_create.name}}), rep)
 
     @staticmethod
     def lacks_constraints(tbs):

@@ -190,8 +190,18 @@ def test_pss_csr_and_certificate(openssl):
 @pytest.mark.parametrize("key", ["ec", "rsa"])
 def test_unsupported_digest(openssl, key):
     openssl.file("data", b"data")
-    r = openssl.fails("dgst", "-sha1", "-sign", openssl.reference(key), "-out", "sig", "data")
+    r = openssl.fails("dgst", "-sha224", "-sign", openssl.reference(key), "-out", "sig", "data")
     assert "SHA256" in r.errors and key in r.errors
+
+
+def test_sha1_is_for_old_peers(openssl):
+    """RSA PKCS#1 alone has it; ECDSA and PSS do not."""
+    openssl.file("data", b"data")
+    openssl("pkey", "-in", "holdfast:rsa", "-pubout", "-out", "pub.pem")
+    openssl("dgst", "-sha1", "-sign", "holdfast:rsa", "-out", "sig", "data")
+    openssl.plain("dgst", "-sha1", "-verify", "pub.pem", "-signature", "sig", "data")
+    for key, options in (("ec", []), ("rsa", ["-sigopt", "rsa_padding_mode:pss"])):
+        openssl.fails("dgst", "-sha1", *options, "-sign", f"holdfast:{key}", "-out", "sig", "data")
 
 
 @pytest.mark.parametrize("key,opts,ok", [
