@@ -14,11 +14,11 @@
 #include "wire/packet.h"
 
 #define HF_CLI_WORDS_MAX   4
-#define HF_CLI_OPTIONS_MAX 16
+#define HF_CLI_OPTIONS_MAX 64
 
 struct hf_option {
 	const char *name;  /* without the dashes */
-	const char *value; /* what it takes, for help: "FILE"; NULL: nothing */
+	const char *value; /* for help: "FILE"; "NAME...": may be given again; NULL: takes none */
 	const char *doc;
 };
 

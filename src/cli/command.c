@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/est.h"
 #include "cli/output.h"
 #include "conf/nearest.h"
 
@@ -80,6 +81,14 @@ const struct hf_command hf_commands[] = {
 	  hf_key_show_show },
 	{ "sign", NULL, "ID FILE", 2, 2, sign_options, "sign a file ('-': standard input)", hf_sign,
 	  hf_text_show },
+	{ "est", "cacerts", "", 0, 0, hf_est_ask_options,
+	  "get the CA certificates of an EST server", hf_est_ask, hf_text_show },
+	{ "est", "csrattrs", "", 0, 0, hf_est_ask_options,
+	  "show what an EST server wants in requests", hf_est_ask, hf_text_show },
+	{ "est", "enroll", "", 0, 0, hf_est_enroll_options,
+	  "get a certificate for a key from an EST server", hf_est_enroll, hf_text_show },
+	{ "est", "reenroll", "", 0, 0, hf_est_reenroll_options,
+	  "get a certificate in place of an older one", hf_est_enroll, hf_text_show },
 	{ "token", "list", "", 0, 0, NULL, "list the tokens and how they are", hf_token_list,
 	  hf_token_show },
 	{ "token", "provision", "[TOKEN]", 0, 1, NULL,
@@ -219,7 +228,7 @@ static enum hf_rc read_option(struct hf_cli *c, int argc, char **argv, int *i, s
 			       o->value);
 	if (hf_cli_option(c, o->name) && !o->value)
 		return HF_OK; /* said twice, meant once */
-	if (hf_cli_option(c, o->name))
+	if (hf_cli_option(c, o->name) && !strstr(o->value, "..."))
 		return hf_fail(e, HF_ARGUMENT, "--%s is given twice", o->name);
 	if (c->n_options == HF_CLI_OPTIONS_MAX)
 		return hf_fail(e, HF_ARGUMENT, "too many options");

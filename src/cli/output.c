@@ -147,7 +147,9 @@ static void print_json(json_object *o)
 static void report(struct hf_cli *c, enum hf_rc rc, const struct hf_err *e)
 {
 	json_object *out = json_object_new_object(), *error = json_object_new_object();
-	json_object *problems = json_object_object_get(c->result, "problems");
+	json_object *problems = json_object_object_get(c->result, "problems"), *v = NULL;
+	static const char *const also[] = { "status", "http_status", "retry_after_s", "warnings" };
+	size_t i;
 
 	(void)fprintf(stderr, "holdfast: %s\n", e->msg[0] ? e->msg : hf_rc_text(rc));
 	hf_out_text(error, "code", rc_code(rc));
@@ -156,6 +158,9 @@ static void report(struct hf_cli *c, enum hf_rc rc, const struct hf_err *e)
 	json_object_object_add(out, "error", error);
 	if (problems)
 		json_object_object_add(out, "problems", json_object_get(problems));
+	for (i = 0; i < HF_COUNT(also); i++) /* of an enrolment: when to try again, and why */
+		if (json_object_object_get_ex(c->result, also[i], &v))
+			json_object_object_add(out, also[i], json_object_get(v));
 	if (c->json)
 		print_json(out);
 	json_object_put(out);

@@ -240,6 +240,18 @@ static enum hf_est_status check_signature(struct hf_est *x, const struct hf_csr_
 	return status;
 }
 
+/* A CA whose clock is a little ahead issues for a moment that is still to come here. */
+static time_t moment(const struct hf_est *x, X509 *cert)
+{
+	time_t begins;
+	struct tm tm;
+
+	if (ASN1_TIME_to_tm(X509_get0_notBefore(cert), &tm) != 1)
+		return x->now;
+	begins = timegm(&tm);
+	return begins > x->now ? begins : x->now; /* by no more than check_dates() allows */
+}
+
 /* x->issued: the leaf, then its path without the root, which everybody has or must not take. */
 static enum hf_est_status check_path(struct hf_est *x, X509 *cert, STACK_OF(X509) * certs)
 {
@@ -253,7 +265,7 @@ static enum hf_est_status check_path(struct hf_est *x, X509 *cert, STACK_OF(X509
 		(void)sk_X509_push(others, sk_X509_value(x->cacerts, i));
 	if (!anchors || !others)
 		status = hf_est_fail(x, HF_EST_INTERNAL, "out of memory");
-	else if (hf_certs_verify(cert, anchors, others, x->now, &chain, &e))
+	else if (hf_certs_verify(cert, anchors, others, moment(x, cert), &chain, &e))
 		status = hf_est_fail(x, HF_EST_ANSWER,
 				     "the certificate does not lead to the CA of this server: %s",
 				     e.msg);

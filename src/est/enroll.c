@@ -43,7 +43,7 @@ static enum hf_est_status read_attrs(struct hf_est *x, struct hf_http *h)
 	if (hf_csrattrs_read(x->attrs, HF_VIEW_BUF(&der), &e))
 		return hf_est_fail(x, HF_EST_PROTOCOL, "%s", e.msg);
 	if (x->attrs->unknown)
-		hf_log(HF_LOG_INFO, "%s: /csrattrs has %u things that are not understood",
+		hf_log(HF_LOG_DEBUG, "%s: /csrattrs has %u things that are not understood",
 		       x->url.origin, x->attrs->unknown);
 	return HF_EST_OK;
 }

@@ -242,11 +242,7 @@ static enum hf_est_status curl_failed(struct hf_est *x, const struct hf_http *h,
 	hf_escape(said, sizeof(said), detail[0] ? detail : curl_easy_strerror(code),
 		  strlen(detail[0] ? detail : curl_easy_strerror(code)));
 	if (x->tls.why.msg[0])
-		return hf_est_fail(
-			x, HF_EST_TLS,
-			"%s, so nothing was sent; see to the CA certificates trusted for "
-			"it, to its certificate, and to the clock",
-			x->tls.why.msg);
+		return hf_est_fail(x, HF_EST_TLS, "%s", x->tls.why.msg);
 	if (hf_tls_refused_us(x))
 		return hf_est_fail(x, HF_EST_AUTH, "the server refuses %s (TLS alert: %s)%s",
 				   x->job->tls_key[0] ? "our client certificate"

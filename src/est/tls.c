@@ -57,9 +57,11 @@ static bool authorized(struct hf_est *x, X509 *cert, bool pinned)
 		return true;
 	if (X509_get_ext_by_NID(cert, NID_ext_key_usage, -1) >= 0 &&
 	    !has_eku(cert, NID_server_auth)) {
-		(void)hf_fail(&x->tls.why, HF_REFUSED,
-			      "the certificate of the server (%s) is not one for servers",
-			      hf_cert_name(cert, name, sizeof(name)));
+		(void)hf_fail(
+			&x->tls.why, HF_REFUSED,
+			"the certificate of the server (%s) is not one for servers; nothing was "
+			"sent",
+			hf_cert_name(cert, name, sizeof(name)));
 		return false;
 	}
 	ok = X509_check_ip_asc(cert, host, 0);
@@ -68,7 +70,8 @@ static bool authorized(struct hf_est *x, X509 *cert, bool pinned)
 	if (ok == 1)
 		return true;
 	(void)hf_fail(&x->tls.why, HF_REFUSED,
-		      "the certificate of the server (%s) does not name %s, the host of the URL",
+		      "the certificate of the server (%s) does not name %s, the host of the URL; "
+		      "nothing was sent",
 		      hf_cert_name(cert, name, sizeof(name)), host);
 	return false;
 }
@@ -79,8 +82,12 @@ static int refuse(struct hf_est *x, X509_STORE_CTX *ctx)
 	X509 *at = X509_STORE_CTX_get_current_cert(ctx);
 	char name[160];
 
-	(void)hf_fail(&x->tls.why, HF_REFUSED, "%s (at %s)", X509_verify_cert_error_string(error),
-		      at ? hf_cert_name(at, name, sizeof(name)) : "?");
+	(void)hf_fail(
+		&x->tls.why, HF_REFUSED,
+		"the certificate of the server is not trusted: %s (at %s); nothing was sent. Is "
+		"its CA the one that is trusted for it, and the clock right?",
+		X509_verify_cert_error_string(error),
+		at ? hf_cert_name(at, name, sizeof(name)) : "?");
 	return 0;
 }
 
