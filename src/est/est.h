@@ -79,6 +79,7 @@ struct hf_est {
 	struct hf_challenge challenge;
 	bool bootstrap; /* /cacerts of a server that nobody vouches for yet: no credentials */
 	bool tls12;	/* hold TLS at 1.2, for tls-unique */
+	bool listen;	/* only connect, and hear whether the server has an alert to tell */
 	unsigned requests;
 
 	/* the result */

@@ -95,6 +95,10 @@ static int on_connected(void *arg, char *ip, char *local_ip, int port, int local
 		return CURL_PREREQFUNC_ABORT;
 	}
 	(void)hf_copy(x->tls.version, sizeof(x->tls.version), SSL_get_version(ssl));
+	if (x->listen) {
+		hf_tls_listen(x, ssl, 1000);
+		return CURL_PREREQFUNC_ABORT;
+	}
 	if (!t->h->bind)
 		return CURL_PREREQFUNC_OK;
 	t->h->status = hf_tls_binding(
@@ -344,13 +348,41 @@ static bool set_up(struct hf_est *x, struct transfer *t, const char *url,
 	return ok;
 }
 
+/* Cut off in TLS 1.3 before a byte of an answer, by a server that wanted a client certificate? */
+static bool may_be_refused(const struct hf_est *x, const struct hf_http *h, CURLcode code)
+{
+	return (code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR ||
+		code == CURLE_GOT_NOTHING) &&
+	       !h->status && !h->head && x->tls.alert < 0 && x->tls.asked_cert &&
+	       !strcmp(x->tls.version, "TLSv1.3");
+}
+
+static enum hf_est_status perform(struct hf_est *x, struct hf_http *h, char *detail)
+{
+	CURLcode code = curl_easy_perform(x->curl);
+	char first[CURL_ERROR_SIZE];
+
+	if (may_be_refused(x, h, code)) {
+		(void)hf_copy(first, sizeof(first), detail);
+		x->listen = true; /* nothing is sent a second time */
+		(void)curl_easy_setopt(x->curl, CURLOPT_FRESH_CONNECT, 1L);
+		(void)curl_easy_perform(x->curl);
+		x->listen = false;
+		h->status = HF_EST_OK;
+		return curl_failed(x, h, code, first);
+	}
+	if (code != CURLE_OK || h->status)
+		return curl_failed(x, h, code, detail);
+	(void)curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &h->code);
+	return HF_EST_OK;
+}
+
 static enum hf_est_status once(struct hf_est *x, struct hf_http *h, const char *url)
 {
 	struct transfer t = { x, h };
 	struct curl_slist *headers = NULL, *more;
 	char detail[CURL_ERROR_SIZE] = "";
 	enum hf_est_status status = HF_EST_OK;
-	CURLcode code;
 
 	if (++x->requests > REQUESTS_MAX)
 		return hf_est_fail(x, HF_EST_PROTOCOL, "more than %u requests for one answer",
@@ -377,13 +409,8 @@ static enum hf_est_status once(struct hf_est *x, struct hf_http *h, const char *
 	if (!status && !set_up(x, &t, url, headers, detail))
 		status = hf_est_fail(x, HF_EST_JOB,
 				     "libcurl does not take the settings (is the proxy right?)");
-	if (!status) {
-		code = curl_easy_perform(x->curl);
-		if (code != CURLE_OK || h->status)
-			status = curl_failed(x, h, code, detail);
-		else
-			(void)curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &h->code);
-	}
+	if (!status)
+		status = perform(x, h, detail);
 	/* It may hold a password; libcurl does not wipe. */
 	for (more = headers; more; more = more->next)
 		explicit_bzero(more->data, strlen(more->data));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "est/tls.h"
 
+#include <poll.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -226,6 +227,23 @@ enum hf_est_status hf_tls_binding(struct hf_est *x, SSL *ssl, enum hf_est_bindin
 			out[n++] = (char)text.p[i];
 	out[n] = '\0';
 	return HF_EST_OK;
+}
+
+void hf_tls_listen(const struct hf_est *x, SSL *ssl, unsigned ms)
+{
+	const unsigned step = 20;
+	unsigned waited;
+	char byte;
+
+	/* libcurl does not tell its socket here; this is rare enough to look again and again */
+	for (waited = 0; waited <= ms && x->tls.alert < 0; waited += step) {
+		int n = SSL_peek(ssl, &byte, 1); /* a callback sees the alert */
+
+		if (n > 0 || SSL_get_error(ssl, n) != SSL_ERROR_WANT_READ)
+			break;
+		(void)poll(NULL, 0, (int)step);
+	}
+	ERR_clear_error();
 }
 
 bool hf_tls_refused_us(const struct hf_est *x)

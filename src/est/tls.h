@@ -19,6 +19,13 @@ bool hf_tls_prepare(struct hf_est *x, SSL_CTX *ctx);
 enum hf_est_status hf_tls_binding(struct hf_est *x, SSL *ssl, enum hf_est_binding kind,
 				  char out[HF_BINDING_MAX]);
 
+/*
+ * Waits at most @ms for what the server says first. In TLS 1.3 it judges our certificate when the
+ * handshake is over for us; a server that then closes may lose its alert to the request that is
+ * under way (the kernel answers that with a reset, which empties our side as well).
+ */
+void hf_tls_listen(const struct hf_est *x, SSL *ssl, unsigned ms);
+
 /* Is the last alert one by which a server refuses a client certificate (or its absence)? */
 bool hf_tls_refused_us(const struct hf_est *x);
 
