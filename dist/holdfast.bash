@@ -7,9 +7,10 @@ _holdfast_commands() {
 	key) echo create list show public reference rotate delete issuer ;;
 	token) echo list provision ;;
 	config) echo check apply explain ;;
-	help) echo key sign token config status version ;;
+	est) echo cacerts csrattrs enroll reenroll ;;
+	help) echo key sign est token config status version ;;
 	sign | status | version) ;;
-	*) echo key sign token config status version help ;;
+	*) echo key sign est token config status version help ;;
 	esac
 }
 
@@ -23,6 +24,15 @@ _holdfast_options() {
 	"key rotate") echo --grace --algorithm ;;
 	"key delete") echo --yes ;;
 	"sign "*) echo --scheme --out ;;
+	"est "*)
+		echo --server --trust --fingerprint --system-trust --anchors --user --password-file --token-file --cert --cert-key --client-chain --proxy --follow-redirects --timeout \
+			--out
+		;;&
+	"est enroll" | "est reenroll")
+		echo --key --eku --ca --pathlen --tolerate --binding --ignore-csrattrs --cacerts-out
+		;;&
+	"est enroll") echo --subject --san ;;
+	"est reenroll") echo --replace ;;
 	"config check" | "config apply") echo --config ;;
 	esac
 }
@@ -47,6 +57,9 @@ _holdfast_words() {
 			((i++))
 			;;
 		--token | --algorithm | --usage | --out | --cert | --grace | --scheme | --config) ((i++)) ;;
+		--server | --trust | --fingerprint | --anchors | --user | --password-file | --token-file | \
+			--cert-key | --client-chain | --proxy | --timeout | --key | --eku | --pathlen | \
+			--tolerate | --binding | --cacerts-out | --subject | --san | --replace) ((i++)) ;;
 		-*) ;;
 		*) words+=("${COMP_WORDS[i]}") ;;
 		esac
@@ -59,7 +72,8 @@ _holdfast() {
 
 	_holdfast_words
 	case $prev in
-	--socket | --out | --cert | --config)
+	--socket | --out | --cert | --config | --trust | --anchors | --password-file | --token-file | \
+		--cacerts-out | --replace)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
@@ -70,6 +84,11 @@ _holdfast() {
 	--token) choices=$(_holdfast_tokens "${where[@]}") ;;
 	--algorithm) choices="ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096" ;;
 	--usage) choices="sign ca decrypt derive" ;;
+	--key | --cert-key) choices=$(_holdfast_keys "${where[@]}") ;;
+	--client-chain) choices="full leaf" ;;
+	--binding) choices="auto tls-unique tls-exporter none" ;;
+	--tolerate) choices="subject san eku" ;;
+	--eku) choices="serverAuth clientAuth" ;;
 	--grace) choices="10min 1h 24h 7d" ;;
 	--scheme)
 		choices="ecdsa-sha256 ecdsa-sha384 ecdsa-sha512 rsa-pkcs1-sha256 rsa-pkcs1-sha384
@@ -92,6 +111,7 @@ _holdfast() {
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 			return
 			;;
+		*,"est "*) ;;
 		*,"token provision") choices=$(_holdfast_tokens "${where[@]}") ;;
 		*)
 			if ((${#words[@]} == 0)); then
