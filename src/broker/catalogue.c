@@ -367,6 +367,17 @@ static enum hf_rc add_generation(struct hf_catalogue *c, struct hf_key *k,
 	return rc;
 }
 
+/* Under a second name a key would have a second usage, too: a ca key could sign anything. */
+static enum hf_rc check_new(const struct hf_catalogue *c, const struct hf_made *made,
+			    struct hf_err *e)
+{
+	return hf_catalogue_find_id(c, made->id).key
+		       ? hf_fail(e, HF_EXISTS,
+				 "this key pair is in the catalogue already, perhaps under another "
+				 "name; 'holdfast key list' shows the fingerprints")
+		       : HF_OK;
+}
+
 enum hf_rc hf_catalogue_create(struct hf_catalogue *c, const char *name, const char *token,
 			       const struct hf_algorithm *a, unsigned usage,
 			       const struct hf_made *made, struct hf_key **out, struct hf_err *e)
@@ -377,7 +388,9 @@ enum hf_rc hf_catalogue_create(struct hf_catalogue *c, const char *name, const c
 
 	if (hf_catalogue_find(c, name))
 		return hf_fail(e, HF_EXISTS, "key %s exists already", name);
-	rc = hf_path_join(dir, c->dir, name, e);
+	rc = check_new(c, made, e);
+	if (!rc)
+		rc = hf_path_join(dir, c->dir, name, e);
 	if (!rc)
 		rc = hf_dir_make(dir, 0700, e);
 	if (!rc)
@@ -390,6 +403,7 @@ enum hf_rc hf_catalogue_create(struct hf_catalogue *c, const char *name, const c
 	(void)hf_copy(k->token, sizeof(k->token), token);
 	k->algorithm = a;
 	k->usage = usage;
+	k->exported = made->outside;
 	rc = add_generation(c, k, made, e);
 	if (!rc)
 		rc = write_key(c, k, e);
@@ -413,6 +427,10 @@ enum hf_rc hf_catalogue_stage(struct hf_catalogue *c, struct hf_key *k, const st
 		return hf_fail(e, HF_REFUSED,
 			       "key %s has %d generations already; retire one that is not current",
 			       k->name, HF_GENERATIONS_MAX);
+	if (check_new(c, made, e))
+		return HF_EXISTS;
+	if (made->outside && hf_catalogue_set_exported(c, k, e))
+		return HF_IO;
 	return add_generation(c, k, made, e);
 }
 
@@ -438,7 +456,6 @@ enum hf_rc hf_catalogue_make_current(struct hf_catalogue *c, struct hf_key *k,
 	return rc;
 }
 
-/* key.json may still name it as retiring: reading it knows that. */
 /* The last thing that is done: whoever is told may change the catalogue. */
 static void forget(const struct hf_catalogue *c, const struct hf_key *k,
 		   const struct hf_generation *g)
@@ -447,6 +464,7 @@ static void forget(const struct hf_catalogue *c, const struct hf_key *k,
 		c->forget(c->context, k, g);
 }
 
+/* key.json may still name it as retiring: reading it knows that. */
 enum hf_rc hf_catalogue_retire(struct hf_catalogue *c, struct hf_key *k, struct hf_generation *g,
 			       struct hf_err *e)
 {

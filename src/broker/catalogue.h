@@ -35,7 +35,7 @@ struct hf_key {
 	size_t n;
 	size_t current; /* index */
 	uint64_t issuer_not_after;
-	bool exported; /* its file was handed out: the broker is not its only way */
+	bool exported; /* its file is outside as well: the broker is not its only way */
 	struct hf_buf issuer_subject;
 };
 
@@ -71,6 +71,7 @@ struct hf_made {
 	const uint8_t *id;
 	const uint8_t *transaction; /* 16 bytes or NULL */
 	bool imported;
+	bool outside; /* its file came from elsewhere */
 };
 
 /* Each of these is durable on disk when it returns HF_OK, and has changed nothing otherwise. */

@@ -7,14 +7,24 @@
 #include "broker/ops.h"
 #include "broker/worker.h"
 
+static enum hf_rc check_wrap(const struct hf_job *j, const hf_KeeperReply *rep, struct hf_err *e)
+{
+	const hf_WrapInfo *w = &rep->result.wrap;
+
+	if (rep->which_result != hf_KeeperReply_wrap_tag || !w->public_key.size ||
+	    strcmp(w->type, j->worker->token->type))
+		return hf_fail(e, HF_FAILED, "the keeper answered without a public key");
+	return HF_OK;
+}
+
 static void wrap_told(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
 		      struct hf_err *e)
 {
 	enum hf_rc rc = e->rc;
 
 	memset(&b->reply, 0, sizeof(b->reply));
-	if (!rc && rep->which_result != hf_KeeperReply_wrap_tag)
-		rc = hf_fail(e, HF_FAILED, "the keeper answered without a public key");
+	if (!rc)
+		rc = check_wrap(j, rep, e);
 	if (!rc) {
 		b->reply.which_result = hf_Reply_wrap_tag;
 		b->reply.result.wrap = rep->result.wrap;

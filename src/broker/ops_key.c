@@ -115,6 +115,7 @@ static enum hf_rc made_of(const hf_KeeperReply *rep, struct hf_made *m, struct h
 		.creation_ticket = { k->creation_ticket.bytes, k->creation_ticket.size },
 		.id = k->spki_sha256.bytes,
 		.imported = k->imported,
+		.outside = k->outside,
 	};
 	return HF_OK;
 }
@@ -122,9 +123,18 @@ static enum hf_rc made_of(const hf_KeeperReply *rep, struct hf_made *m, struct h
 /* Of an imported key the keeper tells; of one that was to be made it is known. */
 static enum hf_rc algorithm_of(struct hf_job *j, const hf_KeeperReply *rep, struct hf_err *e)
 {
+	enum hf_family family;
+
 	if (!j->algorithm)
 		j->algorithm = hf_algorithm_find(rep->result.created.algorithm);
-	return j->algorithm ? HF_OK : hf_fail(e, HF_FAILED, "the keeper did not say what it is");
+	if (!j->algorithm)
+		return hf_fail(e, HF_FAILED, "the keeper did not say what it is");
+	family = j->algorithm->family;
+	if (((j->usage & HF_USAGE_DECRYPT) && family != HF_FAMILY_RSA) ||
+	    ((j->usage & HF_USAGE_DERIVE) && family != HF_FAMILY_EC))
+		return hf_fail(e, HF_FAILED, "the keeper took an %s key for a usage it cannot have",
+			       j->algorithm->name);
+	return HF_OK;
 }
 
 void hf_ops_created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,

@@ -5,6 +5,20 @@
 #include "broker/ops.h"
 #include "broker/worker.h"
 
+/* A result of another size than the scheme's is none: a client may have no room for it. */
+static enum hf_rc check_secret(const struct hf_job *j, const hf_KeeperReply *rep, struct hf_err *e)
+{
+	const struct hf_exchange *x = hf_exchange_find(j->scheme);
+	const hf_KeeperSecret *s = &rep->result.secret;
+
+	if (rep->which_result != hf_KeeperReply_secret_tag || s->input_sha256.size != HF_ID_SIZE)
+		return hf_fail(e, HF_FAILED, "the keeper answered without a result");
+	if (!x || !hf_exchange_gives(x, j->algorithm->bits, s->data.size))
+		return hf_fail(e, HF_FAILED, "the keeper answered with %u bytes, which %s never are",
+			       (unsigned)s->data.size, j->scheme);
+	return HF_OK;
+}
+
 static void secret_made(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
 			struct hf_err *e)
 {
@@ -13,9 +27,8 @@ static void secret_made(struct hf_broker *b, struct hf_job *j, const hf_KeeperRe
 	enum hf_rc rc = e->rc;
 
 	memset(&b->reply, 0, sizeof(b->reply));
-	if (rc == HF_OK &&
-	    (rep->which_result != hf_KeeperReply_secret_tag || s->input_sha256.size != HF_ID_SIZE))
-		rc = hf_fail(e, HF_FAILED, "the keeper answered without a result");
+	if (rc == HF_OK)
+		rc = check_secret(j, rep, e);
 	if (rc == HF_OK) {
 		outcome.input_sha256 = s->input_sha256.bytes;
 		b->reply.which_result = hf_Reply_secret_tag;
@@ -59,6 +72,7 @@ static enum hf_rc submit(struct hf_call *c, const char *scheme, struct hf_view d
 		return c->err.rc;
 	(void)hf_copy(j->scheme, sizeof(j->scheme), scheme);
 	j->usage = c->key->usage;
+	j->algorithm = c->key->algorithm;
 	j->done = secret_made;
 	c->pending = true;
 	hf_worker_submit(c->b, j);

@@ -130,6 +130,34 @@ enum hf_rc hf_key_show(struct hf_cli *c, struct hf_err *e)
 	return rc;
 }
 
+static bool any_imported(json_object *generations)
+{
+	size_t i;
+
+	for (i = 0; i < json_object_array_length(generations); i++)
+		if (!strcmp(hf_out_get(json_object_array_get_idx(generations, i), "imported"),
+			    "true"))
+			return true;
+	return false;
+}
+
+/* What a table has no room for. */
+static void show_more(const struct hf_cli *c, json_object *generations)
+{
+	if (hf_out_get(c->result, "ciphers")[0])
+		printf("\nit decrypts with %s\n", hf_out_get(c->result, "ciphers"));
+	if (hf_out_get(c->result, "agreements")[0])
+		printf("\nit agrees on secrets with %s\n", hf_out_get(c->result, "agreements"));
+	if (hf_out_get(c->result, "issuer_not_after")[0])
+		printf("\nits certificate is valid until %s\n",
+		       hf_out_get(c->result, "issuer_not_after"));
+	if (!strcmp(hf_out_get(c->result, "exported"), "true"))
+		printf("\nits file is outside of holdfast as well: whoever has it, and the token, "
+		       "uses the key past all rules\n");
+	if (any_imported(generations))
+		printf("\nwhat is imported was in software once: there may be copies\n");
+}
+
 void hf_key_show_show(const struct hf_cli *c)
 {
 	static const struct hf_column key[] = {
@@ -138,18 +166,17 @@ void hf_key_show_show(const struct hf_cli *c)
 	};
 	static const struct hf_column generation[] = {
 		{ "GENERATION", "sha256" }, { "STATE", "state" }, { "CREATED", "created" },
-		{ "RETIRES", "retire_at" }, { NULL, NULL },
+		{ "RETIRES", "retire_at" }, { "IMPORTED", "imported" }, { NULL, NULL },
 	};
+	json_object *generations = json_object_object_get(c->result, "generations");
 	json_object *one = json_object_new_array();
 
 	json_object_array_add(one, json_object_get(c->result));
 	hf_out_table(one, key);
 	json_object_put(one);
-	if (hf_out_get(c->result, "issuer_not_after")[0])
-		printf("\nits certificate is valid until %s\n",
-		       hf_out_get(c->result, "issuer_not_after"));
+	show_more(c, generations);
 	printf("\n");
-	hf_out_table(json_object_object_get(c->result, "generations"), generation);
+	hf_out_table(generations, generation);
 }
 
 /* Deleting cannot be undone, and certificates of the key die with it. */

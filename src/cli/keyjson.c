@@ -50,6 +50,7 @@ static json_object *generation(const hf_Generation *g)
 void hf_keyjson_info(json_object *o, const hf_KeyInfo *key)
 {
 	json_object *generations = json_object_new_array(), *schemes = json_object_new_array();
+	json_object *ciphers = json_object_new_array(), *agreements = json_object_new_array();
 	pb_size_t i;
 
 	hf_out_text(o, "name", key->name);
@@ -63,6 +64,13 @@ void hf_keyjson_info(json_object *o, const hf_KeyInfo *key)
 	for (i = 0; i < key->schemes_count; i++)
 		json_object_array_add(schemes, json_object_new_string(key->schemes[i]));
 	json_object_object_add(o, "schemes", schemes);
+	for (i = 0; i < key->ciphers_count; i++)
+		json_object_array_add(ciphers, json_object_new_string(key->ciphers[i]));
+	json_object_object_add(o, "ciphers", ciphers);
+	for (i = 0; i < key->agreements_count; i++)
+		json_object_array_add(agreements, json_object_new_string(key->agreements[i]));
+	json_object_object_add(o, "agreements", agreements);
+	json_object_object_add(o, "exported", json_object_new_boolean(key->exported));
 	if (key->issuer_not_after)
 		hf_out_time(o, "issuer_not_after", key->issuer_not_after);
 }

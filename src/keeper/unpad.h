@@ -21,8 +21,6 @@ bool hf_unpad_oaep(const uint8_t *em, size_t n, const struct hf_exchange *x, str
 /* EME-PKCS1-v1_5 (7.2.2). False: the padding is wrong. */
 bool hf_unpad_pkcs1(const uint8_t *em, size_t n, uint8_t *out, size_t *out_n);
 
-#define HF_TLS_PREMASTER 48u
-
 /*
  * RFC 5246 7.4.7.1: @out is the premaster secret if the padding and its version (one of two;
  * @negotiated may be 0) are right, else @random. Nothing tells which.

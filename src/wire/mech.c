@@ -73,6 +73,17 @@ const struct hf_exchange *hf_exchange_find(const char *name)
 	return NULL;
 }
 
+bool hf_exchange_gives(const struct hf_exchange *x, unsigned bits, size_t n)
+{
+	size_t width = (bits + 7) / 8, padding = x->pad == HF_PAD_OAEP ? 2 * x->hash_len + 2 : 11;
+
+	if (x->usage == HF_USAGE_DERIVE)
+		return n == width;
+	if (x->pad == HF_PAD_TLS)
+		return n == HF_TLS_PREMASTER;
+	return n + padding <= width;
+}
+
 const struct hf_scheme *hf_scheme_for(enum hf_family family, enum hf_padding pad, size_t hash_len)
 {
 	const struct hf_scheme *s;

@@ -41,6 +41,8 @@ struct hf_exchange {
 	size_t hash_len;
 };
 
+#define HF_TLS_PREMASTER 48u /* bytes, RFC 5246 7.4.7.1 */
+
 extern const struct hf_algorithm hf_algorithms[]; /* ends with name == NULL */
 extern const struct hf_scheme hf_schemes[];	  /* ends with name == NULL */
 extern const struct hf_exchange hf_exchanges[];	  /* ends with name == NULL */
@@ -49,6 +51,8 @@ extern const struct hf_exchange hf_exchanges[];	  /* ends with name == NULL */
 const struct hf_algorithm *hf_algorithm_find(const char *name);
 const struct hf_scheme *hf_scheme_find(const char *name);
 const struct hf_exchange *hf_exchange_find(const char *name);
+/* Whether a result of @n bytes can be one of @x with a key of @bits. */
+bool hf_exchange_gives(const struct hf_exchange *x, unsigned bits, size_t n);
 /* The scheme of a family, padding and digest length; NULL if there is none. */
 const struct hf_scheme *hf_scheme_for(enum hf_family family, enum hf_padding pad, size_t hash_len);
 

@@ -3,7 +3,7 @@
 """A keeper with software keys that misbehaves on request, for tests of the broker.
 
 What it does is in the file `mood` of the directory that is its argument, read anew for every
-request: "hang", "die", "garbage", "wrong-id", "unavailable", "slow", or nothing; with an
+request: "hang", "die", "garbage", "wrong-id", "unavailable", "slow", one of LIES, or nothing; with an
 operation before it ("sign:die") for that operation only.
 """
 
@@ -49,17 +49,45 @@ def sign(request, reply):
         issued.subject = "CN=evil\"\n\x1b[31m"
 
 
-def secret(data, reply):
+def secret(scheme, data, reply):
     """Not secret at all."""
-    reply.secret.data = b"secret of " + data[:8]
+    size = {"ecdh": 32, "rsa-pkcs1-tls": 48}.get(scheme, 18)
+    reply.secret.data = (b"secret of " + data[:8]).ljust(size, b".")
     reply.secret.input_sha256 = hashlib.sha256(data).digest()
 
 
+ONE_KEY = ec.derive_private_key(1, ec.SECP256R1())
+
+
 def import_key(request, reply):
-    """The blob says which algorithm it turns out to be."""
+    """The blob says which algorithm it turns out to be; "again": the key pair is always the same."""
+    algorithm, _, how = request.data.decode().partition(" ")
     create(reply)
-    reply.created.algorithm = request.data.decode()
-    reply.created.imported = True
+    if how == "again":
+        reply.created.spki = spki_of(ONE_KEY)
+        reply.created.spki_sha256 = hashlib.sha256(reply.created.spki).digest()
+    reply.created.algorithm = algorithm
+    reply.created.imported = how != "outside"
+    reply.created.outside = how == "outside"
+
+
+LIES = {
+    "no-result": lambda r: r.ClearField(r.WhichOneof("result")),
+    "other-result": lambda r: r.opened.SetInParent(),
+    "long": lambda r: setattr(r.secret, "data", b"x" * 1024),
+    "longer": lambda r: setattr(r.secret, "data", b"x" * 1025),
+    "short": lambda r: setattr(r.secret, "data", r.secret.data[:-1]),
+    "empty": lambda r: r.secret.ClearField("data"),
+    "no-hash": lambda r: r.secret.ClearField("input_sha256"),
+    "long-hash": lambda r: setattr(r.secret, "input_sha256", b"h" * 33),
+    "unknown-status": lambda r: setattr(r, "status", 99),
+    "no-public": lambda r: r.wrap.ClearField("public_key"),
+    "other-type": lambda r: setattr(r.wrap, "type", "pkcs11"),
+    "no-spki": lambda r: r.created.ClearField("spki"),
+    "no-id": lambda r: r.created.ClearField("spki_sha256"),
+    "no-blob": lambda r: r.created.ClearField("blob"),
+    "no-algorithm": lambda r: r.created.ClearField("algorithm"),
+}
 
 
 def answer(sock, request, mood):
@@ -88,7 +116,7 @@ def answer(sock, request, mood):
     elif op == "sign":
         sign(request, reply)
     elif op in ("decrypt", "derive"):
-        secret(request.data, reply)
+        secret(getattr(request, op).scheme, request.data, reply)
     elif op == "wrap":
         reply.wrap.type = "tpm2"
         reply.wrap.public_key = b"public"
@@ -97,6 +125,8 @@ def answer(sock, request, mood):
     elif op == "destroy":
         with open(os.path.join(sys.argv[1], "destroyed"), "a") as f:
             f.write(request.destroy.key.spki_sha256.hex() + "\n")
+    if mood in LIES:
+        LIES[mood](reply)
     sock.send(reply.SerializeToString())
 
 

@@ -35,7 +35,8 @@ def test_derive(broker):
     made = c.create("k", usage=8).key
     assert made.agreements == ["ecdh"] and not made.schemes and not made.ciphers
     reply = derive(c, "k")
-    assert reply.status == pb.OK and reply.secret.data == b"secret of " + POINT[:8]
+    assert reply.status == pb.OK and reply.secret.data.startswith(b"secret of " + POINT[:8])
+    assert len(reply.secret.data) == 32
     assert reply.secret.spki_sha256 == made.spki_sha256
     line = audit(broker, "derive")
     assert 'scheme="ecdh"' in line and "result=0" in line and re.search("input=[0-9a-f]{64}", line)
@@ -87,6 +88,76 @@ def test_keeper_misbehaves(broker, what):
     assert derive(c, "k").status == pb.UNAVAILABLE
     broker.mood("")
     until(lambda: derive(c, "k").status == pb.OK)
+
+
+@pytest.mark.parametrize("scheme,lies", [
+    ("ecdh", "no-result other-result long short empty no-hash unknown-status"),
+    ("rsa-pkcs1-tls", "no-result long short empty no-hash"),
+    ("rsa-oaep-sha512", "other-result long no-hash"),
+    ("rsa-pkcs1", "long")])
+def test_no_secret_of_an_impossible_size_leaves(broker, scheme, lies):
+    """Of a keeper that was taken over; the broker has no more than the sizes to go by."""
+    c = broker.client()
+    if scheme == "ecdh":
+        c.create("k", usage=8)
+    else:
+        import_key(c, "k")
+
+    def use():
+        return derive(c, "k") if scheme == "ecdh" else decrypt(c, "k", scheme=scheme)
+
+    op = "derive" if scheme == "ecdh" else "decrypt"
+    for lie in lies.split():
+        broker.mood(op + ":" + lie)
+        reply = use()
+        assert reply.status not in (pb.OK, pb.NO_KEY) and not reply.HasField("secret"), lie
+        assert "x" * 20 not in reply.message and "result=%d" % reply.status in audit(broker, op)
+    broker.mood("")
+    assert use().status == pb.OK
+
+
+def test_too_long_for_the_wire(broker):
+    """Such a keeper is replaced, whatever it was asked."""
+    c = broker.client()
+    c.create("k", usage=8)
+    for lie in ("longer", "long-hash"):
+        broker.mood("derive:" + lie)
+        assert derive(c, "k").status == pb.UNAVAILABLE
+        broker.mood("")
+        until(lambda: derive(c, "k").status == pb.OK)
+
+
+def test_lies_about_import(broker):
+    c = broker.client()
+    for lie in ("no-result", "other-result", "no-spki", "no-id", "no-blob", "no-algorithm"):
+        broker.mood("import_key:" + lie)
+        assert import_key(c, "k").status == pb.FAILED, lie
+        assert c.call(key_get=pb.KeyGet(key=pb.KeyRef(name="k"))).status == pb.NO_KEY
+    for lie in ("no-result", "other-result", "no-public", "other-type"):
+        broker.mood("wrap:" + lie)
+        reply = c.call(token_wrap=pb.TokenWrap())
+        assert reply.status == pb.FAILED and not reply.HasField("wrap"), lie
+    broker.mood("")
+    reply = import_key(c, "k", b"ec-p256")  # for decrypt
+    assert reply.status == pb.FAILED and "cannot have" in reply.message
+    assert import_key(c, "k").status == pb.OK
+
+
+def test_one_key_pair_has_one_name(broker):
+    """Under a second name it would have a second usage: a ca key that signs anything."""
+    c = broker.client()
+    assert import_key(c, "ca", b"ec-p256 again", usage=2).status == pb.OK
+    assert import_key(c, "other", b"ec-p256 again", usage=1).status == pb.EXISTS
+    assert import_key(c, "ca", b"ec-p256 again", usage=0, stage=True).status == pb.EXISTS
+    assert c.call(key_get=pb.KeyGet(key=pb.KeyRef(name="other"))).status == pb.NO_KEY
+    assert len(c.call(key_get=pb.KeyGet(key=pb.KeyRef(name="ca"))).key.generations) == 1
+
+
+def test_a_file_that_came_from_elsewhere_is_elsewhere(broker):
+    c = broker.client()
+    made = import_key(c, "k", b"ec-p256 outside", usage=2).key
+    assert made.exported and not made.generations[0].imported
+    assert not import_key(c, "soft", b"ec-p256", usage=2).key.exported
 
 
 def test_rights():

@@ -111,6 +111,36 @@ static void life_of_a_key(void **state)
 	hf_catalogue_close(&c);
 }
 
+/* A second name would be a second usage: a ca key that signs anything. */
+static void one_key_pair_has_one_name(void **state)
+{
+	struct hf_err e = HF_ERR_INIT;
+	struct hf_made m = made(9), n = made(10), o = made(11);
+	struct hf_key *k, *other = NULL;
+	struct hf_catalogue c;
+
+	(void)state;
+	assert_int_equal(hf_catalogue_open(&c, dir, &e), HF_OK);
+	k = create(&c, "first", 9);
+	assert_int_equal(hf_catalogue_create(&c, "second", "tpm", hf_algorithm_find("ec-p256"),
+					     HF_USAGE_SIGN, &m, &other, &e), HF_EXISTS);
+	assert_null(hf_catalogue_find(&c, "second"));
+	assert_int_equal(hf_catalogue_stage(&c, k, &m, &e), HF_EXISTS);
+	assert_int_equal(k->n, 1);
+	assert_int_equal(hf_catalogue_stage(&c, k, &n, &e), HF_OK);
+	assert_false(k->exported);
+	o.outside = true;
+	assert_int_equal(hf_catalogue_stage(&c, k, &o, &e), HF_OK);
+	assert_true(k->exported);
+	reopen(&c);
+	k = hf_catalogue_find(&c, "first");
+	assert_non_null(k);
+	assert_true(k->exported && k->n == 3);
+	assert_int_equal(c.set_aside, 0);
+	assert_int_equal(hf_catalogue_delete(&c, k, &e), HF_OK);
+	hf_catalogue_close(&c);
+}
+
 static void damage(const char *name, int how)
 {
 	char path[256];
@@ -250,6 +280,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(life_of_a_key, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(one_key_pair_has_one_name, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(broken_files, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(interrupted, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(journal, make_dir, remove_dir),

@@ -109,12 +109,34 @@ static void usages(void **state)
 		assert_int_equal(hf_usage_parse(bad[i]), 0);
 }
 
+static void results_have_sizes(void **state)
+{
+	static const struct {
+		const char *scheme;
+		unsigned bits;
+		size_t least, most;
+	} rows[] = {
+		{ "rsa-pkcs1", 2048, 0, 245 }, { "rsa-pkcs1", 4096, 0, 501 },
+		{ "rsa-pkcs1-tls", 2048, 48, 48 }, { "rsa-oaep-sha1", 2048, 0, 214 },
+		{ "rsa-oaep-sha256", 3072, 0, 318 }, { "rsa-oaep-sha512", 2048, 0, 126 },
+		{ "ecdh", 256, 32, 32 }, { "ecdh", 384, 48, 48 }, { "ecdh", 521, 66, 66 },
+	};
+	size_t i, n;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (n = 0; n < 1024; n++)
+			assert_int_equal(hf_exchange_gives(hf_exchange_find(rows[i].scheme), rows[i].bits, n),
+					 n >= rows[i].least && n <= rows[i].most);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rows_are_found_by_name),
 		cmocka_unit_test(names_of_keys),
 		cmocka_unit_test(usages),
+		cmocka_unit_test(results_have_sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
