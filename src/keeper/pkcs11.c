@@ -14,8 +14,9 @@
 #include "keeper/pkcs11_error.h"
 #include "keeper/pkcs11_key.h"
 
-#define RETRIES_MAX 6u /* 20 ms, doubled each time: 1.3 s in all */
-#define SLACK_BYTE  0xa5
+#define RETRIES_MAX  6u /* 20 ms, doubled each time: 1.3 s in all */
+#define RESTARTS_MAX 2u
+#define SLACK_BYTE   0xa5
 
 enum hf_rc hf_p11_fail(struct hf_p11 *t, CK_RV rv, struct hf_err *e, const char *what)
 {
@@ -75,8 +76,10 @@ static bool recover(struct hf_p11 *t, struct tries *n)
 		hf_p11_keys_drop(t);
 		return !n->session++ && (!t->ready || !hf_p11_new_session(t, NULL));
 	case HF_P11_RESTART:
+		/* SoftHSM has no token while another process writes that it logged in. */
 		hf_p11_stop(t);
-		return !n->restart++;
+		pause_for(n->restart + 1);
+		return n->restart++ < RESTARTS_MAX;
 	case HF_P11_FINAL:
 		break;
 	case HF_P11_PIN:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tests/bench/run works. Speed is not judged here: on a machine that others use it would flap."""
+"""tests/bench/run and run-pkcs11 work. Speed is not judged here: on a machine that others use it would flap."""
 import json
 import os
 import subprocess
@@ -22,3 +22,13 @@ def test_short_form(tmp_path):
     broker = figures["at rest"]["broker"]
     assert broker["wakeups"] == 0
     assert broker["pss_kb"] <= 3 * 1024
+
+
+@pytest.mark.plain
+def test_workers_short_form(tmp_path):
+    out = tmp_path / "figures.json"
+    p = subprocess.run([ROOT + "/tests/bench/run-pkcs11", "--quick", "--json", str(out)], text=True,
+                       capture_output=True, timeout=120, env=dict(os.environ, HOLDFAST_BUILD=BUILD))
+    assert p.returncode == 0, p.stdout + p.stderr
+    figures = json.loads(out.read_text())
+    assert figures["workers"] == 2 and figures["several"]["rate"] > 1 and figures["ratio"] > 0.1
