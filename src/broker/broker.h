@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * broker.h: what the parts of the broker share: its state, one connection, one
- * job, one worker. One thread, one epoll loop; nothing here blocks but fsync.
- */
+/* broker.h: what the parts of the broker share. One epoll loop; nothing here blocks but fsync. */
 #ifndef HF_BROKER_BROKER_H
 #define HF_BROKER_BROKER_H
 
@@ -77,6 +74,7 @@ struct hf_worker {
 	size_t index;
 	struct hf_seat seats[HF_WORKERS_MAX]; /* the first token->workers of them */
 	struct hf_queue queue;
+	struct hf_flow own;  /* the broker's own place in it */
 	struct hf_job *jobs; /* all: queued and at the keepers */
 	uint64_t down_since; /* ms, while no seat has a keeper */
 	hf_TokenInfo info;

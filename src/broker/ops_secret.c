@@ -14,7 +14,8 @@ static enum hf_rc check_secret(const struct hf_job *j, const hf_KeeperReply *rep
 	if (rep->which_result != hf_KeeperReply_secret_tag || s->input_sha256.size != HF_ID_SIZE)
 		return hf_fail(e, HF_FAILED, "the keeper answered without a result");
 	if (!x || !hf_exchange_gives(x, j->algorithm->bits, s->data.size))
-		return hf_fail(e, HF_FAILED, "the keeper answered with %u bytes, which %s never are",
+		return hf_fail(e, HF_FAILED,
+			       "the keeper answered with %u bytes, which %s never are",
 			       (unsigned)s->data.size, j->scheme);
 	return HF_OK;
 }

@@ -51,12 +51,17 @@ static void finish(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 	job_free(b, j);
 }
 
+static struct hf_flow *flow_of(struct hf_worker *w, const struct hf_job *j)
+{
+	return j->peer ? &j->peer->flows[w->index] : &w->own;
+}
+
 static void dequeue(struct hf_worker *w, struct hf_job *j)
 {
 	if (j->seat)
 		j->seat->at_keeper--;
-	else if (j->peer)
-		(void)hf_queue_drop(&w->queue, &j->peer->flows[w->index], &j->item);
+	else
+		(void)hf_queue_drop(&w->queue, flow_of(w, j), &j->item);
 }
 
 static bool any_ready(const struct hf_worker *w)
@@ -381,7 +386,7 @@ void hf_worker_submit(struct hf_broker *b, struct hf_job *j)
 {
 	struct hf_worker *w = j->worker;
 
-	hf_queue_push(&w->queue, &j->peer->flows[w->index], &j->item);
+	hf_queue_push(&w->queue, flow_of(w, j), &j->item);
 	pump(b, w);
 }
 

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole daemon on PKCS#11 tokens: keys come, are adopted, and go."""
+
+import hashlib
+import json
+import os
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+import p11lib
+from brokerlib import Broker
+from keeperlib import DECRYPT, SIGN, check, pb, until
+from test_pkcs11_use import make_pair
+
+DIGEST = hashlib.sha256(b"x").digest()
+
+
+class Key:
+    def __init__(self, info):
+        self.spki = info.spki
+
+
+@pytest.fixture(name="hsm")
+def fixture_hsm():
+    t = p11lib.SoftHsm()
+    yield t
+    t.close()
+
+
+def token(hsm, name="hsm", workers=2):
+    return {"name": name, "type": "pkcs11", "module": hsm.module, "uri": hsm.uri,
+            "pin": hsm.pin_file, "workers": workers, "timeout_ms": 10000,
+            "environment": ["%s=%s" % item for item in hsm.env.items()]}
+
+
+@pytest.fixture(name="rig")
+def fixture_rig(hsm):
+    broker = Broker(tokens=("none",))
+    broker.settings.update(tokens=[token(hsm)], default_token="hsm")
+    broker.configure()
+    with broker:
+        client = broker.client()
+        yield broker, client, hsm
+        client.close()
+
+
+def test_keys_are_created_used_rotated_and_deleted(rig):
+    broker, client, hsm = rig
+    for name in ("a", "b"):
+        reply = client.create(name)
+        assert reply.status == pb.OK, reply
+    assert sorted(hsm.objects()) == ["a", "b"], "the token does not show the names"
+    staged = client.call(key_stage=pb.KeyStage(name="a")).key
+    assert client.call(key_current=pb.KeyCurrent(key=pb.KeyRef(
+        name="a", spki_sha256=staged.spki_sha256))).status == pb.OK
+    for _ in range(6):  # by either worker
+        reply = client.sign("a", DIGEST)
+        assert reply.status == pb.OK, reply
+        check(Key(staged), "ecdsa-sha256", DIGEST, reply.signature.signature)
+    with open(os.path.join(broker.dir, "state", "keys", "b", client.call(
+            key_get=pb.KeyGet(key=pb.KeyRef(name="b"))).key.spki_sha256.hex() + ".pem")) as f:
+        assert f.read().startswith("-----BEGIN PKCS#11 PROVIDER URI-----")
+    assert client.call(key_delete=pb.KeyDelete(name="a")).status == pb.OK
+    until(lambda: hsm.objects() == ["b"])
+    assert hsm.objects("pubkey") == ["b"]
+
+
+def test_an_object_that_cannot_be_destroyed_is_told():
+    hsm = p11lib.ShimmedHsm()
+    broker = Broker(tokens=("none",))
+    broker.settings.update(tokens=[token(hsm, workers=1)], default_token="hsm")
+    broker.configure()
+    with broker:
+        client = broker.client()
+        assert client.create("a").status == pb.OK
+        hsm.fault(("C_DestroyObject", "rv", 0xe2, 0))  # write-protected
+        assert client.call(key_delete=pb.KeyDelete(name="a")).status == pb.OK
+        until(lambda: "key a: left behind in its token" in broker.text())
+        assert "write-protected" in broker.text()
+        client.close()
+    hsm.close()
+
+
+def test_keys_of_others_are_imported_and_left_alone(rig):
+    _, client, hsm = rig
+    make_pair(hsm, "EC:prime256v1", "web server", "0102")
+    reply = client.call(key_import=pb.KeyImport(name="web", usage=SIGN, format="uri",
+                                                blob=b"pkcs11:object=web%20server"))
+    assert reply.status == pb.OK and reply.key.algorithm == "ec-p256", reply
+    check(Key(reply.key), "ecdsa-sha256", DIGEST, client.sign("web", DIGEST).signature.signature)
+    assert client.call(key_import=pb.KeyImport(name="x", usage=DECRYPT, format="uri",
+                                               blob=b"pkcs11:object=web%20server")).status == pb.ARGUMENT
+    assert client.call(key_delete=pb.KeyDelete(name="web")).status == pb.OK
+    client.create("last")  # behind the deletion
+    assert sorted(hsm.objects()) == ["last", "web server"]
+
+
+def test_ed25519_through_the_broker(rig):
+    _, client, _ = rig
+    info = client.create("ed", "ed25519").key
+    assert list(info.schemes) == ["ed25519"]
+    reply = client.sign("ed", b"message", "ed25519", message=True)
+    load_der_public_key(info.spki).verify(reply.signature.signature, b"message")
+    reply = client.sign("ed", b"", "ed25519")
+    assert reply.status == pb.ARGUMENT and "messages" in reply.message
+
+
+def test_workers_are_processes(rig):
+    broker, client, _ = rig
+    tokens = client.call(token_list=pb.TokenList()).token_list.tokens
+    until(lambda: client.call(token_list=pb.TokenList()).token_list.tokens[0].workers == 2)
+    assert tokens[0].type == "pkcs11"
+    with open("/proc/%d/task/%d/children" % (broker.process.pid, broker.process.pid)) as f:
+        names = []
+        for pid in f.read().split():
+            with open("/proc/%s/comm" % pid) as comm:
+                names.append(comm.read().strip())
+            if names[-1] == "holdfast-keeper":
+                fds = {os.readlink("/proc/%s/fd/%s" % (pid, n))
+                       for n in os.listdir("/proc/%s/fd" % pid) if int(n) in (4, 5)}
+                assert fds == {broker_file(broker), os.path.realpath(p11lib_pin(rig))}
+    assert names.count("holdfast-keeper") == 2
+
+
+def broker_file(broker):
+    return os.path.join(broker.dir, "state", "tokens", "hsm.login")
+
+
+def p11lib_pin(rig):
+    return rig[2].pin_file
+
+
+def test_damaged_catalogue_entry_is_set_aside(rig):
+    broker, client, _ = rig
+    assert client.create("a").status == pb.OK
+    broker.stop()
+    path = os.path.join(broker.dir, "state", "keys", "a", "key.json")
+    with open(path) as f:
+        record = json.load(f)
+    record["token"] = "another"
+    with open(path, "w") as f:
+        json.dump(record, f)
+    broker.start()
+    client = broker.client()
+    reply = client.sign("a", DIGEST)
+    assert reply.status == pb.UNAVAILABLE and "another" in reply.message
+    client.close()
