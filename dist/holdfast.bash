@@ -4,7 +4,7 @@
 
 _holdfast_commands() {
 	case ${1-} in
-	key) echo create list show public reference rotate delete issuer ;;
+	key) echo create list show public reference import export rotate delete issuer ;;
 	token) echo list provision ;;
 	config) echo check apply explain ;;
 	est) echo cacerts csrattrs enroll reenroll ;;
@@ -19,7 +19,8 @@ _holdfast_options() {
 	case $1 in
 	"key create") echo --token --algorithm --usage ;;
 	"key list") echo --names ;;
-	"key public") echo --out ;;
+	"key public" | "key export") echo --out ;;
+	"key import") echo --token --usage --password-file ;;
 	"key reference") echo --cert --out ;;
 	"key rotate") echo --grace --algorithm ;;
 	"key delete") echo --yes ;;
@@ -91,7 +92,7 @@ _holdfast() {
 	--eku) choices="serverAuth clientAuth" ;;
 	--grace) choices="10min 1h 24h 7d" ;;
 	--scheme)
-		choices="ecdsa-sha256 ecdsa-sha384 ecdsa-sha512 rsa-pkcs1-sha256 rsa-pkcs1-sha384
+		choices="ecdsa-sha256 ecdsa-sha384 ecdsa-sha512 rsa-pkcs1-sha1 rsa-pkcs1-sha256 rsa-pkcs1-sha384
 			rsa-pkcs1-sha512 rsa-pss-sha256 rsa-pss-sha384 rsa-pss-sha512"
 		;;
 	*)
@@ -99,12 +100,12 @@ _holdfast() {
 		-*) choices=$(_holdfast_options "${words[0]-} ${words[1]-}") ;;
 		*,"key "*" "*" "*) ;;
 		*,"key create "* | *,"key list "*) ;;
-		*,"key issuer "?*)
+		*,"key issuer "?* | *,"key import "?*)
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 			return
 			;;
 		*,"key show" | *,"key public" | *,"key reference" | *,"key rotate" | *,"key delete" | \
-			*,"key issuer" | *,sign)
+			*,"key issuer" | *,"key export" | *,sign)
 			choices=$(_holdfast_keys "${where[@]}")
 			;;
 		*,"sign "*)

@@ -75,6 +75,8 @@ enum hf_rc hf_key_list(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_key_show(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_key_public(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_key_reference(struct hf_cli *c, struct hf_err *e);
+enum hf_rc hf_key_import(struct hf_cli *c, struct hf_err *e);
+enum hf_rc hf_key_export(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_key_rotate(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_key_delete(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_key_issuer(struct hf_cli *c, struct hf_err *e);

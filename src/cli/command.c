@@ -41,6 +41,12 @@ static const struct hf_option reference_options[] = {
 	{ "out", "FILE", "write to FILE instead of standard output" },
 	END,
 };
+static const struct hf_option import_options[] = {
+	{ "token", "TOKEN", "token to put it into (else the default token)" },
+	{ "usage", "LIST", "sign (default), decrypt, derive, separated by commas; or ca alone" },
+	{ "password-file", "FILE", "the first line of FILE is the password of an encrypted key" },
+	END,
+};
 static const struct hf_option rotate_options[] = {
 	{ "grace", "TIME", "how long the old key stays usable: 24h (default), 10min, 7d, 0s" },
 	{ "algorithm", "NAME", "algorithm of the new key (else that of the old one)" },
@@ -72,6 +78,11 @@ const struct hf_command hf_commands[] = {
 	  hf_text_show },
 	{ "key", "reference", "ID", 1, 1, reference_options,
 	  "print the file that programs take for the private key", hf_key_reference, hf_text_show },
+	{ "key", "import", "ID FILE", 2, 2, import_options,
+	  "put a key that was made elsewhere into a token", hf_key_import, hf_key_show_show },
+	{ "key", "export", "ID", 1, 1, out_options,
+	  "print the file that the token made of a key, for other programs", hf_key_export,
+	  hf_text_show },
 	{ "key", "rotate", "ID", 1, 1, rotate_options,
 	  "make a new generation and use it from now on", hf_key_rotate, hf_key_rotate_show },
 	{ "key", "delete", "ID", 1, 1, delete_options, "delete a key, for good", hf_key_delete,
