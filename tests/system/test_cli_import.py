@@ -226,6 +226,9 @@ def test_export_opens_elsewhere(run, tmp_path):
     assert "outside of holdfast" in run.run("key", "show", "out").out
     run.run("key", "public", "out", "--out", str(tmp_path / "pub"))
     (tmp_path / "m").write_text("something")
+    assert "in the catalogue already" in run.run("key", "import", "again", str(tmp_path / "key.pem"),
+                                                 code=1).err
+    run.run("key", "delete", "out", "--yes")
     p = run.run("key", "import", "again", str(tmp_path / "key.pem"), "--json")
     assert p.json["generations"][0]["imported"] is False and "software" not in p.err
     run.stop()  # the software TPM serves one at a time
