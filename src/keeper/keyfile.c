@@ -17,7 +17,8 @@ static const uint8_t oid_loadable[] = { 0x67, 0x81, 0x05, 0x0a, 0x01, 0x03 };
 static const uint8_t oid_importable[] = { 0x67, 0x81, 0x05, 0x0a, 0x01, 0x04 };
 
 /* The optional elements before `parent`, by their context tag. */
-enum { EMPTY_AUTH = 0, POLICY = 1, SECRET = 2, AUTH_POLICY = 3, DESCRIPTION = 4, RSA_PARENT = 5 };
+enum { EMPTY_AUTH = 0, POLICY = 1, SECRET = 2, AUTH_POLICY = 3, DESCRIPTION = 4, RSA_PARENT = 5,
+       PARENT_NAME = 6 };
 
 static enum hf_rc true_or_false(struct hf_view body, bool *out, struct hf_err *e)
 {
@@ -36,31 +37,30 @@ static bool sized(struct hf_view v)
 	return v.n > 2 && (size_t)(v.p[0] << 8 | v.p[1]) == v.n - 2;
 }
 
-static enum hf_rc read_option(const struct hf_der *d, bool *empty_auth, struct hf_view *secret,
-			      struct hf_err *e)
+static enum hf_rc read_option(const struct hf_der *d, struct hf_keyfile *out, struct hf_err *e)
 {
 	struct hf_view body = d->body;
-	bool rsa = false;
 
 	switch (d->tag - HF_DER_CONTEXT) {
 	case EMPTY_AUTH:
-		return true_or_false(d->body, empty_auth, e);
+		return true_or_false(d->body, &out->empty_auth, e);
 	case POLICY:
 	case AUTH_POLICY:
 		return hf_fail(e, HF_UNSUPPORTED,
 			       "key file: the key is bound to a policy; "
 			       "holdfast uses keys without one");
 	case SECRET:
-		if (!hf_der_take(&body, HF_DER_OCTET_STRING, secret) || body.n || !sized(*secret))
+		if (!hf_der_take(&body, HF_DER_OCTET_STRING, &out->secret) || body.n ||
+		    !sized(out->secret))
 			return hf_fail(e, HF_CORRUPT, "key file: its secret is malformed");
 		return HF_OK;
 	case RSA_PARENT:
-		if (true_or_false(d->body, &rsa, e))
-			return e ? e->rc : HF_CORRUPT;
-		return rsa ? hf_fail(e, HF_UNSUPPORTED,
-				     "key file: the parent is an RSA primary; "
-				     "holdfast uses the P-256 one")
-			   : HF_OK;
+		return true_or_false(d->body, &out->rsa_parent, e);
+	case PARENT_NAME:
+		/* Proposed, not in the draft yet: another type means something else. */
+		if (!hf_der_take(&body, HF_DER_OCTET_STRING, &out->parent_name) || body.n)
+			out->parent_name = (struct hf_view){ NULL, 0 };
+		return HF_OK;
 	default:
 		return HF_OK; /* a description, or something younger than this program */
 	}
@@ -91,7 +91,7 @@ static bool is_oid(struct hf_view oid, const uint8_t want[6])
 static enum hf_rc read_der(struct hf_view in, struct hf_keyfile *out, struct hf_err *e)
 {
 	struct hf_view seq, oid, parent;
-	bool empty_auth = false, importable;
+	bool importable;
 	int last = -1;
 
 	if (!hf_der_take(&in, HF_DER_SEQUENCE, &seq) || in.n ||
@@ -106,7 +106,7 @@ static enum hf_rc read_der(struct hf_view in, struct hf_keyfile *out, struct hf_
 		if (!hf_der_next(&seq, &d) || d.tag <= last)
 			return hf_fail(e, HF_CORRUPT, "key file: its optional part is malformed");
 		last = d.tag;
-		if (read_option(&d, &empty_auth, &out->secret, e))
+		if (read_option(&d, out, e))
 			return e ? e->rc : HF_CORRUPT;
 	}
 	if (!hf_der_take(&seq, HF_DER_INTEGER, &parent) || !read_parent(parent, &out->parent))
@@ -118,10 +118,6 @@ static enum hf_rc read_der(struct hf_view in, struct hf_keyfile *out, struct hf_
 		return hf_fail(e, HF_CORRUPT,
 			       "key file: a secret without an importable key, or "
 			       "an importable key without its secret");
-	if (!empty_auth)
-		return hf_fail(e, HF_UNSUPPORTED,
-			       "key file: the key wants a password; "
-			       "holdfast uses keys without one");
 	return HF_OK;
 }
 
@@ -199,10 +195,14 @@ enum hf_rc hf_keyfile_decode(struct hf_view file, struct hf_buf *der, struct hf_
 {
 	enum hf_rc rc = hf_keyfile_decode_any(file, der, out, e);
 
-	if (rc || !out->secret.n)
-		return rc;
-	*out = (struct hf_keyfile){ 0 };
-	return hf_fail(e, HF_UNSUPPORTED, "key file: the key has to be imported first");
+	if (!rc && out->secret.n)
+		rc = hf_fail(e, HF_UNSUPPORTED, "key file: the key has to be imported first");
+	if (!rc && !out->empty_auth)
+		rc = hf_fail(e, HF_UNSUPPORTED,
+			     "key file: the key wants a password; holdfast uses keys without one");
+	if (rc)
+		*out = (struct hf_keyfile){ 0 };
+	return rc;
 }
 
 static void put_parent(struct hf_buf *out, uint32_t parent)

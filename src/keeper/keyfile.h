@@ -18,6 +18,9 @@ struct hf_keyfile {
 	struct hf_view pub;    /* marshalled TPM2B_PUBLIC, with its size */
 	struct hf_view priv;   /* marshalled TPM2B_PRIVATE, with its size */
 	struct hf_view secret; /* importable: TPM2B_ENCRYPTED_SECRET, with its size; else empty */
+	bool empty_auth;	     /* the file says that the key has no password */
+	bool rsa_parent;	     /* if the parent is a hierarchy: its RSA primary, not the P-256 one */
+	struct hf_view parent_name; /* if the file tells: the parent's Name */
 };
 
 /*
@@ -28,7 +31,10 @@ struct hf_keyfile {
 enum hf_rc hf_keyfile_decode(struct hf_view file, struct hf_buf *der, struct hf_keyfile *out,
 			     struct hf_err *e);
 
-/* The same, and importable keys (2.23.133.10.1.4) as well: then out->secret is not empty. */
+/*
+ * What other programs write: importable keys (2.23.133.10.1.4) as well, then out->secret is not
+ * empty; and whatever the file says of a password, since tpm2_encodeobject 5.4 says the contrary.
+ */
 enum hf_rc hf_keyfile_decode_any(struct hf_view file, struct hf_buf *der, struct hf_keyfile *out,
 				 struct hf_err *e);
 

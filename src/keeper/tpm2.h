@@ -7,6 +7,7 @@
 #define HF_KEEPER_TPM2_H
 
 #include "keeper/backend.h"
+#include "keeper/keyfile.h"
 #include "keeper/tpm2_link.h"
 #include "keeper/tpm2_session.h"
 
@@ -84,6 +85,8 @@ enum hf_rc hf_tpm2_rerun(struct hf_tpm2 *t, const char *what,
 /* tpm2_primary.c */
 /* Finds or makes it, and compares its Name with the pin. */
 enum hf_rc hf_tpm2_primary_find(struct hf_tpm2 *t, struct hf_err *e);
+/* The same template below any hierarchy; out->handle is the caller's to flush. A TSS2_RC. */
+uint32_t hf_tpm2_primary_make(struct hf_tpm2 *t, uint32_t hierarchy, struct hf_tpm2_primary *out);
 /* Its handle, loading it if it is not persistent; give it back with _put. */
 enum hf_rc hf_tpm2_primary_get(struct hf_tpm2 *t, uint32_t *handle, struct hf_err *e);
 void hf_tpm2_primary_put(struct hf_tpm2 *t);
@@ -101,9 +104,9 @@ void hf_tpm2_key_drop(struct hf_tpm2 *t, struct hf_tpm2_key *k, bool flush);
 void hf_tpm2_keys_drop(struct hf_tpm2 *t, bool flush);
 /* Flushes every loaded key and the session, keeping nothing saved: after 0x902 and the like. */
 void hf_tpm2_make_way(struct hf_tpm2 *t);
-/* Loads a key of ours from its two halves; *@handle is the caller's to flush. */
-enum hf_rc hf_tpm2_load(struct hf_tpm2 *t, struct hf_view pub2b, struct hf_view priv2b,
-			uint32_t *handle, struct hf_err *e);
+/* Loads a key from its file; *@handle is the caller's to flush. */
+enum hf_rc hf_tpm2_load(struct hf_tpm2 *t, const struct hf_keyfile *file, uint32_t *handle,
+			struct hf_err *e);
 
 /*
  * One command in the kept session, salted to the primary and begun if there is none; @name is of

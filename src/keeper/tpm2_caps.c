@@ -199,3 +199,20 @@ void hf_tpm2_saved_free(struct hf_tpm2_saved *s)
 	free(s->p);
 	*s = (struct hf_tpm2_saved){ NULL, 0 };
 }
+
+uint32_t hf_tpm2_read_public(struct hf_tpm2 *t, uint32_t handle, struct hf_view *pub,
+			     struct hf_view *name)
+{
+	struct hf_tpm2_rsp rsp;
+	struct hf_tpm2_cmd c;
+	uint32_t rc;
+
+	hf_tpm2_cmd_init(&c, TPM2_CC_ReadPublic, handle, 0);
+	rc = hf_tpm2_call(&t->link, &c, &rsp, NULL);
+	if (rc)
+		return rc;
+	*pub = hf_rd_2b(&rsp.params);
+	*name = hf_rd_2b(&rsp.params);
+	(void)hf_rd_2b(&rsp.params); /* qualified name */
+	return hf_rd_end(&rsp.params) ? 0 : TSS2_TCTI_RC_MALFORMED_RESPONSE;
+}

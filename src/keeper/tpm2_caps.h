@@ -18,4 +18,8 @@ uint32_t hf_tpm2_save(struct hf_tpm2 *t, uint32_t handle, struct hf_tpm2_saved *
 uint32_t hf_tpm2_restore(struct hf_tpm2 *t, const struct hf_tpm2_saved *saved, uint32_t *handle);
 void hf_tpm2_saved_free(struct hf_tpm2_saved *s);
 
+/* The public area without its size, and the Name, of an object; both lie in the link's buffer. */
+uint32_t hf_tpm2_read_public(struct hf_tpm2 *t, uint32_t handle, struct hf_view *pub,
+			     struct hf_view *name);
+
 #endif

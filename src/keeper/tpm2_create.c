@@ -129,6 +129,9 @@ static enum hf_rc create_once(struct hf_tpm2 *t, const struct order *o, struct m
 static enum hf_rc probe_pss(struct hf_tpm2 *t, const struct order *o, const struct made *m,
 			    struct hf_err *e)
 {
+	struct hf_keyfile file = { .parent = HF_TPM2_OWNER_PARENT,
+				   .pub = { m->pub, m->pub_n },
+				   .priv = { m->priv, m->priv_n } };
 	struct hf_view digest = { o->out->spki_sha256.bytes, 32 };
 	struct hf_sign_job job = { .scheme = hf_scheme_find("rsa-pss-sha256") };
 	struct hf_public *pub;
@@ -138,8 +141,7 @@ static enum hf_rc probe_pss(struct hf_tpm2 *t, const struct order *o, const stru
 	rc = hf_public_new(&pub, (struct hf_view){ o->out->spki.bytes, o->out->spki.size }, e);
 	if (rc)
 		return rc;
-	rc = hf_tpm2_load(t, (struct hf_view){ m->pub, m->pub_n },
-			  (struct hf_view){ m->priv, m->priv_n }, &handle, e);
+	rc = hf_tpm2_load(t, &file, &handle, e);
 	if (!rc) {
 		code = hf_tpm2_sign_send(t, handle, job.scheme, digest);
 		rc = code ? hf_tpm2_fail(t, code, e, "try PSS")

@@ -109,6 +109,13 @@ uint32_t hf_tpm2_code_base(uint32_t code)
 	return code & TPM2_RC_FMT1 ? code & 0xbf : code;
 }
 
+bool hf_tpm2_code_is_auth(uint32_t code)
+{
+	uint32_t base = hf_tpm2_code_base(code);
+
+	return base == TPM2_RC_BAD_AUTH || base == TPM2_RC_AUTH_FAIL;
+}
+
 const struct hf_tpm2_meaning *hf_tpm2_meaning(uint32_t code)
 {
 	uint32_t base = hf_tpm2_code_base(code);

@@ -6,6 +6,7 @@
 #ifndef HF_KEEPER_TPM2_ERROR_H
 #define HF_KEEPER_TPM2_ERROR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -34,5 +35,7 @@ const struct hf_tpm2_meaning *hf_tpm2_meaning(uint32_t code);
 
 /* Which parameter, handle or session a TPM code blames is dropped: 0x1df -> 0x09f. */
 uint32_t hf_tpm2_code_base(uint32_t code);
+/* The password, which with us is always empty, was not the right one. */
+bool hf_tpm2_code_is_auth(uint32_t code);
 
 #endif

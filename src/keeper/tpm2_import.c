@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keys that were not made by us: files of other tools whose parent is the owner's primary key, and
- * software keys that somebody has wrapped to it (TPM 2.0 Library, part 1, 23.3). A key is loaded
- * once before it counts, which shows that the two halves belong together and to this TPM.
+ * Keys that were not made by us: files of other tools, and software keys that somebody has wrapped
+ * to the owner's primary key (TPM 2.0 Library, part 1, 23.3). A key is loaded and used once before
+ * it counts.
  */
 #include <string.h>
 
 #include "keeper/keyfile.h"
+#include "keeper/prove.h"
 #include "keeper/tpm2.h"
 #include "keeper/tpm2_caps.h"
 #include "keeper/tpm2_error.h"
 #include "keeper/tpm2_ops.h"
+#include "keeper/tpm2_parent.h"
 #include "keeper/tpm2_public.h"
 
 #define MADE_IN_TPM                                                                                \
@@ -51,8 +53,8 @@ static const struct hf_algorithm *algorithm_of(const struct hf_tpm2_public *pub)
 }
 
 /*
- * A key that is not noDA, as tpm2-openssl makes them, is taken: people have such keys. It works,
- * until a few power cuts in a row make the TPM refuse it for a while; the guide tells.
+ * A key that is not noDA, as other tools make them, is taken: people have such keys. It works, but
+ * a few power cuts in a row make the TPM refuse it for a while; docs/PROTOCOL.md tells.
  */
 static enum hf_rc check_attributes(const struct import *i, struct hf_err *e)
 {
@@ -105,6 +107,7 @@ static enum hf_rc check(struct import *i, struct hf_err *e)
 	(void)HF_PB_SET(out->spki_sha256, hash, sizeof(hash));
 	(void)hf_copy(out->algorithm, sizeof(out->algorithm), a->name);
 	out->imported = i->file.secret.n || (i->pub.attributes & MADE_IN_TPM) != MADE_IN_TPM;
+	out->outside = !i->file.secret.n;
 	return HF_OK;
 }
 
@@ -114,23 +117,24 @@ static enum hf_rc unwrap(struct hf_tpm2 *t, struct import *i, struct hf_err *e)
 	struct hf_tpm2_rsp rsp;
 	struct hf_tpm2_cmd c;
 	struct hf_view priv;
-	uint32_t parent, code;
+	struct hf_tpm2_parent parent;
+	uint32_t code;
 	enum hf_rc rc;
 
 	rc = hf_tpm2_room(t, 2, e);
 	if (!rc)
-		rc = hf_tpm2_primary_get(t, &parent, e);
+		rc = hf_tpm2_parent_get(t, &i->file, &parent, e);
 	if (rc)
 		return rc;
-	hf_tpm2_cmd_init(&c, TPM2_CC_Import, parent, 0);
+	hf_tpm2_cmd_init(&c, TPM2_CC_Import, parent.handle, 0);
 	hf_tpm2_put2b(&c, NULL, 0); /* no inner wrapping */
 	hf_tpm2_put(&c, i->file.pub.p, i->file.pub.n);
 	hf_tpm2_put(&c, i->file.priv.p, i->file.priv.n);
 	hf_tpm2_put(&c, i->file.secret.p, i->file.secret.n);
 	hf_tpm2_put16(&c, TPM2_ALG_NULL);
-	code = hf_tpm2_call_secret(t, &c, t->primary.name, &rsp);
+	code = hf_tpm2_call_secret(t, &c, parent.name, &rsp);
 	priv = hf_rd_2b(&rsp.params);
-	hf_tpm2_primary_put(t);
+	hf_tpm2_parent_put(t, &parent);
 	if (!code && (!hf_rd_end(&rsp.params) || !priv.n || priv.n + 2 > sizeof(i->priv)))
 		code = TSS2_TCTI_RC_MALFORMED_RESPONSE;
 	if (code && hf_tpm2_meaning(code)->class == HF_TPM2_FINAL)
@@ -152,15 +156,10 @@ static enum hf_rc import_once(struct hf_tpm2 *t, void *arg, struct hf_err *e)
 	uint32_t handle;
 	enum hf_rc rc = HF_OK;
 
-	if (mine.file.parent != HF_TPM2_OWNER_PARENT && mine.file.parent != t->primary_handle)
-		return hf_fail(e, HF_UNSUPPORTED,
-			       "key file: its parent is 0x%08x, not the owner's primary key "
-			       "(0x40000001); holdfast has no other parent",
-			       mine.file.parent);
 	if (mine.file.secret.n)
 		rc = unwrap(t, &mine, e);
 	if (!rc)
-		rc = hf_tpm2_load(t, mine.file.pub, mine.file.priv, &handle, e);
+		rc = hf_tpm2_load(t, &mine.file, &handle, e);
 	if (rc && t->code && hf_tpm2_meaning(t->code)->class == HF_TPM2_FINAL && !i->file.secret.n)
 		return hf_fail(
 			e, HF_GONE,
@@ -170,11 +169,32 @@ static enum hf_rc import_once(struct hf_tpm2 *t, void *arg, struct hf_err *e)
 	if (rc)
 		return rc;
 	(void)hf_tpm2_flush(t, handle);
-	mine.file.parent = HF_TPM2_OWNER_PARENT;
+	if (hf_tpm2_parent_is_ours(t, mine.file.parent))
+		mine.file.parent = HF_TPM2_OWNER_PARENT;
 	rc = hf_keyfile_encode(&mine.file, &pem, e);
 	if (!rc && !HF_PB_SET(i->out->blob, pem.p, pem.n))
 		rc = hf_fail(e, HF_FAILED, "the key file is too long");
 	return rc;
+}
+
+/* Loading shows that the halves belong together, not that the key can be used. */
+static enum hf_rc prove(struct hf_tpm2 *t, const hf_KeeperImport *req, const hf_KeeperCreated *made,
+			struct hf_err *e)
+{
+	enum hf_rc rc = hf_prove(&t->base, made, req->usage, e);
+	hf_KeeperKey key = { .usage = req->usage };
+	struct hf_tpm2_key *k;
+
+	if (!rc)
+		return HF_OK;
+	(void)HF_PB_SET(key.spki_sha256, made->spki_sha256.bytes, made->spki_sha256.size);
+	k = hf_tpm2_key_find(t, &key);
+	if (k)
+		hf_tpm2_key_drop(t, k, true);
+	if (hf_tpm2_code_is_auth(t->code))
+		return hf_fail(e, HF_UNSUPPORTED,
+			       "the key wants a password; holdfast uses keys without one");
+	return hf_within(e, "trying the key");
 }
 
 enum hf_rc hf_tpm2_import(struct hf_backend *b, const hf_KeeperImport *req, struct hf_view blob,
@@ -182,6 +202,7 @@ enum hf_rc hf_tpm2_import(struct hf_backend *b, const hf_KeeperImport *req, stru
 {
 	HF_AUTO_BUF der = HF_BUF(HF_KEYFILE_MAX);
 	struct import i = { .req = req, .out = out };
+	struct hf_tpm2 *t = (struct hf_tpm2 *)b;
 	enum hf_rc rc;
 
 	if (strcmp(req->format, "tss2"))
@@ -190,5 +211,7 @@ enum hf_rc hf_tpm2_import(struct hf_backend *b, const hf_KeeperImport *req, stru
 	rc = hf_keyfile_decode_any(blob, &der, &i.file, e);
 	if (!rc)
 		rc = check(&i, e);
-	return rc ? rc : hf_tpm2_run((struct hf_tpm2 *)b, "import", import_once, &i, e);
+	if (!rc)
+		rc = hf_tpm2_run(t, "import", import_once, &i, e);
+	return rc ? rc : prove(t, req, out, e);
 }

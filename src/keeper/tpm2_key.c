@@ -15,6 +15,7 @@
 #include "keeper/tpm2.h"
 #include "keeper/tpm2_caps.h"
 #include "keeper/tpm2_error.h"
+#include "keeper/tpm2_parent.h"
 #include "keeper/tpm2_public.h"
 
 #define KEYS_MAX 256u
@@ -112,26 +113,27 @@ enum hf_rc hf_tpm2_room(struct hf_tpm2 *t, unsigned n, struct hf_err *e)
 	return HF_OK;
 }
 
-enum hf_rc hf_tpm2_load(struct hf_tpm2 *t, struct hf_view pub2b, struct hf_view priv2b,
-			uint32_t *handle, struct hf_err *e)
+enum hf_rc hf_tpm2_load(struct hf_tpm2 *t, const struct hf_keyfile *file, uint32_t *handle,
+			struct hf_err *e)
 {
+	struct hf_tpm2_parent parent;
 	struct hf_tpm2_public pub;
 	struct hf_tpm2_rsp rsp;
 	struct hf_tpm2_cmd c;
 	struct hf_view name;
-	uint32_t parent, code;
+	uint32_t code;
 	enum hf_rc rc;
 
-	rc = hf_tpm2_public_read((struct hf_view){ pub2b.p + 2, pub2b.n - 2 }, &pub, e);
+	rc = hf_tpm2_public_read((struct hf_view){ file->pub.p + 2, file->pub.n - 2 }, &pub, e);
 	if (!rc)
 		rc = hf_tpm2_room(t, 2, e);
 	if (!rc)
-		rc = hf_tpm2_primary_get(t, &parent, e);
+		rc = hf_tpm2_parent_get(t, file, &parent, e);
 	if (rc)
 		return rc;
-	hf_tpm2_cmd_init(&c, TPM2_CC_Load, parent, 0);
-	hf_tpm2_put(&c, priv2b.p, priv2b.n);
-	hf_tpm2_put(&c, pub2b.p, pub2b.n);
+	hf_tpm2_cmd_init(&c, TPM2_CC_Load, parent.handle, 0);
+	hf_tpm2_put(&c, file->priv.p, file->priv.n);
+	hf_tpm2_put(&c, file->pub.p, file->pub.n);
 	code = hf_tpm2_call(&t->link, &c, &rsp, NULL);
 	name = hf_rd_2b(&rsp.params);
 	/* The Name is the hash of the public area: what was loaded is what we sent. */
@@ -142,7 +144,14 @@ enum hf_rc hf_tpm2_load(struct hf_tpm2 *t, struct hf_view pub2b, struct hf_view 
 		code = TSS2_TCTI_RC_MALFORMED_RESPONSE;
 	}
 	*handle = code ? 0 : rsp.handle;
-	hf_tpm2_primary_put(t);
+	hf_tpm2_parent_put(t, &parent);
+	if (hf_tpm2_code_is_auth(code) && parent.kind == HF_TPM2_PARENT_LYING) {
+		t->code = 0; /* asking again would count as a second wrong password */
+		return hf_fail(e, HF_UNSUPPORTED,
+			       "its parent, the persistent key 0x%08x, has a password; holdfast "
+			       "uses parents without one",
+			       parent.handle);
+	}
 	return code ? hf_tpm2_fail(t, code, e, "load the key") : HF_OK;
 }
 
@@ -188,13 +197,8 @@ static enum hf_rc load_file(struct hf_tpm2 *t, const hf_KeeperKey *key, struct h
 	rc = hf_keyfile_decode((struct hf_view){ key->blob.bytes, key->blob.size }, &der, &file, e);
 	if (rc)
 		return rc;
-	if (file.parent != HF_TPM2_OWNER_PARENT && file.parent != t->primary_handle)
-		return hf_fail(e, HF_UNSUPPORTED,
-			       "key file: its parent is 0x%08x, not the owner's primary "
-			       "key (0x40000001)",
-			       file.parent);
 	rc = check_public(key, file.pub, k, e);
-	return rc ? rc : hf_tpm2_load(t, file.pub, file.priv, &k->handle, e);
+	return rc ? rc : hf_tpm2_load(t, &file, &k->handle, e);
 }
 
 static enum hf_rc bring_in(struct hf_tpm2 *t, const hf_KeeperKey *key, struct hf_tpm2_key *k,

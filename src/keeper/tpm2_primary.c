@@ -37,21 +37,13 @@ static uint32_t take_public(struct hf_view in, struct hf_tpm2_primary *out, bool
 /* *@ours is false if something else lies there; HANDLE comes back if nothing does. */
 static uint32_t read_persistent(struct hf_tpm2 *t, struct hf_tpm2_primary *out, bool *ours)
 {
-	struct hf_tpm2_rsp rsp;
-	struct hf_tpm2_cmd c;
 	struct hf_view pub, name;
 	uint32_t rc;
 
 	*ours = false;
-	hf_tpm2_cmd_init(&c, TPM2_CC_ReadPublic, t->primary_handle, 0);
-	rc = hf_tpm2_call(&t->link, &c, &rsp, NULL);
+	rc = hf_tpm2_read_public(t, t->primary_handle, &pub, &name);
 	if (rc)
 		return rc;
-	pub = hf_rd_2b(&rsp.params);
-	name = hf_rd_2b(&rsp.params);
-	(void)hf_rd_2b(&rsp.params); /* qualified name */
-	if (!hf_rd_end(&rsp.params))
-		return TSS2_TCTI_RC_MALFORMED_RESPONSE;
 	rc = take_public(pub, out, ours);
 	if (*ours && (name.n != sizeof(out->name) || memcmp(name.p, out->name, name.n)))
 		return TSS2_TCTI_RC_MALFORMED_RESPONSE;
@@ -60,7 +52,7 @@ static uint32_t read_persistent(struct hf_tpm2 *t, struct hf_tpm2_primary *out, 
 	return rc;
 }
 
-static uint32_t create(struct hf_tpm2 *t, struct hf_tpm2_primary *out)
+uint32_t hf_tpm2_primary_make(struct hf_tpm2 *t, uint32_t hierarchy, struct hf_tpm2_primary *out)
 {
 	static const uint8_t sensitive[4] = { 0 }; /* empty userAuth, empty data */
 	struct hf_tpm2_cmd c, public;
@@ -71,7 +63,7 @@ static uint32_t create(struct hf_tpm2 *t, struct hf_tpm2_primary *out)
 	memset(out, 0, sizeof(*out));
 	hf_tpm2_cmd_init(&public, TPM2_CC_CreatePrimary, 0, 0);
 	hf_tpm2_template_primary(&public);
-	hf_tpm2_cmd_init(&c, TPM2_CC_CreatePrimary, TPM2_RH_OWNER, 0);
+	hf_tpm2_cmd_init(&c, TPM2_CC_CreatePrimary, hierarchy, 0);
 	hf_tpm2_put2b(&c, sensitive, sizeof(sensitive));
 	hf_tpm2_put2b(&c, public.p, public.n);
 	hf_tpm2_put2b(&c, NULL, 0); /* outsideInfo */
@@ -86,13 +78,6 @@ static uint32_t create(struct hf_tpm2 *t, struct hf_tpm2_primary *out)
 		return rc ? rc : TSS2_TCTI_RC_MALFORMED_RESPONSE;
 	}
 	return 0;
-}
-
-static bool no_owner_auth(uint32_t code)
-{
-	uint32_t base = hf_tpm2_code_base(code);
-
-	return base == TPM2_RC_BAD_AUTH || base == TPM2_RC_AUTH_FAIL;
 }
 
 static bool same(const struct hf_tpm2_primary *p, const uint8_t *name)
@@ -139,8 +124,8 @@ static enum hf_rc settle(struct hf_tpm2 *t, struct hf_tpm2_primary *lying, bool 
 		t->primary = *lying;
 		return HF_OK;
 	}
-	code = create(t, &made);
-	if (code && no_owner_auth(code) && ours && !t->pinned) {
+	code = hf_tpm2_primary_make(t, TPM2_RH_OWNER, &made);
+	if (code && hf_tpm2_code_is_auth(code) && ours && !t->pinned) {
 		/*
 		 * First contact with a TPM whose owner has set a password, and with a key of our
 		 * template at our handle: somebody provisioned it. From now on its Name counts.
@@ -148,7 +133,7 @@ static enum hf_rc settle(struct hf_tpm2 *t, struct hf_tpm2_primary *lying, bool 
 		t->primary = *lying;
 		return HF_OK;
 	}
-	if (code && no_owner_auth(code))
+	if (code && hf_tpm2_code_is_auth(code))
 		return hf_tpm2_fail(
 			t, code, e,
 			"make the primary key: the TPM's owner password is set; clear it while "
@@ -239,7 +224,7 @@ enum hf_rc hf_tpm2_primary_persist(struct hf_tpm2 *t, void *arg, struct hf_err *
 	hf_tpm2_put32(&c, t->primary_handle);
 	code = hf_tpm2_call(&t->link, &c, NULL, NULL);
 	hf_tpm2_primary_put(t);
-	if (code && no_owner_auth(code))
+	if (code && hf_tpm2_code_is_auth(code))
 		return hf_tpm2_fail(t, code, e,
 				    "make the primary key persistent: the TPM's owner password "
 				    "is set; clear it for this (tpm2_changeauth -c owner -p OLD)");

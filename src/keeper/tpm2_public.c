@@ -81,8 +81,13 @@ enum hf_rc hf_tpm2_public_read(struct hf_view in, struct hf_tpm2_public *out, st
 		out->x = hf_rd_2b(&r);
 		out->y = hf_rd_2b(&r);
 	}
-	if (!hf_rd_end(&r) || out->x.n > HF_TPM2_RSA_MAX || out->name_alg != TPM2_ALG_SHA256)
+	if (!hf_rd_end(&r) || out->x.n > HF_TPM2_RSA_MAX)
 		return hf_fail(e, HF_CORRUPT, "a malformed public area");
+	if (out->name_alg != TPM2_ALG_SHA256)
+		return hf_fail(e, HF_UNSUPPORTED,
+			       "a public area whose Name is made with hash 0x%04x; holdfast knows "
+			       "those with SHA-256",
+			       out->name_alg);
 	hf_be16(out->name, TPM2_ALG_SHA256);
 	return hf_hash("SHA2-256", in, out->name + 2, e);
 }

@@ -59,13 +59,11 @@ static uint32_t raw_send(struct hf_tpm2 *t, const struct hf_tpm2_key *k, struct 
 	return hf_tpm2_send(&t->link, &c, NULL);
 }
 
-/*
- * A key made for signing carries the decrypt attribute only where hf_tpm2_create() has
- * found the chip's own PSS useless.
- */
-static bool raw(const struct hf_tpm2_key *k, const struct hf_sign_job *job)
+/* What the key allows, unless the chip's own PSS is known to be what everybody expects. */
+static bool raw(const struct hf_tpm2 *t, const struct hf_tpm2_key *k, const struct hf_sign_job *job)
 {
-	return job->scheme->pad == HF_PAD_PSS && (k->attributes & TPMA_OBJECT_DECRYPT);
+	return job->scheme->pad == HF_PAD_PSS && (k->attributes & TPMA_OBJECT_DECRYPT) &&
+	       t->pss != HF_TPM2_PSS_CHIP;
 }
 
 static enum hf_rc fits(const struct hf_tpm2_key *k, const struct hf_sign_job *job, struct hf_err *e)
@@ -92,7 +90,7 @@ static enum hf_rc send_job(struct hf_tpm2 *t, void *arg, struct hf_err *e)
 		rc = fits(k, job, e);
 	if (rc)
 		return rc;
-	if (raw(k, job))
+	if (raw(t, k, job))
 		code = raw_send(t, k, job);
 	else
 		code = hf_tpm2_sign_send(t, k->handle, job->scheme,

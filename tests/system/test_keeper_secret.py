@@ -259,3 +259,163 @@ def test_import_of_tpm2_openssl_keys(tpm, keeper, tmp_path):
         key = import_key(keeper, (tmp_path / name).read_bytes())
         assert not key.created.imported
         check(key, scheme, b"d" * 32, keeper.sign(key, scheme, b"d" * 32).signature)
+
+
+# ------------------------------------------------------------------- files of other tools
+
+PARENT = 0x81000010
+TOOLS = {
+    "rsa parent": """
+        tpm2_createprimary -Q -C o -G rsa -c p
+        tpm2_evictcontrol -Q -C o -c p {parent}
+        tpm2_create -Q -C {parent} -G rsa2048 -u pub -r priv
+        tpm2_encodeobject -C {parent} -u pub -r priv -o key""",
+    "ecc parent, sha384": """
+        tpm2_createprimary -Q -C o -G ecc -c p
+        tpm2_evictcontrol -Q -C o -c p {parent}
+        tpm2_create -Q -C {parent} -g sha384 -G ecc256 -u pub -r priv
+        tpm2_encodeobject -C {parent} -u pub -r priv -o key""",
+    "password": """
+        tpm2_createprimary -Q -C o -G ecc -c p
+        tpm2_evictcontrol -Q -C o -c p {parent}
+        tpm2_create -Q -C {parent} -p secret -G ecc256 -u pub -r priv
+        tpm2_encodeobject -C {parent} -u pub -r priv -o key""",
+    "parent with a password": """
+        tpm2_createprimary -Q -C o -G ecc -p secret -c p
+        tpm2_evictcontrol -Q -C o -c p {parent}
+        tpm2_create -Q -C {parent} -P secret -G ecc256 -u pub -r priv
+        tpm2_encodeobject -C {parent} -P secret -u pub -r priv -o key""",
+    "not a parent": """
+        tpm2_createprimary -Q -C o -G ecc -c p
+        tpm2_create -Q -C p -G ecc256 -u pub -r priv -c k
+        tpm2_evictcontrol -Q -C o -c k {parent}
+        tpm2_encodeobject -C p -u pub -r priv -o key""",
+    "endorsement": """
+        tpm2_createprimary -Q -C e -G ecc -c p -a restricted|decrypt|fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda
+        tpm2_create -Q -C p -G ecc256 -u pub -r priv
+        tpm2_encodeobject -C p -u pub -r priv -o key""",
+}
+
+
+def tools(tpm, where, lines):
+    env = dict(os.environ, TPM2TOOLS_TCTI=tpm.tcti, TSS2_LOG="all+NONE", OPENSSL_CONF="/dev/null")
+    for line in lines.format(parent=hex(PARENT)).split("\n"):
+        for words in (line.split(), *(["tpm2_flushcontext", x] for x in ("-t", "-l", "-s"))):
+            if words:
+                subprocess.run(words, env=env, cwd=where, check=True, timeout=60)
+    return (where / "pub").read_bytes(), (where / "priv").read_bytes()
+
+
+def test_import_below_a_persistent_key(tpm, keeper, proxy, tmp_path):
+    """tpm2_encodeobject 5.4 writes emptyAuth FALSE for a key without a password."""
+    tools(tpm, tmp_path, TOOLS["rsa parent"])
+    keeper.open(proxy)
+    key = import_key(keeper, (tmp_path / "key").read_bytes(), SIGN | DECRYPT)
+    assert key.created.outside and not key.created.imported
+    check(key, "rsa-pss-sha256", b"d" * 32, keeper.sign(key, "rsa-pss-sha256", b"d" * 32).signature)
+    sealed = load_der_public_key(key.spki).encrypt(b"m", padding.PKCS1v15())
+    assert decrypt(keeper, key, sealed) == b"m"
+    proxy.commands.clear()
+    keeper.sign(key, "rsa-pkcs1-sha256", b"d" * 32)
+    assert proxy.names() == ["Sign"]
+    keeper.close()
+    tools(tpm, tmp_path, "tpm2_evictcontrol -Q -C o -c {parent}")
+    again = type(keeper)()
+    again.open(tpm)
+    with pytest.raises(Failed, match="GONE.*0x81000010"):
+        again.sign(key, "rsa-pkcs1-sha256", b"d" * 32)
+    with pytest.raises(Failed, match="GONE.*0x81000010"):
+        import_key(again, (tmp_path / "key").read_bytes())
+    key = again.create("ec-p256")  # and nothing else has suffered
+    again.sign(key, "ecdsa-sha256", b"d" * 32)
+    again.close()
+    assert tpm.objects() == [] and tpm.sessions() == []
+
+
+@pytest.mark.parametrize("case,status,word", [
+    ("ecc parent, sha384", "UNSUPPORTED", "SHA-256"),
+    ("password", "UNSUPPORTED", "wants a password"),
+    ("parent with a password", "UNSUPPORTED", "0x81000010, has a password"),
+    ("not a parent", "UNSUPPORTED", "not a storage key")])
+def test_files_of_tools_that_are_refused(tpm, keeper, tmp_path, case, status, word):
+    public, private = tools(tpm, tmp_path, TOOLS[case])
+    keeper.open(tpm)
+    with pytest.raises(Failed) as f:
+        import_key(keeper, tpm2wrap.key_file(public, private, PARENT))
+    assert f.value.status == status and word in f.value.message, f.value
+    keeper.sign(keeper.create("ec-p256"), "ecdsa-sha256", b"d" * 32)
+    keeper.close()
+    assert tpm.objects() == [] and tpm.sessions() == [] and tpm.lockout_counter() <= 1
+
+
+def test_import_below_the_endorsement_hierarchy(tpm, keeper, tmp_path):
+    public, private = tools(tpm, tmp_path, TOOLS["endorsement"])
+    keeper.open(tpm)
+    with pytest.raises(Failed, match="GONE"):
+        import_key(keeper, tpm2wrap.key_file(public, private))
+    key = import_key(keeper, tpm2wrap.key_file(public, private, 0x4000000b), DERIVE)
+    peer = ec.generate_private_key(ec.SECP256R1())
+    assert derive(keeper, key, point_of(peer)) == peer.exchange(ec.ECDH(),
+                                                                load_der_public_key(key.spki))
+    keeper.close()
+    assert tpm.objects() == [] and tpm.sessions() == []
+
+
+@pytest.mark.parametrize("handle,word", [(0x40000007, "null hierarchy"), (0x4000000c, "platform"),
+                                         (0x80000001, "0x80000001"), (0x81123456, "removed")])
+def test_parents_that_are_not_used(rig, handle, word):
+    keeper, _ = rig
+    ours = keeper.create("ec-p256")
+    blob = tpm2wrap.wrap(tpm2wrap.random_key("ec-p256"), wrap_key(keeper).public_key, handle=handle)
+    with pytest.raises(Failed, match=word):
+        import_key(keeper, blob)
+    keeper.sign(ours, "ecdsa-sha256", b"d" * 32)
+
+
+def test_the_parents_name_is_compared(rig):
+    keeper, _ = rig
+    parent = wrap_key(keeper).public_key
+    name = keeper.ping().primary_name
+    rsa_parent = tpm2wrap.der(0xa5, b"\1\1\xff")
+    for more, word in [((tpm2wrap.der(0xa6, tpm2wrap.der(4, name)),), None),
+                       ((tpm2wrap.der(0xa6, tpm2wrap.der(4, b"\0\x22" + name)),), None),
+                       ((tpm2wrap.der(0xa6, tpm2wrap.der(4, name[:-1] + b"x")),), "its Name"),
+                       ((tpm2wrap.der(0xa6, tpm2wrap.der(4, b"x")),), "its Name"),
+                       ((rsa_parent,), "RSA primary"),
+                       ((tpm2wrap.der(0xa4, b"\x0c\3key"), tpm2wrap.der(0xbe, b"later")), None)]:
+        blob = tpm2wrap.wrap(tpm2wrap.random_key("ec-p256"), parent, more=more)
+        if word:
+            with pytest.raises(Failed, match=word):
+                import_key(keeper, blob)
+        else:
+            import_key(keeper, blob)
+
+
+def test_a_key_that_does_not_work_is_not_imported(rig):
+    """It loads, and its file says that it has no password."""
+    keeper, proxy = rig
+    parent = wrap_key(keeper).public_key
+    for usage, attribute, algorithm in ((SIGN, tpm2wrap.SIGN, "ec-p256"),
+                                        (DERIVE, tpm2wrap.DECRYPT, "ec-p256"),
+                                        (DECRYPT, tpm2wrap.DECRYPT, "rsa-2048")):
+        blob = tpm2wrap.wrap(tpm2wrap.random_key(algorithm), parent, password=b"secret",
+                             attributes=tpm2wrap.USER_WITH_AUTH | tpm2wrap.NODA | attribute)
+        with pytest.raises(Failed, match="wants a password"):
+            import_key(keeper, blob, usage)
+    assert "Load" in proxy.names()
+
+
+def test_export_opens_in_tpm2_openssl(tpm, keeper, tmp_path):
+    """Whatever a key's way into the catalogue was: its file is one that others read."""
+    keeper.open(tpm)
+    soft = tpm2wrap.random_key("rsa-2048")
+    keys = {"made": keeper.create("ec-p256"), "agrees": keeper.create("ec-p256", DERIVE | SIGN),
+            "wrapped": import_key(keeper, tpm2wrap.wrap(soft, wrap_key(keeper).public_key))}
+    keeper.close()
+    env = dict(os.environ, TPM2OPENSSL_TCTI=tpm.tcti, OPENSSL_CONF="/dev/null")
+    for name, key in keys.items():
+        (tmp_path / name).write_bytes(key.blob)
+        out = subprocess.run(["openssl", "pkey", "-provider", "tpm2", "-provider", "default",
+                              "-propquery", "?provider=tpm2", "-in", name, "-pubout", "-outform", "DER"],
+                             env=env, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+        assert out.stdout == key.spki, name

@@ -64,9 +64,18 @@ def der(tag, *parts):
     return bytes([tag]) + head + body
 
 
-def wrap(key, parent, attributes=USER_WITH_AUTH | NODA | SIGN, damage=None, handle=0x40000001):
+def key_file(public, private, handle=0x40000001, options=(der(0xa0, b"\1\1\xff"),), importable=False):
+    """A TSS2 PRIVATE KEY in DER; @public and @private are TPM2Bs."""
+    return der(0x30, bytes.fromhex("06066781050a010" + "34"[importable]), *options,
+               der(2, handle.to_bytes(5, "big").lstrip(b"\0") if handle < 1 << 31 else
+                   handle.to_bytes(5, "big")), der(4, public), der(4, private))
+
+
+def wrap(key, parent, attributes=USER_WITH_AUTH | NODA | SIGN, damage=None, handle=0x40000001,
+         password=b"", more=()):
     """An importable TSS2 PRIVATE KEY in DER. @parent: TPM2B_PUBLIC."""
     public, sensitive = public_of(key, attributes)
+    sensitive = sensitive[:2] + two_b(password) + sensitive[4:]
     name = struct.pack(">H", SHA256) + hashlib.sha256(public).digest()
     seed, secret = seed_for(parent)
     encrypted = Cipher(algorithms.AES(kdfa(seed, b"STORAGE", name, b"", 128)),
@@ -76,9 +85,8 @@ def wrap(key, parent, attributes=USER_WITH_AUTH | NODA | SIGN, damage=None, hand
     private = bytearray(two_b(integrity) + encrypted)
     if damage is not None:
         private[damage] ^= 1
-    return der(0x30, bytes.fromhex("06066781050a0104"), der(0xa0, b"\1\1\xff"),
-               der(0xa2, der(4, secret)), der(2, handle.to_bytes(4, "big")),
-               der(4, two_b(public)), der(4, two_b(bytes(private))))
+    return key_file(two_b(public), two_b(bytes(private)), handle,
+                    (der(0xa0, b"\1\1\xff"), der(0xa2, der(4, secret)), *more), True)
 
 
 def random_key(algorithm):

@@ -96,7 +96,7 @@ static const struct form forms[] = {
 	{ "unknown option", HF_OK, 0x40000001, LOADABLE, OPT(AUTH "\xa9\x02\x05\x00"), OWNER, "", "" },
 	{ "parent's Name", HF_OK, 0x40000001, LOADABLE, OPT(AUTH "\xa6\x04\x04\x02xy"), OWNER, "", "" },
 	{ "rsaParent FALSE", HF_OK, 0x40000001, LOADABLE, OPT(AUTH "\xa5\x03\x01\x01\x00"), OWNER, "", "" },
-	{ "rsaParent TRUE", HF_UNSUPPORTED, 0, LOADABLE, OPT(AUTH "\xa5\x03\x01\x01\xff"), OWNER, "", "" },
+	{ "rsaParent TRUE", HF_OK, 0x40000001, LOADABLE, OPT(AUTH "\xa5\x03\x01\x01\xff"), OWNER, "", "" },
 	{ "policy", HF_UNSUPPORTED, 0, LOADABLE, OPT(AUTH "\xa1\x02\x30\x00"), OWNER, "", "" },
 	{ "secret that is none", HF_CORRUPT, 0, LOADABLE, OPT(AUTH "\xa2\x04\x04\x02xx"), OWNER, "", "" },
 	{ "secret of a loadable key", HF_CORRUPT, 0, LOADABLE, OPT(AUTH SECRET), OWNER, "", "" },
@@ -166,6 +166,43 @@ static void test_importable(void **state)
 	assert_int_equal(f.pub.n, sizeof(pub));
 }
 
+/* What only an import takes, and what it is told of it. */
+static void test_other_programs(void **state)
+{
+	static const struct {
+		const char *options;
+		size_t n;
+		bool empty_auth, rsa_parent;
+		size_t name_n;
+	} rows[] = {
+		{ OPT(""), false, false, 0 },
+		{ OPT("\xa0\x03\x01\x01\x00"), false, false, 0 }, /* tpm2_encodeobject: no password */
+		{ OPT("\xa0\x03\x01\x01\x01"), true, false, 0 },
+		{ OPT(AUTH "\xa5\x03\x01\x01\xff"), true, true, 0 },
+		{ OPT(AUTH "\xa5\x03\x01\x01\x00\xa6\x04\x04\x02xy"), true, false, 2 },
+		{ OPT(AUTH "\xa6\x04\x02\x02xy"), true, false, 0 }, /* something else that is called 6 */
+		{ OPT(AUTH "\xa6\x06\x04\x02xy\x05\x00"), true, false, 0 },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < HF_COUNT(rows); i++) {
+		struct form form = { "", HF_OK, 0, LOADABLE, rows[i].options, rows[i].n, OWNER, "", "" };
+		HF_AUTO_BUF in = HF_BUF(4096);
+		HF_AUTO_BUF der = HF_BUF(4096);
+		struct hf_keyfile f;
+
+		make(&in, &form);
+		assert_int_equal(hf_keyfile_decode_any(HF_VIEW_BUF(&in), &der, &f, NULL), HF_OK);
+		assert_int_equal(f.empty_auth, rows[i].empty_auth);
+		assert_int_equal(f.rsa_parent, rows[i].rsa_parent);
+		assert_int_equal(f.parent_name.n, rows[i].name_n);
+		hf_buf_finish(&der);
+		assert_int_equal(hf_keyfile_decode(HF_VIEW_BUF(&in), &der, &f, NULL),
+				 rows[i].empty_auth ? HF_OK : HF_UNSUPPORTED);
+	}
+}
+
 static void test_written_parents(void **state)
 {
 	static const uint32_t parents[] = { 0x40000001, 0x81000001, 0x817fffff, 0x7f, 0x80, 0xffffffff };
@@ -173,8 +210,8 @@ static void test_written_parents(void **state)
 
 	(void)state;
 	for (i = 0; i < HF_COUNT(parents); i++) {
-		struct hf_keyfile f = { parents[i], { pub, sizeof(pub) }, { priv, sizeof(priv) },
-			{ NULL, 0 } };
+		struct hf_keyfile f = { .parent = parents[i], .pub = { pub, sizeof(pub) },
+					.priv = { priv, sizeof(priv) } };
 		HF_AUTO_BUF pem = HF_BUF(4096);
 		uint32_t parent = 0;
 
@@ -219,8 +256,8 @@ static void test_pem_forms(void **state)
 static void test_too_long(void **state)
 {
 	static uint8_t zeros[HF_KEYFILE_MAX + 1];
-	struct hf_keyfile f = { 0x40000001, { zeros, 7000 }, { priv, sizeof(priv) },
-			{ NULL, 0 } };
+	struct hf_keyfile f = { .parent = 0x40000001, .pub = { zeros, 7000 },
+				.priv = { priv, sizeof(priv) } };
 	HF_AUTO_BUF pem = HF_BUF(HF_KEYFILE_MAX);
 
 	(void)state;
@@ -281,6 +318,7 @@ int main(void)
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_importable),
+		cmocka_unit_test(test_other_programs),
 		cmocka_unit_test(test_written_parents),
 		cmocka_unit_test(test_pem_forms),
 		cmocka_unit_test(test_too_long),
