@@ -84,6 +84,8 @@ void hf_ops_created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply 
 void hf_ops_staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
 		   struct hf_err *e);
 /* The catalogue has let a generation go: so does the token. */
+/* Asks a token for the keys that the configuration names and the catalogue does not have. */
+void hf_ops_adopt(struct hf_broker *b, struct hf_worker *w);
 void hf_ops_forget(void *broker, const struct hf_key *k, const struct hf_generation *g);
 
 #endif

@@ -137,6 +137,54 @@ enum hf_rc hf_op_key_export(struct hf_call *c)
 	return HF_OK;
 }
 
+/* ---- keys that the configuration says a token has */
+
+static void adopted(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
+		    struct hf_err *e)
+{
+	static const struct hf_op op = { .name = "key-adopt" };
+
+	j->op = &op;
+	if (e->rc)
+		hf_log(HF_LOG_WARN, "key %s: not taken over from its token: %s", j->name, e->msg);
+	else
+		hf_log(HF_LOG_NOTICE, "key %s: taken over, as it is in token %s", j->name,
+		       j->worker->token->name);
+	hf_ops_created(b, j, rep, e);
+}
+
+static void adopt(struct hf_broker *b, struct hf_worker *w, const struct hf_preloaded *p)
+{
+	hf_KeeperImport *k = &b->keeper_request.op.import_key;
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_job *j;
+
+	memset(&b->keeper_request, 0, sizeof(b->keeper_request));
+	b->keeper_request.which_op = hf_KeeperRequest_import_key_tag;
+	(void)hf_copy(k->format, sizeof(k->format), "uri");
+	(void)hf_copy(k->name, sizeof(k->name), p->name);
+	k->usage = hf_usage_parse(p->usage);
+	j = hf_job_new(b, w, NULL, (struct hf_view){ (const uint8_t *)p->uri, strlen(p->uri) },
+		       &err);
+	if (!j) {
+		hf_log(HF_LOG_WARN, "key %s: not taken over from its token: %s", p->name, err.msg);
+		return;
+	}
+	(void)hf_copy(j->name, sizeof(j->name), p->name);
+	j->usage = k->usage;
+	j->done = adopted;
+	hf_worker_submit(b, j);
+}
+
+void hf_ops_adopt(struct hf_broker *b, struct hf_worker *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->token->n_keys; i++)
+		if (!hf_catalogue_find(&b->catalogue, w->token->keys[i].name))
+			adopt(b, w, &w->token->keys[i]);
+}
+
 /* ---- what a token keeps of a key that the catalogue has let go */
 
 static void destroyed(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,

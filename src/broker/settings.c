@@ -176,6 +176,25 @@ static enum hf_rc read_environment(void *object, json_object *list, const struct
 	return read_texts(t->environment[0], sizeof(t->environment[0]), list, at, e);
 }
 
+static const struct member preloaded_rows[] = {
+	ROW_TEXT(struct hf_preloaded, name, 1),
+	ROW_TEXT(struct hf_preloaded, uri, 8),
+	ROW_TEXT(struct hf_preloaded, usage, 2),
+	ROW_END,
+};
+
+static enum hf_rc read_rows(void *rows, size_t size, const struct member *members,
+			    json_object *list, const struct place *at, struct hf_err *e);
+
+static enum hf_rc read_preloaded(void *object, json_object *list, const struct place *at,
+				 struct hf_err *e)
+{
+	struct hf_token_conf *t = object;
+
+	t->n_keys = json_object_array_length(list);
+	return read_rows(t->keys, sizeof(t->keys[0]), preloaded_rows, list, at, e);
+}
+
 static const struct member pkcs11_rows[] = {
 	ROW_TEXT(struct hf_token_conf, name, 1),
 	ROW_TEXT(struct hf_token_conf, type, 1),
@@ -184,6 +203,7 @@ static const struct member pkcs11_rows[] = {
 	ROW_TEXT(struct hf_token_conf, pin, 0),
 	ROW_NUMBER(struct hf_token_conf, workers, 1, HF_WORKERS_MAX),
 	ROW_LIST(environment, HF_ENVIRONMENT_MAX, read_environment),
+	ROW_LIST(keys, HF_PRELOADED_MAX, read_preloaded),
 	ROW_NUMBER(struct hf_token_conf, timeout_ms, 100, 600000),
 	ROW_END,
 };

@@ -14,11 +14,17 @@
 #define HF_TOKENS_MAX	   8
 #define HF_WORKERS_MAX	   8 /* keepers of one token */
 #define HF_ENVIRONMENT_MAX 8
+#define HF_PRELOADED_MAX   32
 #define HF_SOCKETS_MAX	   32
 #define HF_GRANTS_MAX	   1024
 #define HF_PATTERNS_MAX	   256
 #define HF_PROFILES_MAX	   64
 #define HF_NAME_SIZE	   64 /* of keys, tokens and sockets, with the NUL */
+
+/* A key that the token has already, and that gets a name here. */
+struct hf_preloaded {
+	char name[HF_NAME_SIZE], uri[512], usage[64];
+};
 
 struct hf_token_conf {
 	char name[HF_NAME_SIZE], type[16];
@@ -31,7 +37,8 @@ struct hf_token_conf {
 	char module[HF_PATH_MAX], uri[512];
 	char pin[HF_PATH_MAX]; /* path; credential:NAME; "": the token wants none */
 	char environment[HF_ENVIRONMENT_MAX][256]; /* NAME=VALUE, for the module */
-	size_t n_environment;
+	struct hf_preloaded keys[HF_PRELOADED_MAX];
+	size_t n_environment, n_keys;
 };
 
 struct hf_socket_conf {

@@ -202,7 +202,7 @@ void hf_worker_learn(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply
 	struct hf_worker *w = j->worker;
 	hf_TokenInfo *t = &w->info;
 	struct hf_err err = HF_ERR_INIT;
-	bool good = !rep->status && rep->which_result == hf_KeeperReply_opened_tag;
+	bool good = !rep->status && rep->which_result == hf_KeeperReply_opened_tag, fresh;
 
 	if (j->seat)
 		j->seat->ready = good;
@@ -219,7 +219,8 @@ void hf_worker_learn(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply
 		(void)hf_copy(t->error, sizeof(t->error), e->msg);
 		return;
 	}
-	if (t->state != hf_TokenInfo_State_READY)
+	fresh = t->state != hf_TokenInfo_State_READY;
+	if (fresh)
 		hf_log(HF_LOG_INFO, "token %s: ready: %s", t->name, o->description);
 	t->state = hf_TokenInfo_State_READY;
 	t->error[0] = '\0';
@@ -233,6 +234,8 @@ void hf_worker_learn(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply
 			hf_log(HF_LOG_ERR, "token %s: cannot record which TPM it is: %s", t->name,
 			       err.msg);
 	}
+	if (fresh)
+		hf_ops_adopt(b, w); /* @rep is not ours any more after this */
 }
 
 static void opened(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,

@@ -165,15 +165,14 @@ const char *hf_p11uri_parse(struct hf_p11uri *out, const char *text)
 	return wrong;
 }
 
-/* Is every attribute of @a in @b? */
-static bool within(const char *a, const char *b)
+bool hf_p11uri_within(const char *one, const char *other)
 {
 	const char *p, *q;
 	size_t n, m;
 
-	for (p = a + strlen(SCHEME); *p; p += n + (p[n] == ';')) {
+	for (p = one + strlen(SCHEME); *p; p += n + (p[n] == ';')) {
 		n = strcspn(p, ";");
-		for (q = b + strlen(SCHEME); *q; q += m + (q[m] == ';')) {
+		for (q = other + strlen(SCHEME); *q; q += m + (q[m] == ';')) {
 			m = strcspn(q, ";");
 			if (n == m && !memcmp(p, q, n))
 				break;
@@ -182,9 +181,4 @@ static bool within(const char *a, const char *b)
 			return false;
 	}
 	return true;
-}
-
-bool hf_p11uri_same_token(const struct hf_p11uri *a, const struct hf_p11uri *b)
-{
-	return within(a->token, b->token) && within(b->token, a->token);
 }

@@ -23,7 +23,7 @@ struct hf_p11uri {
 /* NULL if @text is one; else what is wrong with it, without showing it. Wipe @out after use. */
 const char *hf_p11uri_parse(struct hf_p11uri *out, const char *text);
 
-/* Do both name the same token, whatever the order of the attributes? */
-bool hf_p11uri_same_token(const struct hf_p11uri *a, const struct hf_p11uri *b);
+/* Is every attribute of the one `token` in the other, whatever the order? */
+bool hf_p11uri_within(const char *one, const char *other);
 
 #endif

@@ -11,8 +11,10 @@
 #include "base/buf.h"
 #include "conf/making.h"
 #include "conf/p11uri.h"
+#include "conf/value.h"
 
 #define TOKENS_MAX 8
+#define KEYS_MAX   32
 
 static const char *const of_tpm2[] = { "tcti", "primary_handle" };
 static const char *const of_pkcs11[] = { "module",	   "uri",     "pin_file",
@@ -109,9 +111,9 @@ static bool find_pkcs11(const struct hf_making *m, const struct hf_node *token, 
 	t->module = module ? module->text : t->uri.module;
 	if (t->module[0] != '/')
 		hf_problem_add(m->p, HF_PROBLEM_ERROR, module ? module : t->where,
-			       "the module of token %s is not an absolute path; write module = "
-			       "\"/usr/lib/.../MODULE.so\"",
-			       t->name);
+			       "token %s %s; write module = \"/usr/lib/.../MODULE.so\"", t->name,
+			       t->module[0] ? "has a module that is not an absolute path"
+					    : "has no module");
 	find_pin(m, token, t);
 	return !m->p->errors;
 }
@@ -134,6 +136,40 @@ static void check_environment(const struct hf_making *m, const struct hf_node *t
 	}
 }
 
+/* Does a key's URI mean the token of @t? It may say less of it, or more. */
+static bool is_in(const struct hf_p11uri *key, const struct pkcs11 *t)
+{
+	return hf_p11uri_within(key->token, t->uri.token) ||
+	       hf_p11uri_within(t->uri.token, key->token);
+}
+
+/* The keys of [preloaded_keys] that are in this token, each by its own attributes. */
+static json_object *keys_json(const struct hf_making *m, const struct pkcs11 *t)
+{
+	const struct hf_node *list = hf_node_get(m->root, "preloaded_keys"), *n;
+	json_object *keys = json_object_new_array(), *o;
+	struct hf_p11uri uri;
+	char text[HF_P11URI_MAX];
+
+	for (n = list ? list->children : NULL; n; n = n->next) {
+		if (strncmp(n->text, "pkcs11:", 7) || hf_p11uri_parse(&uri, n->text) ||
+		    !is_in(&uri, t))
+			continue;
+		(void)snprintf(text, sizeof(text), "pkcs11:%s", uri.object);
+		o = json_object_new_object();
+		hf_making_set_text(o, "name", n->key);
+		hf_making_set_text(o, "uri", text);
+		/* The original's name for the key of the Edge CA. */
+		hf_making_set_text(o, "usage", strcmp(n->key, "aziot-edged-ca") ? "sign" : "ca");
+		json_object_array_add(keys, o);
+	}
+	if (json_object_array_length(keys) > KEYS_MAX)
+		hf_problem_add(m->p, HF_PROBLEM_ERROR, list,
+			       "more than %d preloaded keys are in token %s", KEYS_MAX, t->name);
+	explicit_bzero(&uri, sizeof(uri));
+	return keys;
+}
+
 static json_object *pkcs11_json(const struct hf_making *m, const struct hf_node *token)
 {
 	struct hf_making_table t = { hf_conf_section_find("token"), token };
@@ -151,6 +187,7 @@ static json_object *pkcs11_json(const struct hf_making *m, const struct hf_node 
 	hf_making_set_text(o, "pin", found.pin);
 	hf_making_set_number(o, "workers", hf_making_number(&t, "workers"));
 	hf_making_set_list(o, "environment", &t, "environment");
+	json_object_object_add(o, "keys", keys_json(m, &found));
 	hf_making_set_number(o, "timeout_ms", (int64_t)(timeout ? timeout : 10000));
 	explicit_bzero(&found, sizeof(found));
 	return o;
@@ -208,6 +245,41 @@ static void check_aziot(const struct hf_making *m, bool alone)
 	}
 }
 
+/* A key in a token that is not configured could never be used. */
+static void check_preloaded(const struct hf_making *m, bool alone)
+{
+	const struct hf_node *list = hf_node_get(m->root, "preloaded_keys"), *n, *token;
+	struct hf_p11uri uri;
+	const char *wrong;
+
+	for (n = list ? list->children : NULL; n; n = n->next) {
+		struct pkcs11 t;
+		size_t found = 0;
+
+		if (n->kind != HF_NODE_STRING || strncmp(n->text, "pkcs11:", 7))
+			continue;
+		wrong = hf_p11uri_parse(&uri, n->text);
+		if (!wrong && !uri.object[0])
+			wrong = "names no key: it has neither object nor id";
+		if (!wrong && !hf_value_name(n->key))
+			wrong = "is of a key whose name has other than letters, digits and . _ -";
+		for (token = hf_making_tables(m, "token"); !wrong && token; token = token->next)
+			if (is_pkcs11(token) && find_pkcs11(m, token, &t))
+				found += is_in(&uri, &t);
+		if (!wrong && alone && find_pkcs11(m, NULL, &t))
+			found += is_in(&uri, &t);
+		if (!wrong && found != 1 && !m->p->errors)
+			wrong = found ? "fits more than one [[token]]; add token=LABEL"
+				      : "names a token that is not configured; write a [[token]] "
+					"of type pkcs11, or [aziot_keys]";
+		if (wrong)
+			hf_problem_add(m->p, HF_PROBLEM_ERROR, n, "the URI of key %.63s %s", n->key,
+				       wrong);
+		explicit_bzero(&t, sizeof(t));
+	}
+	explicit_bzero(&uri, sizeof(uri));
+}
+
 void hf_making_tokens(const struct hf_making *m, json_object *out)
 {
 	json_object *list = json_object_new_array();
@@ -234,6 +306,8 @@ void hf_making_tokens(const struct hf_making *m, json_object *out)
 		json_object_array_add(list, pkcs11_json(m, NULL));
 	else if (!first)
 		json_object_array_add(list, tpm2_json(m, NULL));
+	if (!m->p->errors)
+		check_preloaded(m, alone);
 	hf_making_set_text(out, "default_token", name);
 	json_object_object_add(out, "tokens", list);
 }

@@ -31,7 +31,7 @@ def fixture_hsm():
 def token(hsm, name="hsm", workers=2):
     return {"name": name, "type": "pkcs11", "module": hsm.module, "uri": hsm.uri,
             "pin": hsm.pin_file, "workers": workers, "timeout_ms": 10000,
-            "environment": ["%s=%s" % item for item in hsm.env.items()]}
+            "environment": ["%s=%s" % item for item in hsm.env.items()], "keys": []}
 
 
 @pytest.fixture(name="rig")

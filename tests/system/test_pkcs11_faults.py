@@ -289,7 +289,7 @@ def test_interrupted_login_that_was_counted(hsm):
 def token(hsm, name="hsm", workers=1, timeout_ms=1500):
     return {"name": name, "type": "pkcs11", "module": hsm.module, "uri": hsm.uri,
             "pin": hsm.pin_file or "", "workers": workers, "timeout_ms": timeout_ms,
-            "environment": ["%s=%s" % item for item in hsm.env.items()]}
+            "environment": ["%s=%s" % item for item in hsm.env.items()], "keys": []}
 
 
 @pytest.fixture(name="both")
