@@ -166,7 +166,7 @@ static enum hf_est_status check_eku(struct hf_est *x, const struct hf_csr_plan *
 		hf_est_warn(x, "the CA has left out the extended key usage: any use is allowed");
 	for (i = 0; got && i < sk_ASN1_OBJECT_num(want) && !status; i++)
 		if (!has_oid(got, sk_ASN1_OBJECT_value(want, i))) {
-			(void)OBJ_obj2txt(text, sizeof(text), sk_ASN1_OBJECT_value(want, i), 0);
+			(void)hf_oid_text(sk_ASN1_OBJECT_value(want, i), text, sizeof(text));
 			status = hf_est_fail(
 				x, HF_EST_ANSWER,
 				"the certificate lacks the extended key usage '%s' that "
@@ -175,7 +175,7 @@ static enum hf_est_status check_eku(struct hf_est *x, const struct hf_csr_plan *
 		}
 	for (i = 0; want && i < sk_ASN1_OBJECT_num(got) && !status; i++)
 		if (!has_oid(want, sk_ASN1_OBJECT_value(got, i))) {
-			(void)OBJ_obj2txt(text, sizeof(text), sk_ASN1_OBJECT_value(got, i), 0);
+			(void)hf_oid_text(sk_ASN1_OBJECT_value(got, i), text, sizeof(text));
 			hf_est_warn(x, "the CA has added the extended key usage '%s'", text);
 		}
 	EXTENDED_KEY_USAGE_free(want);

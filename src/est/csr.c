@@ -164,7 +164,7 @@ static enum hf_est_status take_extension(struct hf_est *x, struct hf_csr_plan *p
 	X509_EXTENSION *made;
 	char name[80];
 
-	(void)OBJ_obj2txt(name, sizeof(name), ext->type, 0);
+	(void)hf_oid_text(ext->type, name, sizeof(name));
 	if (has_ext(plan, ext->type)) {
 		if (!placeholder(ext))
 			hf_est_warn(x,
@@ -207,7 +207,7 @@ static enum hf_est_status take_subject(struct hf_est *x, struct hf_csr_plan *pla
 			value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(plan->subject, at));
 			type = ASN1_STRING_type(value);
 		}
-		(void)OBJ_obj2txt(text, sizeof(text), r->type, 0);
+		(void)hf_oid_text(r->type, text, sizeof(text));
 		if (!value)
 			status = hf_est_fail(x, HF_EST_JOB,
 					     "the server wants %s in the subject and leaves its "

@@ -85,7 +85,8 @@ static enum hf_est_status fetch_attrs(struct hf_est *x)
 static enum hf_est_status unauthorized(struct hf_est *x, const struct hf_http *h, const char *words)
 {
 	const struct hf_est_job *job = x->job;
-	const struct hf_challenge *c = &h->heard;
+	/* libest answers a wrong password with a 401 that has no challenge in it */
+	const struct hf_challenge *c = h->has_challenge ? &h->heard : &x->challenge;
 
 	if (job->basic && (c->basic || c->digest))
 		return hf_est_fail(x, HF_EST_AUTH,

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "est/certs.h"
+#include "est/csr.h"
 #include "est/csrattrs.h"
 #include "est/key.h"
 
@@ -143,6 +144,16 @@ static enum hf_est_status open_keys(struct hf_est *x)
 	return status;
 }
 
+/* What is wrong with the names of a job is said before a server is asked. */
+static enum hf_est_status try_plan(struct hf_est *x)
+{
+	struct hf_csr_plan plan = { 0 };
+	enum hf_est_status status = x->key ? hf_csr_plan(x, &plan) : HF_EST_OK;
+
+	hf_csr_finish(&plan);
+	return status;
+}
+
 enum hf_est_status hf_est_open(struct hf_est *x, const struct hf_est_job *job)
 {
 	enum hf_est_status status;
@@ -167,6 +178,8 @@ enum hf_est_status hf_est_open(struct hf_est *x, const struct hf_est_job *job)
 	/* libcurl would read openssl.cnf: what happens here is decided here */
 	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	status = open_keys(x);
+	if (!status)
+		status = try_plan(x);
 	if (!status)
 		status = open_trust(x);
 	if (!status && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)

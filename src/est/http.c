@@ -270,6 +270,9 @@ static enum hf_est_status curl_failed(struct hf_est *x, const struct hf_http *h,
 		return hf_est_fail(x, HF_EST_TLS, "no TLS with the server: %s", said);
 	case CURLE_OUT_OF_MEMORY:
 		return hf_est_fail(x, HF_EST_INTERNAL, "out of memory");
+	case CURLE_FILESIZE_EXCEEDED:
+		return hf_est_fail(x, HF_EST_PROTOCOL, "the answer is longer than %zu bytes",
+				   h->max);
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_BAD_CONTENT_ENCODING:
@@ -285,7 +288,8 @@ static enum hf_est_status curl_failed(struct hf_est *x, const struct hf_http *h,
 
 char *hf_http_words(const struct hf_http *h, char *out, size_t size)
 {
-	size_t n = h->body.n < 160 ? h->body.n : 160;
+	char plain[160];
+	size_t n = h->body.n < sizeof(plain) ? h->body.n : sizeof(plain), i;
 	bool text = !h->type[0] || !strncasecmp(h->type, "text/plain", 10) ||
 		    hf_media_type(h->type, "application/json") ||
 		    hf_media_type(h->type, "application/problem+json");
@@ -295,8 +299,12 @@ char *hf_http_words(const struct hf_http *h, char *out, size_t size)
 		n--;
 	if (!text || !n || size < 16)
 		return out;
+	memcpy(plain, h->body.p, n);
+	for (i = 0; i < n; i++)
+		if (strchr("\t\r\n", plain[i]) && plain[i])
+			plain[i] = ' ';
 	memcpy(out, ": ", 2);
-	hf_escape(out + 2, size - 2, (const char *)h->body.p, n);
+	hf_escape(out + 2, size - 2, plain, n);
 	return out;
 }
 
@@ -338,6 +346,7 @@ static bool set_up(struct hf_est *x, struct transfer *t, const char *url,
 	SET(CURLOPT_HEADERDATA, t);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, t);
+	SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)h->max);
 	SET(CURLOPT_USERAGENT, "holdfast/" HF_VERSION);
 	if (h->plan) {
 		SET(CURLOPT_POST, 1L);

@@ -132,3 +132,12 @@ char *hf_san_text(const GENERAL_NAME *name, char *out, size_t size)
 	BIO_free(bio);
 	return out;
 }
+
+char *hf_oid_text(const ASN1_OBJECT *oid, char *out, size_t size)
+{
+	int nid = OBJ_obj2nid(oid);
+
+	if (nid == NID_undef || !hf_copy(out, size, OBJ_nid2sn(nid)))
+		(void)OBJ_obj2txt(out, (int)size, oid, 1);
+	return out;
+}

@@ -18,4 +18,8 @@ enum hf_rc hf_sans_read(const char *const *sans, unsigned n, GENERAL_NAMES **out
 /* One for messages: "DNS:a". Returns @out. */
 char *hf_san_text(const GENERAL_NAME *name, char *out, size_t size);
 
+/* An OID by the name that people write (subjectAltName, clientAuth), else its digits. Returns @out.
+ */
+char *hf_oid_text(const ASN1_OBJECT *oid, char *out, size_t size);
+
 #endif

@@ -10,6 +10,7 @@
 
 #include "est/certs.h"
 #include "est/csrattrs.h"
+#include "est/names.h"
 
 static void text(json_object *o, const char *name, const char *value)
 {
@@ -40,7 +41,7 @@ static json_object *attrs(const struct hf_csrattrs *a)
 	text(o, "key", a->other_key ? "other" : key);
 	text(o, "digest", a->digest ? OBJ_nid2sn(a->digest) : "");
 	for (i = 0; i < a->n_exts; i++) {
-		(void)OBJ_obj2txt(oid, sizeof(oid), a->exts[i].type, 0);
+		(void)hf_oid_text(a->exts[i].type, oid, sizeof(oid));
 		json_object_array_add(list, json_object_new_string(oid));
 	}
 	json_object_object_add(o, "extensions", list);

@@ -118,8 +118,7 @@ def ber(*ders):
     """The same with indefinite lengths, as BouncyCastle writes it."""
     end = b"\0\0"
     return (b"\x30\x80" + SIGNED + b"\xa0\x80" + b"\x30\x80" + INTEGER_1 + EMPTY_SET + b"\x30\x80" +
-            DATA + b"\xa0\x80" + b"\x24\x80" + b"\x04\x00" + end + end + end + b"\xa0\x80" +
-            b"".join(ders) + end + EMPTY_SET + end + end + end)
+            DATA + end + b"\xa0\x80" + b"".join(ders) + end + EMPTY_SET + end + end + end)
 
 
 def b64(der, width=64, newline=b"\n"):

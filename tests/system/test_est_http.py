@@ -1,0 +1,694 @@
+# SPDX-License-Identifier: Apache-2.0
+"""EST servers that answer wrongly, strangely, too much, too late or not at all."""
+import base64
+import datetime
+import email.utils
+import hashlib
+import re
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import AttributeOID
+
+from badest import CLIENT, OTHER_CA, ROOT_CA, SUB_CA, BadEst, certs, issue, reply
+from estlib import chain, enroll, leaf, public, run
+from estpki import (DATA, ENVELOPED, NOW, SERVER, Cert, b64, ber, name, oid, pkcs7, seq, set_, tlv)
+from realbroker import RealBroker
+
+BASIC = {"basic": {"username": "estuser", "password": "estpwd"}}
+SECRET = base64.b64encode(b"estuser:estpwd").decode()
+P7 = "application/pkcs7-mime"
+
+
+@pytest.fixture(scope="module")
+def broker():
+    b = RealBroker(profiles=["ca"])
+    b.start()
+    b.algorithms()
+    b.add_key("dev")
+    b.add_key("ca", usage="ca")
+    yield b
+    b.close()
+
+
+def answer_with(make):
+    """A handler of simpleenroll; `make` gets the DERs of the right answer, leaf and issuer."""
+    return {"simpleenroll": lambda r: make(issue(r).der, SUB_CA.der)}
+
+
+def date(seconds):
+    when = NOW.replace(tzinfo=datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    return email.utils.format_datetime(when, usegmt=True)
+
+
+# ---------------------------------------------------------------- wrong, and harmless
+
+HARMLESS = {  # handlers, the warning
+    "201": (answer_with(lambda *c: certs(*c, code=201)), "201"),
+    "nul-tail": (answer_with(lambda *c: reply(200, b64(pkcs7(*c)) + b"\0", P7)), "NUL"),
+    "empty-content": (answer_with(lambda *c: reply(200, b64(pkcs7(
+        *c, content=tlv(0xA0, b"\x04\0"))), P7)), "empty content"),
+    "old-media-type": (answer_with(lambda *c: certs(*c, type="application/x-pkcs7-mime")), "x-pkcs7"),
+    "eku-left-out": ({"simpleenroll": lambda r: certs(issue(
+        r, without=(x509.ExtensionOID.EXTENDED_KEY_USAGE,)).der, SUB_CA.der)}, "extended key usage"),
+    "csrattrs-403": ({"csrattrs": lambda r: reply(403)}, "no wishes"),
+    "csrattrs-type": ({"csrattrs": lambda r: reply(200, b"MAA=\r\n", "text/plain")}, "text/plain"),
+}
+FINE = {  # nothing to say about
+    "one-line": answer_with(lambda *c: reply(200, b64(pkcs7(*c), 0), P7)),
+    "crlf": answer_with(lambda *c: reply(200, b64(pkcs7(*c), 76, b"\r\n"), P7)),
+    "blanks": answer_with(lambda *c: reply(200, b"\n\t " + b64(pkcs7(*c), 4, b" \r\n\t"), P7)),
+    "cte-binary": answer_with(lambda *c: certs(*c, Content_Transfer_Encoding="binary")),
+    "cte-base64": answer_with(lambda *c: certs(*c, Content_Transfer_Encoding="base64")),
+    "no-type": answer_with(lambda *c: certs(*c, type=None)),
+    "issuer-first": answer_with(lambda a, b: certs(b, a)),
+    "leaf-alone": answer_with(lambda a, b: certs(a)),
+    "leaf-twice": answer_with(lambda a, b: certs(a, b, a)),
+    "with-a-stranger": answer_with(lambda a, b: certs(OTHER_CA.der, a, b)),
+    "empty-crls": answer_with(lambda *c: reply(200, b64(pkcs7(*c, crls=b"\xa1\0")), P7)),
+    "ber": answer_with(lambda *c: reply(200, b64(ber(*c)), P7)),
+    "http-1.0": answer_with(lambda *c: re.sub(
+        rb"Content-Length: \d+\r\n", b"", certs(*c).replace(b"HTTP/1.1", b"HTTP/1.0", 1))),
+    "chunked": answer_with(lambda *c: reply(
+        200, b"%x\r\n" % len(b64(pkcs7(*c))) + b64(pkcs7(*c)) + b"\r\n0\r\n\r\n", P7,
+        Content_Length=None, Transfer_Encoding="chunked")),
+    "100-first": answer_with(lambda *c: b"HTTP/1.1 100 Continue\r\n\r\n" + certs(*c)),
+    "csrattrs-404": {"csrattrs": lambda r: reply(404, b"{}", "application/json")},
+    "csrattrs-empty": {"csrattrs": lambda r: reply(200, b"MAA=", "application/csrattrs")},
+    "csrattrs-nothing": {"csrattrs": lambda r: reply(200, b"", "application/csrattrs")},
+    "closes-each-time": {"csrattrs": lambda r: reply(204, Connection="close")},
+}
+
+
+def both(_, c):
+    return certs(*c)
+
+
+@pytest.mark.parametrize("case", HARMLESS)
+def test_wrong_but_harmless(broker, case):
+    handlers, warning = HARMLESS[case]
+    if case == "empty-content":
+        handlers = answer_with(lambda *c: reply(200, b64(pkcs7(*c, content=b"\xa0\x02\x04\0")), P7))
+    with BadEst(handlers) as server:
+        result = run(enroll(server), broker)
+        assert result["status"] == "ok", result
+        assert len(result["warnings"]) == 1 and warning in result["warnings"][0], result
+
+
+@pytest.mark.parametrize("case", FINE)
+def test_unusual_but_right(broker, case):
+    with BadEst(FINE[case]) as server:
+        result = run(enroll(server), broker)
+        assert (result["status"], result["warnings"]) == ("ok", []), result
+        assert [c.subject for c in chain(result)] == [name("device-1"), name("EST issuing CA")]
+
+
+# ---------------------------------------------------------------- answers that are none
+
+def both_p7(**how):
+    return answer_with(lambda *c: reply(200, b64(pkcs7(*c, **how)), P7))
+
+
+def endless(s):
+    s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n" %
+              P7.encode())
+    while True:
+        s.sendall(b"1000\r\n" + b"A" * 4096 + b"\r\n")
+
+
+def drip(server):
+    def slowly(s):
+        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while not server.done.wait(0.05):
+            s.sendall(b"M")
+    return slowly
+
+
+CORRUPT = bytearray(SUB_CA.der)
+CORRUPT[len(CORRUPT) // 3] ^= 0x55
+BROKEN = {  # handlers, status, words
+    "html": ({"simpleenroll": lambda r: reply(200, b"<html>log in</html>", "text/html")}, "protocol",
+             "text/html"),
+    "html-cacerts": ({"cacerts": lambda r: reply(200, b"<html>", "text/html")}, "protocol", "html"),
+    "raw-der": (answer_with(lambda *c: reply(200, pkcs7(*c), P7)), "protocol", "base64"),
+    "pem": (answer_with(lambda *c: reply(200, SUB_CA.pem.encode(), P7)), "protocol", "base64"),
+    "base64-cut": (answer_with(lambda *c: reply(200, b64(pkcs7(*c), 0)[:-3], P7)), "protocol", "cut"),
+    "half": (answer_with(lambda *c: reply(200, b64(pkcs7(*c)[:500]), P7)), "protocol", "PKCS#7"),
+    "junk-after": (answer_with(lambda *c: reply(200, b64(pkcs7(*c) + b"junk"), P7)), "protocol",
+                   "PKCS#7"),
+    "junk-inside": (answer_with(lambda *c: reply(200, b64(pkcs7(*c, b"\x30\x82\xff\xff")), P7)),
+                    "protocol", "broken"),
+    "enveloped": (both_p7(kind=ENVELOPED), "protocol", "SignedData"),
+    "plain-data": (both_p7(kind=DATA), "protocol", "SignedData"),
+    "signed": (both_p7(signers=set_(seq(b"\x02\x01\x01"))), "protocol", "signed"),
+    "content": (both_p7(content=b"\xa0\x03\x04\x01x"), "protocol", "content"),
+    "no-certificates": (answer_with(lambda *c: reply(200, b64(pkcs7()), P7)), "protocol",
+                        "no certificate"),
+    "65-certificates": (answer_with(lambda *c: certs(*c, *MANY)), "protocol", "more than 64"),
+    "broken-certificate": (answer_with(lambda a, b: certs(a, bytes(CORRUPT[:-5]))), "protocol", ""),
+    "deep": (answer_with(lambda *c: reply(200, b64(b"\x30\x80" * 3000), P7)), "protocol", "PKCS#7"),
+    "empty": (answer_with(lambda *c: reply(200, b"", P7)), "protocol", ""),
+    "gzip": (answer_with(lambda *c: certs(*c, Content_Encoding="gzip")), "protocol", "compressed"),
+    "long-headers": (answer_with(lambda *c: certs(*c, X_Filler=["x" * 1000] * 20)), "protocol",
+                     "headers"),
+    "long-body": (answer_with(lambda *c: reply(200, b"A" * 300000, P7)), "protocol", "longer than"),
+    "long-cacerts": ({"cacerts": lambda r: reply(200, b"A" * 1100000, P7)}, "protocol", "longer"),
+    "endless": ({"simpleenroll": lambda r: endless}, "protocol", "longer than"),
+    "huge-length": (answer_with(lambda *c: certs(*c, Content_Length=2 ** 31)), "protocol", "longer than"),
+    "negative-length": (answer_with(lambda *c: certs(*c, Content_Length=-5)), "protocol", ""),
+    "cut-off": (answer_with(lambda *c: lambda s: s.sendall(certs(*c)[:400])), "network", ""),
+    "says-nothing": ({"simpleenroll": lambda r: None}, "network", ""),
+    "no-http": ({"simpleenroll": lambda r: b"220 mail.example ESMTP\r\n\r\n"}, "protocol", ""),
+    "202-without-date": ({"simpleenroll": lambda r: reply(202)}, "pending", "600"),
+    "204": ({"simpleenroll": lambda r: reply(204)}, "protocol", "204"),
+    "300": ({"simpleenroll": lambda r: reply(300)}, "protocol", "300"),
+    "400": ({"simpleenroll": lambda r: reply(400, b"bad CSR\n", "text/plain")}, "refused", "bad CSR"),
+    "403-words": ({"simpleenroll": lambda r: reply(403, b"no\x1b[2J\nhere", "text/plain")}, "refused",
+                  "\\x1b[2J here"),
+    "404": ({"simpleenroll": lambda r: reply(404)}, "protocol", "label"),
+    "500": ({"simpleenroll": lambda r: reply(500)}, "server", "500"),
+    "503": ({"simpleenroll": lambda r: reply(503)}, "busy", "503"),
+    "cacerts-404": ({"cacerts": lambda r: reply(404)}, "protocol", "404"),
+    "cacerts-500": ({"cacerts": lambda r: reply(500)}, "server", "500"),
+    "cacerts-202": ({"cacerts": lambda r: reply(202)}, "protocol", "202"),
+    "csrattrs-500": ({"csrattrs": lambda r: reply(500)}, "server", "500"),
+    "csrattrs-junk": ({"csrattrs": lambda r: reply(200, b64(b"\x30\x05junk!"),
+                                                   "application/csrattrs")}, "protocol", "csrattrs"),
+    "csrattrs-html": ({"csrattrs": lambda r: reply(200, b"<html>", "text/html")}, "protocol", "html"),
+}
+MANY = [Cert("c%d" % n, OTHER_CA).der for n in range(64)]
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken(broker, case):
+    handlers, status, words = BROKEN[case]
+    with BadEst(handlers) as server:
+        result = run(enroll(server), broker)
+        assert result["status"] == status and words in result["message"], result
+        assert result["certificates_pem"] == "" and server.url in result["message"]
+
+
+@pytest.mark.parametrize("op", ["cacerts", "csrattrs", "simpleenroll"])
+@pytest.mark.parametrize("how", ["silent", "drip"])
+def test_no_answer_in_time(broker, op, how):
+    with BadEst() as server:
+        slow = drip(server) if how == "drip" else server.hang()
+        server.handlers[op] = lambda r: slow
+        result = run(enroll(server, timeout_ms=700), broker)
+        assert result["status"] == "network" and "in time" in result["message"], result
+
+
+RETRY = {  # Retry-After (a number: a date in so many seconds), seconds
+    "120": 120, "0": 60, "-1": 600, "999999999999": 86400, "tomorrow": 600, "": 600,
+    7200: 7200, -7200: 60, 10 * 365 * 86400: 86400, "Sunday, 06-Nov-94 08:49:37 GMT": 600,
+}
+
+
+@pytest.mark.parametrize("after", RETRY)
+def test_retry_after(broker, after):
+    text = after if isinstance(after, str) else date(after)
+    with BadEst({"simpleenroll": lambda r: reply(202, Retry_After=text)}) as server:
+        result = run(enroll(server), broker)
+        assert result["status"] == "pending"
+        assert abs(result["retry_after_s"] - RETRY[after]) <= 60, result
+
+
+def test_retry_after_of_a_busy_server(broker):
+    for code in (429, 503):
+        with BadEst({"simpleenroll": lambda r: reply(code, Retry_After=300)}) as server:
+            result = run(enroll(server), broker)
+            assert (result["status"], result["retry_after_s"]) == ("busy", 300)
+
+
+# ---------------------------------------------------------------- certificates that are not ours
+
+def issued(**how):
+    return {"simpleenroll": lambda r: certs(issue(r, **how).der, SUB_CA.der)}
+
+
+STRANGER = Cert("stranger")
+ANSWERS = {  # handlers, words
+    "other-key": (issued(public=STRANGER.key.public_key()), "key holdfast:dev"),
+    "other-subject": (issued(subject=name("device-2")), "another subject"),
+    "more-subject": (issued(subject=x509.Name(list(name("device-1")) + list(name("x")))), "subject"),
+    "expired": (issued(begins=-9, days=-1), "expired"),
+    "not-yet-valid": (issued(begins=2), "not valid yet"),
+    "ca": (issued(ca=True), "one of a CA"),
+    "may-sign-certificates": (issued(bc=False, exts=[
+        x509.Extension(x509.ExtensionOID.KEY_USAGE, True, x509.KeyUsage(
+            True, False, False, False, False, True, False, False, False)),
+        x509.Extension(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, False,
+                       x509.SubjectAlternativeName([x509.DNSName("device-1.example")]))]),
+        "one of a CA"),
+    "another-ca": ({"simpleenroll": lambda r: certs(issue(r, OTHER_CA).der, OTHER_CA.der)},
+                   "does not lead to"),
+    "self-made-chain": ({"simpleenroll": lambda r: certs(issue(r, FAKE_SUB).der, FAKE_SUB.der)},
+                        "does not lead to"),
+    "sha1": (issued(digest=hashes.SHA1()), "does not lead to"),
+    "san-missing": (issued(without=(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME,)), "lacks"),
+    "san-added": (issued(without=(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME,),
+                         sans=("DNS:device-1.example", "DNS:bank.example")), "nobody"),
+    "eku-other": (issued(without=(x509.ExtensionOID.EXTENDED_KEY_USAGE,), eku=(SERVER,)), "lacks"),
+}
+FAKE_SUB = Cert("EST issuing CA", Cert("EST root", ca=True), ca=True)
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_certificate_that_was_not_asked_for(broker, case):
+    handlers, words = ANSWERS[case]
+    with BadEst(handlers) as server:
+        result = run(enroll(server), broker)
+        assert result["status"] == "answer" and words in result["message"], result
+        assert result["certificates_pem"] == ""
+
+
+@pytest.mark.parametrize("case,word", [("other-subject", "subject"), ("san-missing", "san"),
+                                       ("san-added", "san"), ("eku-other", "eku")])
+def test_what_may_be_tolerated(broker, case, word):
+    with BadEst(ANSWERS[case][0]) as server:
+        assert run(enroll(server, tolerate=[word]), broker)["status"] == "ok"
+
+
+def test_cn_added_as_san(broker):
+    with BadEst(issued(without=(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME,),
+                       sans=("DNS:device-1.example", "DNS:device-1"))) as server:
+        result = run(enroll(server), broker)
+        assert result["status"] == "ok" and len(result["warnings"]) == 1
+
+
+def test_subject_in_another_order(broker):
+    with BadEst({"simpleenroll": lambda r: certs(issue(
+            r, subject=x509.Name(reversed(list(r.csr.subject)))).der, SUB_CA.der)}) as server:
+        result = run(enroll(server, subject="CN=device-1,O=Example"), broker)
+        assert result["status"] == "ok" and "order" in result["warnings"][0]
+
+
+@pytest.mark.parametrize("made,pathlen,status", [(0, 0, "ok"), (0, -1, "ok"), (1, 0, "answer"),
+                                                 ("leaf", 0, "answer")])
+def test_ca_certificate(broker, made, pathlen, status):
+    """For a key that signs certificates and nothing else."""
+    how = dict(ca=False) if made == "leaf" else dict(ca=True, pathlen=made)
+    with BadEst({"simpleenroll": lambda r: certs(issue(r, ROOT_CA, **how).der)}) as server:
+        result = run(enroll(server, key="holdfast:ca", ca=True, pathlen=pathlen, eku=None, sans=None,
+                            subject="CN=edge CA"), broker)
+        assert result["status"] == status, result
+
+
+# ---------------------------------------------------------------- renewal
+
+def current(broker, **more):
+    return Cert("device-1", SUB_CA, public=public(broker, "dev"), eku=(CLIENT,),
+                sans=("DNS:device-1.example", "IP:192.0.2.9"), **more)
+
+
+def renew(server, old, **changes):
+    return enroll(server, op="reenroll", subject=None, sans=None, eku=None, replace_pem=old.pem,
+                  **changes)
+
+
+def test_renewal_repeats_the_names(broker):
+    old = current(broker)
+    with BadEst() as server:
+        result = run(renew(server, old), broker)
+        assert result["status"] == "ok" and server.ops()[-1] == "simplereenroll", result
+        for oid_ in (x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, x509.ExtensionOID.EXTENDED_KEY_USAGE):
+            asked = server.requests[-1].csr.extensions.get_extension_for_oid(oid_)
+            assert asked == old.cert.extensions.get_extension_for_oid(oid_)
+        assert server.requests[-1].csr.subject == old.subject
+        assert leaf(result).serial_number != old.cert.serial_number
+
+
+def test_renewal_that_gives_the_old_one(broker):
+    old = current(broker)
+    with BadEst({"simplereenroll": lambda r: certs(old.der, SUB_CA.der)}) as server:
+        result = run(renew(server, old), broker)
+        assert result["status"] == "answer" and "old certificate" in result["message"]
+
+
+def test_renewal_may_not_change_names(broker):
+    job = renew(None, current(broker), url="https://localhost:1")
+    job["subject"] = "CN=other"
+    assert run(job, broker)["status"] == "job"
+
+
+# ---------------------------------------------------------------- credentials
+
+def asks(*challenges, good=None, after=None, **more):
+    """A handler of simpleenroll that wants an Authorization which `good` accepts."""
+    def handler(r):
+        given = r.headers.get("authorization")
+        if given and (good is None or good(given, r)):
+            return certs(issue(r).der, SUB_CA.der)
+        return reply(401, b"who?", "text/plain", WWW_Authenticate=list(challenges), **more)
+    return {"simpleenroll": handler}
+
+
+def digest_right(algorithm, given, r, **want):
+    fields = dict(re.findall(r'(\w+)="?([^",]*)"?', given))
+    h = lambda *p: hashlib.new(algorithm, ":".join(p).encode()).hexdigest()
+    ha1 = h("estuser", "est realm", "estpwd")
+    if want.get("sess"):
+        ha1 = h(ha1, fields["nonce"], fields["cnonce"])
+    parts = [fields["nc"], fields["cnonce"], "auth"] if "qop" in fields else []
+    expected = h(ha1, fields["nonce"], *parts, h("POST", r.path))
+    return fields["response"] == expected and fields["uri"] == r.path and \
+        all(fields.get(k) == v for k, v in want.items() if k != "sess")
+
+
+DIGEST = 'Digest realm="est realm", nonce="abc", qop="auth"'
+AUTH = {
+    "basic": asks('Basic realm="x"', good=lambda a, r: a == "Basic " + SECRET),
+    "basic-among-others": asks('Negotiate, Basic realm="a \\" b, c=d", NewScheme abc=',
+                               good=lambda a, r: a == "Basic " + SECRET),
+    "digest-md5": asks(DIGEST, good=lambda a, r: digest_right("md5", a, r)),
+    "digest-old": asks('Digest realm="est realm", nonce="abc"',
+                       good=lambda a, r: digest_right("md5", a, r)),
+    "digest-sha256": asks(DIGEST + ', algorithm=SHA-256, opaque="o"',
+                          good=lambda a, r: digest_right("sha256", a, r, opaque="o")),
+    "digest-sess": asks(DIGEST + ", algorithm=MD5-sess",
+                        good=lambda a, r: digest_right("md5", a, r, sess=True)),
+    "strongest-digest": asks('Basic realm="x"', DIGEST, DIGEST + ", algorithm=SHA-256",
+                             good=lambda a, r: digest_right("sha256", a, r)),
+}
+
+
+@pytest.mark.parametrize("case", AUTH)
+def test_challenge_is_met(broker, case):
+    with BadEst(AUTH[case]) as server:
+        result = run(enroll(server, auth=BASIC), broker)
+        assert result["status"] == "ok", result
+        told = ["authorization" in r.headers for r in server.requests]
+        assert told == [False, False, False, True], "unasked"
+
+
+def test_bearer(broker):
+    with BadEst(asks('Bearer realm="x"', good=lambda a, r: a == "Bearer t0ken==")) as server:
+        assert run(enroll(server, auth={"bearer": "t0ken=="}), broker)["status"] == "ok"
+
+
+def test_digest_that_is_stale(broker):
+    def good(given, r):
+        return 'nonce="new"' in given and digest_right("md5", given, r)
+    handlers = asks(good=good)
+
+    def handler(r):
+        nonce = "new" if "authorization" in r.headers else "old"
+        out = handlers["simpleenroll"](r)
+        return out if out.startswith(b"HTTP/1.1 200") else reply(
+            401, WWW_Authenticate='Digest realm="est realm", nonce="%s", qop="auth", stale=%s'
+            % (nonce, "true" if nonce == "new" else "false"))
+    with BadEst({"simpleenroll": handler}) as server:
+        assert run(enroll(server, auth=BASIC), broker)["status"] == "ok"
+
+
+REFUSED = {  # challenges, auth, words
+    "wrong-password": (['Basic realm="x"'], BASIC, "refuses user 'estuser'"),
+    "no-credentials": (['Basic realm="x"'], {}, "user and password"),
+    "bearer-unknown": (['Bearer realm="x"'], BASIC, "bearer token"),
+    "wrong-token": (['Bearer realm="x"'], {"bearer": "t"}, "bearer token"),
+    "no-challenge": ([], BASIC, "who we are"),
+    "unknown-scheme": (["Negotiate"], BASIC, "who we are"),
+    "auth-int-only": (['Digest realm="x", nonce="n", qop="auth-int"'], BASIC, "who we are"),
+    "unknown-hash": (['Digest realm="x", nonce="n", algorithm=SHA3-512'], BASIC, "who we are"),
+    "stale-for-ever": (['Digest realm="x", nonce="n", stale=true'], BASIC, "estuser"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_challenge_is_not_met(broker, case):
+    challenges, auth, words = REFUSED[case]
+    with BadEst(asks(*challenges, good=lambda a, r: False)) as server:
+        result = run(enroll(server, auth=auth), broker)
+        assert result["status"] == "auth" and words in result["message"], result
+        assert server.ops().count("simpleenroll") <= 3
+        assert "estpwd" not in str(result) and SECRET not in str(result)
+
+
+# ---------------------------------------------------------------- redirects
+
+def moved(server, op, code=302, to=None):
+    """`op` redirects to `to`; there it works."""
+    right = server.handlers[op]
+    server.handlers["elsewhere"] = right
+    server.handlers[op] = lambda r: reply(code, Location=to or "/x/elsewhere")
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("form", ["path", "url", "relative", "network-path"])
+def test_redirect_within_the_origin(broker, code, form):
+    with BadEst() as server:
+        moved(server, "cacerts", code, {
+            "path": "/x/elsewhere", "url": server.url.upper().replace("HTTPS", "https") + "/elsewhere",
+            "relative": "elsewhere", "network-path": server.url[6:] + "/elsewhere"}[form])
+        assert run(enroll(server), broker)["status"] == "ok"
+
+
+def test_redirect_elsewhere(broker):
+    """Neither another port, nor another scheme, nor another name gets anything."""
+    with BadEst() as server, BadEst() as other:
+        for to in (other.url + "/elsewhere", "http://localhost:%d/x" % other.port,
+                   "https://127.0.0.1:%d/x" % server.port, "https://localhost:%d@%s/" % (
+                       server.port, other.url[8:]), "ftp://localhost/", "file:///etc/passwd"):
+            server.handlers["simpleenroll"] = lambda r: reply(307, Location=to)
+            result = run(enroll(server, auth=BASIC, follow_redirects=True), broker)
+            assert result["status"] == "protocol", (to, result)
+            server.handlers["cacerts"], right = (lambda r: reply(302, Location=to)), \
+                server.handlers["cacerts"]
+            assert run(enroll(server, auth=BASIC), broker)["status"] == "protocol"
+            server.handlers["cacerts"] = right
+        assert not other.requests
+
+
+@pytest.mark.parametrize("location", [None, "", "\x01", "/a b", "https://", "https://localhost:0/",
+                                      "//", "https://localhost:99999/", "/" + "a" * 5000])
+def test_redirect_to_nowhere(broker, location):
+    with BadEst({"cacerts": lambda r: reply(302, Location=location)}) as server:
+        assert run(enroll(server), broker)["status"] == "protocol"
+
+
+def test_redirect_loop(broker):
+    with BadEst({"cacerts": lambda r: reply(302, Location="/cacerts")}) as server:
+        result = run(enroll(server), broker)
+        assert result["status"] == "protocol" and len(server.requests) == 4, result
+
+
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+def test_redirected_post(broker, code):
+    with BadEst() as server:
+        moved(server, "simpleenroll", code)
+        result = run(enroll(server), broker)
+        assert result["status"] == "protocol" and "follow_redirects" in result["message"]
+        assert run(enroll(server, follow_redirects=True), broker)["status"] == "ok"
+        assert server.requests[-1].method == "POST" and server.requests[-1].csr
+
+
+def test_post_answered_with_303(broker):
+    with BadEst() as server:
+        moved(server, "simpleenroll", 303)
+        assert run(enroll(server, follow_redirects=True), broker)["status"] == "protocol"
+
+
+# ---------------------------------------------------------------- CA certificates
+
+def test_cacerts_are_sorted_out(broker):
+    old = Cert("old root", ca=True, begins=-9, days=-1)
+    stray = Cert("stray", OTHER_CA, ca=True)
+    newer = Cert("EST root G2", ca=True, days=90)
+    with BadEst({"cacerts": lambda r: certs(SUB_CA.der, old.der, stray.der, ROOT_CA.der,
+                                            newer.der)}) as server:
+        result = run({k: v for k, v in enroll(server, op="cacerts").items()
+                      if k not in ("key", "subject", "sans", "eku")})
+        assert [c.subject for c in chain(result, "cacerts_pem")] == \
+            [newer.subject, ROOT_CA.subject, SUB_CA.subject], result
+        assert result["cacerts_changed"] and "2 of the CA certificates" in result["warnings"][0]
+
+
+def test_cacerts_of_nobody(broker):
+    with BadEst({"cacerts": lambda r: certs(Cert("stray", OTHER_CA, ca=True).der)}) as server:
+        assert run(enroll(server), broker)["status"] == "tls"
+
+
+# ---------------------------------------------------------------- what the server wishes
+
+EC, RSA, P384 = oid("1.2.840.10045.2.1"), oid("1.2.840.113549.1.1.1"), oid("1.3.132.0.34")
+P256, SHA384 = oid("1.2.840.10045.3.1.7"), oid("1.2.840.10045.4.3.3")
+CHALLENGE, EXT_REQ = oid("1.2.840.113549.1.9.7"), oid("1.2.840.113549.1.9.14")
+TEMPLATE, EXT_TEMPLATE = (oid("1.2.840.113549.1.9.16.2.%d" % n) for n in (61, 62))
+CN, O, SAN, MUST_STAPLE = oid("2.5.4.3"), oid("2.5.4.10"), oid("2.5.29.17"), oid("1.3.6.1.5.5.7.1.24")
+STAPLE = seq(MUST_STAPLE, tlv(4, seq(b"\x02\x01\x05")))
+V1 = b"\x02\x01\x00"
+
+
+def wishes(*attrs):
+    return {"csrattrs": lambda r: reply(200, b64(seq(*attrs)), "application/csrattrs")}
+
+
+def template(*parts):
+    return wishes(CHALLENGE, seq(TEMPLATE, set_(seq(V1, *parts))))
+
+
+def rdn(type_, value=None):
+    return set_(seq(type_, tlv(12, value) if value is not None else b""))
+
+
+KEY_WISHES = {  # attributes, status
+    "ec": ([seq(EC, set_())], "ok"), "p-256": ([seq(EC, set_(P256))], "ok"),
+    "p-384": ([seq(EC, set_(P384))], "key"), "rsa": ([seq(RSA, set_())], "key"),
+    "rsa-4096": ([seq(RSA, set_(b"\x02\x02\x10\x00"))], "key"),
+    "sha-384": ([SHA384], "ok"), "unknown": ([oid("1.3.6.1.1.1.1.22"), seq(oid("1.2.3.4"), set_())],
+                                             "ok"),
+}
+
+
+@pytest.mark.parametrize("case", KEY_WISHES)
+def test_wish_for_a_key(broker, case):
+    attrs, status = KEY_WISHES[case]
+    with BadEst(wishes(*attrs)) as server:
+        result = run(enroll(server), broker)
+        assert result["status"] == status, result
+        if status == "key":
+            assert "EC P-256" in result["message"] and "simpleenroll" not in server.ops()
+        elif case == "sha-384":
+            assert server.requests[-1].csr.signature_hash_algorithm.name == "sha384"
+        assert run(enroll(server, csrattrs="ignore"), broker)["status"] == "ok"
+
+
+def asked(server):
+    return server.requests[-1].csr
+
+
+def test_wish_for_extensions(broker):
+    with BadEst(wishes(seq(EXT_REQ, set_(seq(STAPLE))))) as server:
+        result = run(enroll(server), broker)
+        assert result["status"] == "ok" and result["csrattrs"]["extensions"] == ["tlsfeature"], result
+        assert asked(server).extensions.get_extension_for_class(x509.TLSFeature)
+
+
+def test_wish_for_another_value(broker):
+    """What was asked for here is not overruled by a server: least of all CA:TRUE."""
+    ca = seq(oid("2.5.29.19"), tlv(4, seq(b"\x01\x01\xff")))
+    other = seq(SAN, tlv(4, seq(tlv(0x82, b"bank.example"))))
+    with BadEst(wishes(seq(EXT_REQ, set_(seq(ca, other))))) as server:
+        result = run(enroll(server), broker)
+        assert result["status"] == "ok" and "subjectAltName" in result["warnings"][0], result
+        names = asked(server).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert list(names) == [x509.DNSName("device-1.example")]
+        assert not [e for e in asked(server).extensions
+                    if e.oid == x509.ExtensionOID.BASIC_CONSTRAINTS]
+
+
+@pytest.mark.parametrize("parts,subject,status", [
+    ([seq(rdn(CN))], "CN=device-1", "ok"),
+    ([seq(rdn(O, b"Example"), rdn(CN))], "CN=device-1,O=Example", "ok"),
+    ([seq(rdn(O), rdn(CN))], "", "job"),
+    ([seq(rdn(CN)), tlv(0xA0, seq(EC, P256))], "CN=device-1", "ok"),
+    ([seq(rdn(CN)), tlv(0xA0, seq(EC, P384))], "", "key"),
+    ([tlv(0xA0, seq(RSA, b"\x05\0"), tlv(3, b"\0", seq(tlv(2, b"\0" + b"\xff" * 512),
+                                                         b"\x02\x01\x03")))], "", "key"),
+    ([tlv(0xA1, seq(EXT_TEMPLATE, set_(seq(STAPLE, seq(SAN)))))], "CN=device-1", "ok"),
+    ([b"\x30\x05junk!"], "", "protocol"),
+])
+def test_template(broker, parts, subject, status):
+    """RFC 9908: only the template counts, also where challengePassword stands beside it."""
+    with BadEst(template(*parts)) as server:
+        result = run(enroll(server), broker)
+        assert result["status"] == status, result
+        if status == "ok":
+            assert not result["binding"] and result["csrattrs"]["template"]
+            found = {a.rfc4514_attribute_name: a.value for a in asked(server).subject}
+            assert found == dict(p.split("=") for p in subject.split(","))
+
+
+# ---------------------------------------------------------------- channel binding
+
+def bound(r):
+    attr = [a for a in r.csr.attributes if a.oid == AttributeOID.CHALLENGE_PASSWORD]
+    return base64.b64decode(attr[0].value) if attr else None
+
+
+def demanding(r):
+    return certs(issue(r).der, SUB_CA.der) if r.binding and bound(r) == r.binding else reply(
+        401, b"Proof of Possession Mismatch", "text/plain")
+
+
+def tls12(context):
+    import ssl
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+
+def test_tls_unique(broker):
+    with BadEst(dict(wishes(CHALLENGE), simpleenroll=demanding), tls=tls12) as server:
+        result = run(enroll(server), broker)
+        assert (result["status"], result["binding"]) == ("ok", "tls-unique"), result
+
+
+@pytest.mark.parametrize("auth", [{}, BASIC])
+def test_tls_unique_on_a_new_connection(broker, auth):
+    """The server closes after each answer, as libest does: the request is signed anew for each."""
+    def handler(r):
+        if auth and "authorization" not in r.headers:
+            return reply(401, WWW_Authenticate='Basic realm="x"', Connection="close")
+        return demanding(r)
+    csrattrs = wishes(CHALLENGE)["csrattrs"]
+    with BadEst({"simpleenroll": handler, "csrattrs": lambda r: csrattrs(r).replace(
+            b"HTTP/1.1", b"HTTP/1.0", 1)}, tls=tls12) as server:
+        result = run(enroll(server, auth=auth), broker)
+        assert result["status"] == "ok", result
+
+
+def test_server_that_knows_tls_unique_only(broker):
+    """Over TLS 1.3 it refuses the exporter's value; over 1.2 it gets what it knows."""
+    with BadEst(dict(wishes(CHALLENGE), simpleenroll=demanding)) as server:
+        result = run(enroll(server), broker)
+        assert (result["status"], result["binding"], result["tls"]) == ("ok", "tls-unique", "TLSv1.2")
+        assert server.ops().count("simpleenroll") == 2
+
+
+@pytest.mark.parametrize("binding,size,version", [
+    ("tls-exporter", 32, "TLSv1.3"), ("tls-unique", 12, "TLSv1.2"), ("none", None, "TLSv1.3"),
+    ("auto", None, "TLSv1.3")])
+def test_binding_unasked(broker, binding, size, version):
+    with BadEst() as server:
+        result = run(enroll(server, binding=binding), broker)
+        assert (result["status"], result["tls"]) == ("ok", version)
+        value = bound(server.requests[-1])
+        assert (value and len(value)) == size
+
+
+def test_no_extended_master_secret(broker):
+    import ssl
+
+    def without(context):
+        tls12(context)
+        context.options |= 1  # SSL_OP_NO_EXTENDED_MASTER_SECRET
+        assert isinstance(context, ssl.SSLContext)
+    with BadEst(dict(wishes(CHALLENGE), simpleenroll=demanding), tls=without) as server:
+        result = run(enroll(server), broker)
+        assert result["status"] == "tls" and "extended master secret" in result["message"], result
+
+
+# ---------------------------------------------------------------- ourselves
+
+def test_environment_is_not_read(broker):
+    """No proxy, no store, no configuration that the job does not name."""
+    with BadEst() as server:
+        bad = "http://127.0.0.1:1"
+        result = run(enroll(server), broker, https_proxy=bad, HTTPS_PROXY=bad, all_proxy=bad,
+                     ALL_PROXY=bad, SSL_CERT_FILE="/nonexistent", OPENSSL_CONF="/nonexistent",
+                     NETRC="/nonexistent", HOME="/nonexistent", CURL_HOME="/nonexistent")
+        assert result["status"] == "ok", result
+
+
+def test_what_a_request_looks_like(broker):
+    """What libest and others insist on (RFC 8951; research: exact type, wrapped lines, a length)."""
+    with BadEst(label := {}) as server:
+        assert run(enroll(server, url=server.url + "/.well-known/est/label-1/"), broker)["status"] == "ok"
+        r = server.requests[-1]
+        assert label == {} and r.path == "/.well-known/est/label-1/simpleenroll"
+        assert r.headers["content-type"] == "application/pkcs10"
+        assert "expect" not in r.headers and "transfer-encoding" not in r.headers
+        assert int(r.headers["content-length"]) == len(r.body)
+        lines = r.body.split(b"\n")
+        assert lines[-1] == b"" and all(len(line) == 64 for line in lines[:-2])
+        assert r.csr.is_signature_valid
