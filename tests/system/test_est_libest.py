@@ -94,6 +94,7 @@ openssl x509 -req -in boot.csr -CA "$HOLDFAST_EST_CA_CERT" -CAkey "$HOLDFAST_EST
 """
 
 
+@pytest.mark.plain
 def test_bootstrap_then_identity_then_everything_else(tmp_path):
     """Mutual TLS with keys in the token; the identity is renewed by itself, and rotated."""
     done = shell("mtls", BOOTSTRAP + """
@@ -135,6 +136,7 @@ exit 8
     assert cert(tmp_path, "dev.pem").subject.rfc4514_string() == "CN=device-1"
 
 
+@pytest.mark.plain
 def test_new_root(tmp_path):
     """Old and new root, authenticated by the old one, which is all that was trusted."""
     done = shell("rollover", """
