@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the broker makes of decryption, agreement, import and export, whatever the keeper does."""
+import hashlib
 import os
 import re
 
 import pytest
 
-from brokerlib import WithFakeKeeper
-from keeperlib import pb, until
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+
+import tpm2wrap
+from brokerlib import Broker, WithFakeKeeper
+from keeperlib import fixture_tpm, pb, until  # noqa: F401
 
 POINT = b"\x04" + bytes(64)
 
@@ -80,7 +85,7 @@ def test_decrypt(broker):
     assert 'op="decrypt"' in audit(broker, "decrypt")
 
 
-@pytest.mark.parametrize("what", ["garbage", "wrong-id", "die", "unavailable"])
+@pytest.mark.parametrize("what", ["garbage", "wrong-id", "die", "unavailable", "longer", "long-hash"])
 def test_keeper_misbehaves(broker, what):
     c = broker.client()
     c.create("k", usage=8)
@@ -114,17 +119,6 @@ def test_no_secret_of_an_impossible_size_leaves(broker, scheme, lies):
         assert "x" * 20 not in reply.message and "result=%d" % reply.status in audit(broker, op)
     broker.mood("")
     assert use().status == pb.OK
-
-
-def test_too_long_for_the_wire(broker):
-    """Such a keeper is replaced, whatever it was asked."""
-    c = broker.client()
-    c.create("k", usage=8)
-    for lie in ("longer", "long-hash"):
-        broker.mood("derive:" + lie)
-        assert derive(c, "k").status == pb.UNAVAILABLE
-        broker.mood("")
-        until(lambda: derive(c, "k").status == pb.OK)
 
 
 def test_lies_about_import(broker):
@@ -209,3 +203,67 @@ def test_what_a_token_keeps_is_destroyed(broker):
     assert c.call(key_delete=pb.KeyDelete(name="k")).status == pb.OK
     assert c.create("l").status == pb.OK
     assert not os.path.exists(os.path.join(broker.dir, "destroyed"))
+
+
+# ------------------------------------------------------------------- with a TPM
+
+def public_of(reply):
+    assert reply.status == pb.OK, reply.message
+    return serialization.load_der_public_key(reply.key.spki)
+
+
+def tss2(client, name, blob, usage, **more):
+    return client.call(key_import=pb.KeyImport(name=name, usage=usage, format="tss2", blob=blob, **more))
+
+
+def test_decryption_and_agreement_in_a_tpm(tpm):
+    with Broker(tcti=tpm.tcti) as b:
+        c = b.client()
+        rsa = public_of(c.create("rsa", "rsa-2048", 4 | 1))
+        agrees = public_of(c.create("ec", "ec-p384", 8))
+        sealed = rsa.encrypt(b"the plaintext", padding.OAEP(padding.MGF1(hashes.SHA256()),
+                                                            hashes.SHA256(), b"label"))
+        for _ in range(3):
+            assert decrypt(c, "rsa", sealed, "rsa-oaep-sha256",
+                           label=b"label").secret.data == b"the plaintext"
+        assert decrypt(c, "rsa", sealed, "rsa-oaep-sha256").status == pb.ARGUMENT
+        peer = ec.generate_private_key(ec.SECP384R1())
+        point = peer.public_key().public_bytes(serialization.Encoding.X962,
+                                               serialization.PublicFormat.UncompressedPoint)
+        assert derive(c, "ec", point).secret.data == peer.exchange(ec.ECDH(), agrees)
+        reply = derive(c, "ec", point[:-1] + bytes([point[-1] ^ 1]))
+        assert reply.status == pb.ARGUMENT and "no point of our curve" in reply.message
+        tpm.kill()
+        assert derive(c, "ec", point).status == pb.UNAVAILABLE
+        tpm.start()
+        until(lambda: derive(c, "ec", point).status == pb.OK)
+        assert "the plaintext" not in b.text()
+
+
+def test_export_and_import_in_a_tpm(tpm):
+    """A backup comes back; what is there is not taken a second time, for whatever usage."""
+    with Broker(tcti=tpm.tcti) as b:
+        c = b.client()
+        made = c.create("ca", usage=2).key
+        file = c.call(key_export=pb.KeyExport(key=pb.KeyRef(name="ca"))).key_file.blob
+        for name in ("ca", "other"):
+            assert tss2(c, name, file, 1).status == pb.EXISTS
+        assert c.call(key_delete=pb.KeyDelete(name="ca")).status == pb.OK
+        again = tss2(c, "ca", file, 2).key
+        assert again.spki == made.spki and again.exported and not again.generations[0].imported
+        wrap = c.call(token_wrap=pb.TokenWrap()).wrap
+        soft = tpm2wrap.random_key("ec-p256")
+        blob = tpm2wrap.wrap(soft, wrap.public_key, handle=wrap.parent)
+        new = tss2(c, "soft", blob, 1).key
+        assert new.generations[0].imported and not new.exported
+        signature = c.sign("soft", hashlib.sha256(b"m").digest()).signature.signature
+        soft.public_key().verify(signature, b"m", ec.ECDSA(hashes.SHA256()))
+        staged = tss2(c, "soft", tpm2wrap.wrap(tpm2wrap.random_key("ec-p256"), wrap.public_key), 0,
+                      stage=True).key
+        assert [(g.state, g.imported) for g in staged.generations] == [(0, True), (1, True)]
+        reply = tss2(c, "soft", tpm2wrap.wrap(tpm2wrap.random_key("ec-p384"), wrap.public_key), 0,
+                     stage=True)
+        assert reply.status == pb.ARGUMENT and "stays it" in reply.message
+        assert tss2(c, "bad", blob[:-1], 1).status == pb.CORRUPT
+        b.stop()
+        assert b.start().client().sign("soft").status == pb.OK

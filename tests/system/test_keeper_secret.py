@@ -89,6 +89,21 @@ def test_wrong_padding_has_one_answer(rig):
         decrypt(keeper, key, b"\1" * 255)
 
 
+def test_numbers_at_the_edges(rig):
+    """libtpms goes into failure mode when it is asked about a number above the modulus."""
+    keeper, proxy = rig
+    key = keeper.create("rsa-2048", DECRYPT)
+    n = load_der_public_key(key.spki).public_numbers().n
+    for number in (0, 1, 2, n - 2, n - 1, n, n + 1, (1 << 2048) - 1):
+        proxy.commands.clear()
+        with pytest.raises(Failed) as f:
+            decrypt(keeper, key, number.to_bytes(256, "big"))
+        assert f.value.status == "ARGUMENT", (number, f.value)
+        assert ("RSA_Decrypt" in proxy.names()) == (number < n)
+        out = decrypt(keeper, key, (number % n).to_bytes(256, "big"), "rsa-pkcs1-tls", version=0x0303)
+        assert len(out) == 48
+
+
 def test_tls_premaster(rig):
     keeper, _ = rig
     key = keeper.create("rsa-2048", DECRYPT)
@@ -156,6 +171,59 @@ def test_secrets_do_not_show_on_the_bus(rig):
     secret = derive(keeper, agree, point_of(peer))
     seen = b"".join(request + response for _, request, response in proxy.commands)
     assert plain not in seen and secret not in seen
+
+
+def test_what_carries_secrets_is_in_a_salted_session(rig):
+    keeper, proxy = rig
+    rsa, agree = keeper.create("rsa-2048", DECRYPT), keeper.create("ec-p256", DERIVE)
+    decrypt(keeper, rsa, load_der_public_key(rsa.spki).encrypt(b"m", padding.PKCS1v15()))
+    derive(keeper, agree, point_of(ec.generate_private_key(ec.SECP256R1())))
+    import_key(keeper, tpm2wrap.wrap(tpm2wrap.random_key("ec-p256"), wrap_key(keeper).public_key))
+    secret = ("RSA_Decrypt", "ECDH_ZGen", "Import", "Create")
+    seen = [(name, request) for name, request, _ in proxy.commands if name in secret]
+    assert {name for name, _ in seen} == set(secret)
+    for name, request in seen:
+        handle, attributes = int.from_bytes(request[18:22], "big"), request[22 + 34]
+        assert handle >> 24 == 2 and attributes == 0x61, name  # continue, decrypt, encrypt
+    for name, request, _ in proxy.commands:
+        if name == "StartAuthSession":  # tpmKey is not TPM_RH_NULL, and a salt follows the nonce
+            assert request[10:14] != b"\x40\0\0\7" and request[18 + 34:18 + 36] != b"\0\0"
+
+
+@pytest.mark.parametrize("command", ["RSA_Decrypt", "ECDH_ZGen", "Import"])
+def test_somebody_on_the_bus_changes_answers(rig, command):
+    """Whichever bit it is: an error, no secret, and it works again when he stops."""
+    keeper, proxy = rig
+    rsa, agree = keeper.create("rsa-2048", DECRYPT), keeper.create("ec-p256", DERIVE)
+    point = point_of(ec.generate_private_key(ec.SECP256R1()))
+    sealed = load_der_public_key(rsa.spki).encrypt(b"m", padding.PKCS1v15())
+    parent = wrap_key(keeper).public_key
+
+    def use():
+        if command == "RSA_Decrypt":
+            decrypt(keeper, rsa, sealed)
+        elif command == "ECDH_ZGen":
+            derive(keeper, agree, point)
+        else:
+            import_key(keeper, tpm2wrap.wrap(tpm2wrap.random_key("ec-p256"), parent))
+
+    use()
+    at = 0
+
+    def change(name, request, response):
+        if name != command:
+            return response
+        changed = bytearray(response)
+        changed[at] ^= 1 << at % 8
+        return bytes(changed)
+
+    _, _, plain = next(c for c in reversed(proxy.commands) if c[0] == command)
+    proxy.change = change
+    for at in list(range(10, 16)) + list(range(16, len(plain), 11)) + [len(plain) - 1]:
+        with pytest.raises(Failed):
+            use()
+    proxy.change = None
+    use()
 
 
 def test_usage(rig):
