@@ -103,7 +103,7 @@ const struct hf_command hf_commands[] = {
 	{ "token", "list", "", 0, 0, NULL, "list the tokens and how they are", hf_token_list,
 	  hf_token_show },
 	{ "token", "provision", "[TOKEN]", 0, 1, NULL,
-	  "make the primary key of a token persistent, once", hf_token_provision, hf_token_show },
+	  "make a TPM's primary key persistent, or try the PIN of a token again", hf_token_provision, hf_token_show },
 	{ "config", "check", "", 0, 0, config_options, "check config.toml and its drop-ins",
 	  hf_config_run_check, hf_config_check_show },
 	{ "config", "apply", "", 0, 0, config_options, "check, then put into effect",

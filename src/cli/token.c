@@ -38,6 +38,7 @@ static json_object *token_json(const hf_TokenInfo *t)
 	json_object_object_add(o, "provisioned", json_object_new_boolean(t->provisioned));
 	hf_out_number(o, "keys", t->keys);
 	hf_out_number(o, "operations", t->operations);
+	hf_out_number(o, "workers", t->workers);
 	hf_out_number(o, "restarts", t->restarts);
 	if (t->error[0])
 		hf_out_text(o, "error", t->error);
@@ -97,6 +98,7 @@ void hf_token_show(const struct hf_cli *c)
 		{ "PROVISIONED", "provisioned" },
 		{ "KEYS", "keys" },
 		{ "OPERATIONS", "operations" },
+		{ "WORKERS", "workers" },
 		{ "RESTARTS", "restarts" },
 		{ "DESCRIPTION", "description" },
 		{ NULL, NULL },
