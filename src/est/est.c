@@ -206,5 +206,6 @@ void hf_est_close(struct hf_est *x)
 	for (i = 0; i < x->n_warnings; i++)
 		free(x->warnings[i]);
 	curl_global_cleanup();
+	hf_key_finish(x);
 	memset(x, 0, sizeof(*x));
 }

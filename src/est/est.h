@@ -74,7 +74,8 @@ struct hf_est {
 	X509_STORE *system;	  /* trust mode system */
 	struct hf_csrattrs *attrs;
 
-	void *curl; /* CURL */
+	void *providers[2]; /* OSSL_PROVIDER */
+	void *curl;	    /* CURL */
 	struct hf_est_tls tls;
 	struct hf_challenge challenge;
 	bool bootstrap; /* /cacerts of a server that nobody vouches for yet: no credentials */

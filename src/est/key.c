@@ -41,13 +41,15 @@ enum hf_est_status hf_key_init(struct hf_est *x)
 	char why[300];
 
 	/* Default first, and preferred: provider/provider.h says why. */
-	if (!OSSL_PROVIDER_load(NULL, "default"))
+	x->providers[0] = OSSL_PROVIDER_load(NULL, "default");
+	if (!x->providers[0])
 		return hf_est_fail(x, HF_EST_INTERNAL, "libcrypto has no default provider: %s",
 				   hf_key_errors(why, sizeof(why)));
 	if (!x->job->key[0] && !x->job->tls_key[0])
 		return HF_EST_OK;
-	if (EVP_set_default_properties(NULL, "?provider=default") != 1 ||
-	    !OSSL_PROVIDER_load(NULL, "holdfast"))
+	if (EVP_set_default_properties(NULL, "?provider=default") == 1)
+		x->providers[1] = OSSL_PROVIDER_load(NULL, "holdfast");
+	if (!x->providers[1])
 		return hf_est_fail(
 			x, HF_EST_KEY,
 			"cannot load holdfast.so, OpenSSL's provider of holdfast: %s; is "
@@ -114,4 +116,13 @@ int hf_key_spki(EVP_PKEY *key, unsigned char **der)
 		n = i2d_X509_PUBKEY(spki, der);
 	X509_PUBKEY_free(spki);
 	return n;
+}
+
+void hf_key_finish(struct hf_est *x)
+{
+	size_t i;
+
+	for (i = HF_COUNT(x->providers); i--;)
+		if (x->providers[i])
+			(void)OSSL_PROVIDER_unload(x->providers[i]);
 }

@@ -7,6 +7,7 @@
 
 /* Loads default and holdfast into libcrypto; whatever openssl.cnf says is not read. */
 enum hf_est_status hf_key_init(struct hf_est *x);
+void hf_key_finish(struct hf_est *x); /* after the last key has been freed */
 
 /* Loads the key of a holdfast: URI. HF_EST_KEY, with the provider's words. */
 enum hf_est_status hf_key_load(struct hf_est *x, const char *uri, EVP_PKEY **key);
