@@ -83,6 +83,8 @@ void hf_ops_created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply 
 		    struct hf_err *e);
 void hf_ops_staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
 		   struct hf_err *e);
+/* A key that @j has had made is not recorded (or nobody waits for it any more): away with it. */
+void hf_ops_discard(struct hf_broker *b, const struct hf_job *j, const hf_KeeperReply *rep);
 /* The catalogue has let a generation go: so does the token. */
 /* Asks a token for the keys that the configuration names and the catalogue does not have. */
 void hf_ops_adopt(struct hf_broker *b, struct hf_worker *w);

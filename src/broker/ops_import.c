@@ -203,27 +203,55 @@ static void destroyed(struct hf_broker *b, struct hf_job *j, const hf_KeeperRepl
 		hf_log(HF_LOG_WARN, "key %s: left behind in its token: %s", j->name, e->msg);
 }
 
+/* b->keeper_request.op.destroy.key is filled in. */
+static void ask_destroy(struct hf_broker *b, struct hf_worker *w, const char *name)
+{
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_job *j;
+
+	b->keeper_request.which_op = hf_KeeperRequest_destroy_tag;
+	b->keeper_request.op.destroy.has_key = true;
+	j = hf_job_new(b, w, NULL, (struct hf_view){ NULL, 0 }, &err);
+	if (!j) {
+		hf_log(HF_LOG_WARN, "key %s: left behind in its token: %s", name, err.msg);
+		return;
+	}
+	(void)hf_copy(j->name, sizeof(j->name), name);
+	j->done = destroyed;
+	hf_worker_submit(b, j);
+	memset(&b->reply, 0, sizeof(b->reply)); /* a keeper that just died was answered for */
+}
+
+/* All of a TPM's key is in its file. */
+static bool keeps_keys(const struct hf_worker *w)
+{
+	return w && strcmp(w->token->type, "tpm2") != 0;
+}
+
 void hf_ops_forget(void *broker, const struct hf_key *k, const struct hf_generation *g)
 {
 	struct hf_broker *b = broker;
 	struct hf_worker *w = hf_worker_find(b, k->token);
-	hf_KeeperDestroy *d = &b->keeper_request.op.destroy;
-	struct hf_err err = HF_ERR_INIT;
-	struct hf_job *j;
 
-	if (!w || !strcmp(w->token->type, "tpm2")) /* all of such a key was in its file */
+	if (!keeps_keys(w))
 		return;
 	memset(&b->keeper_request, 0, sizeof(b->keeper_request));
-	b->keeper_request.which_op = hf_KeeperRequest_destroy_tag;
-	d->has_key = true;
-	hf_ops_fill_key(&d->key, k, g);
-	j = hf_job_new(b, w, NULL, (struct hf_view){ NULL, 0 }, &err);
-	if (!j) {
-		hf_log(HF_LOG_WARN, "key %s: left behind in its token: %s", k->name, err.msg);
+	hf_ops_fill_key(&b->keeper_request.op.destroy.key, k, g);
+	ask_destroy(b, w, k->name);
+}
+
+void hf_ops_discard(struct hf_broker *b, const struct hf_job *j, const hf_KeeperReply *rep)
+{
+	const hf_KeeperCreated *made = rep ? &rep->result.created : NULL;
+	hf_KeeperKey *k = &b->keeper_request.op.destroy.key;
+
+	if (!made || rep->status || rep->which_result != hf_KeeperReply_created_tag ||
+	    !keeps_keys(j->worker))
 		return;
-	}
-	(void)hf_copy(j->name, sizeof(j->name), k->name);
-	j->done = destroyed;
-	hf_worker_submit(b, j);
-	memset(&b->reply, 0, sizeof(b->reply)); /* a keeper that just died was answered for */
+	memset(&b->keeper_request, 0, sizeof(b->keeper_request));
+	(void)HF_PB_SET(k->blob, made->blob.bytes, made->blob.size);
+	(void)HF_PB_SET(k->spki, made->spki.bytes, made->spki.size);
+	(void)HF_PB_SET(k->spki_sha256, made->spki_sha256.bytes, made->spki_sha256.size);
+	k->usage = j->usage;
+	ask_destroy(b, j->worker, j->name);
 }

@@ -157,6 +157,8 @@ void hf_ops_created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply 
 		hf_ops_key_info(b, k, &k->generations[0]);
 	}
 	hf_ops_answer(b, j, rc, e, NULL);
+	if (rc)
+		hf_ops_discard(b, j, rep);
 }
 
 void hf_ops_staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
@@ -185,6 +187,8 @@ void hf_ops_staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 		hf_ops_key_info(b, k, &k->generations[k->n - 1]);
 	}
 	hf_ops_answer(b, j, rc, e, NULL);
+	if (rc)
+		hf_ops_discard(b, j, rep);
 }
 
 /* Asks the keeper of @w for a key pair. */

@@ -48,6 +48,8 @@ static void finish(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 {
 	if (j->done && (j->conn || !j->peer))
 		j->done(b, j, rep, e);
+	else
+		hf_ops_discard(b, j, rep); /* its client is gone */
 	job_free(b, j);
 }
 

@@ -6,12 +6,13 @@ import json
 import os
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 import p11lib
 from brokerlib import Broker
 from keeperlib import DECRYPT, SIGN, check, pb, until
-from test_pkcs11_use import make_pair
+from test_pkcs11_use import make_pair, spki, wrapped
 
 DIGEST = hashlib.sha256(b"x").digest()
 
@@ -146,3 +147,38 @@ def test_damaged_catalogue_entry_is_set_aside(rig):
     reply = client.sign("a", DIGEST)
     assert reply.status == pb.UNAVAILABLE and "another" in reply.message
     client.close()
+
+
+class Told:
+    """What test_pkcs11_use.wrapped() wants of a keeper."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def wrap(self):
+        return self.client.call(token_wrap=pb.TokenWrap()).wrap
+
+
+def test_nothing_is_left_of_a_key_that_is_not_recorded(hsm):
+    """Refused by the catalogue, or made for somebody who did not wait."""
+    broker = Broker(tokens=("none",))
+    broker.settings.update(tokens=[token(hsm, workers=1)], default_token="hsm")
+    broker.configure()
+    with broker:
+        client = broker.client()
+        soft = ec.generate_private_key(ec.SECP256R1())
+        more = {"usage": SIGN, "format": "kwp", "blob": wrapped(Told(client), soft),
+                "spki": spki(soft)}
+        assert client.call(key_import=pb.KeyImport(name="soft", **more)).status == pb.OK
+        before = hsm.objects()
+        reply = client.call(key_import=pb.KeyImport(name="again", **more))
+        assert reply.status == pb.EXISTS, reply
+        assert client.sign("soft", DIGEST).status == pb.OK  # behind the destruction
+        assert hsm.objects() == before
+        impatient = broker.client()
+        impatient.send(key_create=pb.KeyCreate(name="lost", algorithm="rsa-2048", usage=SIGN))
+        impatient.close()
+        assert client.create("kept").status == pb.OK
+        assert client.sign("kept", DIGEST).status == pb.OK
+        assert sorted(hsm.objects()) == sorted(before + ["kept"])
+        assert client.call(key_get=pb.KeyGet(key=pb.KeyRef(name="lost"))).status == pb.NO_KEY
