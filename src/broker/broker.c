@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/process.h"
+#include "broker/confined.h"
 #include "broker/conn.h"
 #include "broker/ops.h"
 #include "broker/warden.h"
@@ -236,8 +237,8 @@ static void close_all(struct hf_broker *b)
 	free(b);
 }
 
-int hf_broker_main(struct hf_settings *s, const char *config, struct hf_listener *listeners,
-		   size_t n_listeners, int control)
+int hf_broker_main(struct hf_settings *s, const char *config, bool confined,
+		   struct hf_listener *listeners, size_t n_listeners, int control)
 {
 	struct hf_broker *b = calloc(1, sizeof(*b));
 	struct hf_err err = HF_ERR_INIT;
@@ -252,6 +253,8 @@ int hf_broker_main(struct hf_settings *s, const char *config, struct hf_listener
 	rc = open_state(b, &err);
 	if (!rc)
 		rc = open_loop(b, control, &err);
+	if (!rc && confined)
+		rc = hf_broker_confine(s->state_dir, config, &err);
 	if (rc) {
 		hf_log(HF_LOG_ERR, "%s", err.msg);
 		close_all(b);

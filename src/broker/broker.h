@@ -107,8 +107,8 @@ struct hf_broker {
 };
 
 /* The broker process; does not return before it is told to stop. Exit code. */
-int hf_broker_main(struct hf_settings *s, const char *config, struct hf_listener *listeners,
-		   size_t n_listeners, int control);
+int hf_broker_main(struct hf_settings *s, const char *config, bool confined,
+		   struct hf_listener *listeners, size_t n_listeners, int control);
 
 /* Watches @s->fd; replaces what it watched for. */
 enum hf_rc hf_loop_watch(struct hf_broker *b, struct hf_source *s, uint32_t events,

@@ -100,16 +100,18 @@ static int lift(int fd)
 	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FREE);
 }
 
-static void run(const char *path, const struct hf_token_conf *t)
+static void run(const char *path, const struct hf_token_conf *t, bool unconfined)
 {
 	char kept[HF_COUNT(passed)][512];
-	char *env[HF_COUNT(passed) + HF_ENVIRONMENT_MAX + 4];
+	char *env[HF_COUNT(passed) + HF_ENVIRONMENT_MAX + 5];
 	char *argv[] = { (char[]){ "holdfast-keeper" }, NULL };
 	size_t i, n = 0;
 
 	env[n++] = (char[]){ "OPENSSL_CONF=/dev/null" }; /* or it would load our provider */
 	env[n++] = (char[]){ "TSS2_LOG=all+none" };
 	env[n++] = (char[]){ "PATH=/usr/bin:/bin" };
+	if (unconfined)
+		env[n++] = (char[]){ "HOLDFAST_UNCONFINED=1" };
 	for (i = 0; i < HF_COUNT(passed); i++) {
 		const char *value = getenv(passed[i]);
 
@@ -124,7 +126,7 @@ static void run(const char *path, const struct hf_token_conf *t)
 }
 
 void hf_launch_keeper(const char *path, int fd, const struct hf_token_conf *t,
-		      const char *state_dir)
+		      const char *state_dir, bool unconfined)
 {
 	int pin = -1, logins = -1;
 	sigset_t none;
@@ -141,7 +143,7 @@ void hf_launch_keeper(const char *path, int fd, const struct hf_token_conf *t,
 	place(pin, HF_KEEPER_PIN);
 	place(logins, HF_KEEPER_LOGINS);
 	(void)close_range(HF_KEEPER_LOGINS + 1, ~0u, 0);
-	run(path, t);
+	run(path, t, unconfined);
 	hf_log(HF_LOG_ERR, "cannot run %s: %s", path, strerror(errno));
 	_exit(127);
 }

@@ -17,7 +17,7 @@ enum { HF_KEEPER_BROKER = 3, HF_KEEPER_PIN = 4, HF_KEEPER_LOGINS = 5 };
 
 /* In a child: becomes the program @path with @fd as its socket. Does not return. */
 void hf_launch_keeper(const char *path, int fd, const struct hf_token_conf *t,
-		      const char *state_dir) __attribute__((noreturn));
+		      const char *state_dir, bool unconfined) __attribute__((noreturn));
 
 /*
  * The file of the PIN, open for reading. HF_UNAVAILABLE: not there or not readable;

@@ -17,6 +17,7 @@ static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "keeper", required_argument, NULL, 'k' },
 	{ "ready-fd", required_argument, NULL, 'f' },
+	{ "unconfined", no_argument, NULL, 'u' },
 	{ "log-level", required_argument, NULL, 'l' },
 	{ "version", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
@@ -25,7 +26,8 @@ static const struct option options[] = {
 
 static const char usage[] =
 	"usage: holdfastd [--root DIR] [--config FILE] [--keeper PATH] [--ready-fd N]\n"
-	"                 [--log-level error|warning|notice|info|debug] [--version]\n";
+	"                 [--log-level error|warning|notice|info|debug] [--unconfined]\n"
+	"                 [--version]\n";
 
 static int level_of(const char *name)
 {
@@ -74,6 +76,9 @@ static int read_options(int argc, char **argv, struct hf_warden_args *a, char *c
 			if (level < 0)
 				return 3;
 			hf_log_init("holdfastd", (enum hf_log_level)level);
+			break;
+		case 'u': /* for debuggers, and kernels without seccomp */
+			a->unconfined = true;
 			break;
 		case 'v':
 			(void)puts("holdfastd " HF_VERSION);

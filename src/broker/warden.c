@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/process.h"
+#include "broker/confined.h"
 #include "broker/launch.h"
 #include "broker/systemd.h"
 
@@ -107,7 +108,7 @@ static void start_keeper(struct warden *w, size_t i)
 	if (pid == 0) {
 		die_with_parent(self);
 		hf_launch_keeper(w->args->keeper, ends[1], token_of(w, i),
-				 w->args->settings->state_dir);
+				 w->args->settings->state_dir, w->args->unconfined);
 	}
 	(void)close(ends[1]);
 	c->born = hf_now_ms();
@@ -138,8 +139,8 @@ static void start_broker(struct warden *w)
 		hf_fd_close(&w->ready_fd);
 		for (i = 0; i < a->listeners->n_made; i++)
 			(void)close(a->listeners->made[i].lock);
-		exit(hf_broker_main(a->settings, a->config, a->listeners->each, a->listeners->n,
-				    ends[1]));
+		exit(hf_broker_main(a->settings, a->config, !a->unconfined, a->listeners->each,
+				    a->listeners->n, ends[1]));
 	}
 	(void)close(ends[1]);
 	w->broker.born = hf_now_ms();
@@ -303,6 +304,7 @@ static void turn(struct warden *w)
 int hf_warden_main(const struct hf_warden_args *a)
 {
 	struct warden w = { .args = a, .control = -1, .ready_fd = a->ready_fd };
+	struct hf_err err = HF_ERR_INIT;
 	sigset_t mask;
 
 	(void)sigemptyset(&mask);
@@ -314,6 +316,10 @@ int hf_warden_main(const struct hf_warden_args *a)
 	w.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (w.signals < 0) {
 		hf_log(HF_LOG_ERR, "signalfd: %s", strerror(errno));
+		return 1;
+	}
+	if (!a->unconfined && hf_warden_confine(&err)) {
+		hf_log(HF_LOG_ERR, "%s", err.msg);
 		return 1;
 	}
 	while (!w.stopping || (!all_gone(&w) && hf_now_ms() < w.stop_by)) {

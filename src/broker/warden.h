@@ -7,6 +7,7 @@
 #ifndef HF_BROKER_WARDEN_H
 #define HF_BROKER_WARDEN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,7 @@ struct hf_warden_args {
 	struct hf_settings *settings;
 	struct hf_listeners *listeners;
 	const char *config, *keeper;
+	bool unconfined;
 	int ready_fd; /* gets a newline once the broker listens; -1: none */
 };
 

@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "keeper/backend.h"
 #include "keeper/caprofile.h"
+#include "keeper/confined.h"
 #include "wire/packet.h"
 
 struct slot {
@@ -27,6 +29,7 @@ struct slot {
 
 struct keeper {
 	int fd;
+	bool confined;
 	struct hf_backend *backend;
 	struct slot slots[2];
 	struct slot *signed_one; /* has a signature that is neither verified nor answered yet */
@@ -91,6 +94,11 @@ static enum hf_rc op_open(struct keeper *k, const hf_KeeperRequest *req, struct 
 	enum hf_rc rc;
 
 	(void)data;
+	/* Once, and before anything of the token is looked at. */
+	if (!k->confined && !secure_getenv("HOLDFAST_UNCONFINED") &&
+	    hf_keeper_confine(&req->op.open, e))
+		return e->rc;
+	k->confined = true;
 	if (k->backend)
 		k->backend->ops->close(k->backend);
 	k->backend = NULL;

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* landlock.h: the file system, less what is not needed (landlock(7)); for confine.c. */
+#ifndef HF_CONFINE_LANDLOCK_H
+#define HF_CONFINE_LANDLOCK_H
+
+#include "confine/confine.h"
+
+/* Version of the kernel's Landlock; 0: it has none. */
+int hf_landlock_version(void);
+
+/* HF_OK also where the kernel has none. */
+enum hf_rc hf_landlock(const struct hf_confine_place *places, size_t n, struct hf_err *e);
+
+#endif
