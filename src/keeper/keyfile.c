@@ -17,8 +17,15 @@ static const uint8_t oid_loadable[] = { 0x67, 0x81, 0x05, 0x0a, 0x01, 0x03 };
 static const uint8_t oid_importable[] = { 0x67, 0x81, 0x05, 0x0a, 0x01, 0x04 };
 
 /* The optional elements before `parent`, by their context tag. */
-enum { EMPTY_AUTH = 0, POLICY = 1, SECRET = 2, AUTH_POLICY = 3, DESCRIPTION = 4, RSA_PARENT = 5,
-       PARENT_NAME = 6 };
+enum {
+	EMPTY_AUTH = 0,
+	POLICY = 1,
+	SECRET = 2,
+	AUTH_POLICY = 3,
+	DESCRIPTION = 4,
+	RSA_PARENT = 5,
+	PARENT_NAME = 6
+};
 
 static enum hf_rc true_or_false(struct hf_view body, bool *out, struct hf_err *e)
 {

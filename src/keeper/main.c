@@ -4,9 +4,11 @@
  * It knows no client, opens no file (a TCTI may), and has no configuration but what
  * the broker tells it. It may be killed at any time; the next one starts clean.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -41,6 +43,23 @@ static void set_signals(void)
 	(void)sigaction(SIGPIPE, &ignore, NULL);
 }
 
+/*
+ * The numbers after the broker's are those of a PIN and of the record of logins. Where there is
+ * none, nothing that a module opens may get its number: it would be read as a PIN, or written to.
+ */
+static bool claim(void)
+{
+	int fd;
+
+	for (fd = BROKER_FD + 1; fd <= BROKER_FD + 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && dup2(BROKER_FD, fd) < 0)
+			return false;
+	for (fd = BROKER_FD; fd <= BROKER_FD + 2; fd++)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct hf_err e = HF_ERR_INIT;
@@ -64,7 +83,10 @@ int main(int argc, char **argv)
 		       "started by holdfastd, with its socket as descriptor 3; not by hand");
 		return 2;
 	}
-	(void)fcntl(BROKER_FD, F_SETFD, FD_CLOEXEC);
+	if (!claim()) {
+		hf_log(HF_LOG_ERR, "descriptors: %s", strerror(errno));
+		return 1;
+	}
 	if (hf_keeper_serve(BROKER_FD, &stop, &e)) {
 		hf_log(HF_LOG_ERR, "%s", e.msg);
 		return 1;

@@ -119,6 +119,8 @@ static enum hf_rc p11_open(struct hf_backend **out, const hf_KeeperOpen *conf, s
 	t->uri = p11_kit_uri_new();
 	rc = t->uri ? p11_kit_uri_parse(t->uri_text, P11_KIT_URI_FOR_ANY, t->uri)
 		    : P11_KIT_URI_UNEXPECTED;
+	/* What it may say behind that is for the token, not for who reads our errors. */
+	t->uri_text[strcspn(t->uri_text, "?")] = '\0';
 	if (rc == P11_KIT_URI_OK && !p11_kit_uri_any_unrecognized(t->uri)) {
 		*out = &t->base;
 		return HF_OK;

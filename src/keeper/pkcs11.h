@@ -20,7 +20,7 @@
 #define HF_P11_LOGINS_FD 5
 
 #define HF_P11_MECHANISMS 512
-#define HF_P11_ANSWER	  2048u /* bytes that any answer of a module may have */
+#define HF_P11_ANSWER	  4096u /* bytes that any answer of a module may have */
 #define HF_P11_SLACK	  64u	/* watched bytes behind it */
 
 /* A private key as it was found. Forgotten with the session. */

@@ -3,10 +3,10 @@
  * pkcs11_pin.c: C_Login, with a record of it on disk. Several keepers of one token share
  * the record, and log in one after the other: a wrong PIN is tried once by all of them.
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "keeper/pkcs11.h"
@@ -16,15 +16,23 @@
 
 #define PIN_MAX 255u
 
+/* Else it is a copy of our socket, which keeps the number (main.c). */
+static bool handed_over(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode);
+}
+
 static enum hf_rc record_read(struct hf_p11_logins *l, struct hf_err *e)
 {
 	char text[HF_P11_RECORD];
 	ssize_t n = pread(HF_P11_LOGINS_FD, text, sizeof(text), 0);
 
 	if (n < 0)
-		return hf_fail(e, HF_UNAVAILABLE,
-			       "the record of logins cannot be read, so the PIN is not tried; see "
-			       "the log of holdfastd");
+		return hf_fail_errno(e, HF_UNAVAILABLE,
+				     "the record of logins cannot be read, so the PIN is not "
+				     "tried");
 	hf_p11_logins_read(l, text, (size_t)n);
 	return HF_OK;
 }
@@ -48,7 +56,7 @@ static enum hf_rc pin_read(struct hf_buf *pin, struct hf_err *e)
 	char text[PIN_MAX + 2];
 	ssize_t n;
 
-	if (fcntl(HF_P11_PIN_FD, F_GETFD) < 0)
+	if (!handed_over(HF_P11_PIN_FD))
 		return hf_fail(e, HF_UNAVAILABLE,
 			       "the token wants a PIN, and there is none: write pin_file or "
 			       "pin_credential for it; if that is there, see the log of holdfastd");
@@ -127,6 +135,10 @@ enum hf_rc hf_p11_login(struct hf_p11 *t, CK_USER_TYPE user, struct hf_err *e)
 	rc = pin_read(&pin, e);
 	if (rc)
 		return rc;
+	if (!handed_over(HF_P11_LOGINS_FD))
+		return hf_fail(e, HF_UNAVAILABLE,
+			       "there is no record of logins, so the PIN is not tried; see the log "
+			       "of holdfastd");
 	/* The lock goes with the process, if the module takes that along. */
 	if (flock(HF_P11_LOGINS_FD, LOCK_EX))
 		return hf_fail_errno(e, HF_UNAVAILABLE,
@@ -141,5 +153,5 @@ enum hf_rc hf_p11_login_forgive(struct hf_err *e)
 {
 	struct hf_p11_logins none = { 0 };
 
-	return fcntl(HF_P11_LOGINS_FD, F_GETFD) < 0 ? HF_OK : record_write(&none, e);
+	return handed_over(HF_P11_LOGINS_FD) ? record_write(&none, e) : HF_OK;
 }

@@ -60,8 +60,8 @@ static bool make_peer(const struct hf_public *pub, uint8_t point[160], size_t *p
 
 	*want_n = 80;
 	ok = make && EVP_PKEY_keygen_init(make) > 0 && EVP_PKEY_keygen(make, &own) > 0 &&
-	     (use = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL)) &&
-	     EVP_PKEY_derive_init(use) > 0 && EVP_PKEY_derive_set_peer(use, pub->pkey) > 0 &&
+	     (use = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL)) && EVP_PKEY_derive_init(use) > 0 &&
+	     EVP_PKEY_derive_set_peer(use, pub->pkey) > 0 &&
 	     EVP_PKEY_derive(use, want, want_n) > 0 &&
 	     EVP_PKEY_get_octet_string_param(own, OSSL_PKEY_PARAM_PUB_KEY, point, 160, point_n);
 	EVP_PKEY_CTX_free(make);

@@ -95,13 +95,14 @@ static enum hf_rc find(struct hf_tpm2 *t, const struct hf_keyfile *file, struct 
 		return lying(t, number, out, e);
 	if (number == TPM2_RH_ENDORSEMENT)
 		return made(t, number, out, e);
-	return hf_fail(e, HF_UNSUPPORTED,
-		       "its parent is 0x%08x%s; holdfast uses keys below the owner's primary key "
-		       "(0x40000001), the endorsement hierarchy's, or a persistent key (0x81......)",
-		       number,
-		       number == TPM2_RH_NULL	    ? ", the null hierarchy, whose keys die with a reset"
-		       : number == TPM2_RH_PLATFORM ? ", the platform hierarchy, which the firmware keeps"
-						    : "");
+	return hf_fail(
+		e, HF_UNSUPPORTED,
+		"its parent is 0x%08x%s; holdfast uses keys below the owner's primary key "
+		"(0x40000001), the endorsement hierarchy's, or a persistent key (0x81......)",
+		number,
+		number == TPM2_RH_NULL	     ? ", the null hierarchy, whose keys die with a reset"
+		: number == TPM2_RH_PLATFORM ? ", the platform hierarchy, which the firmware keeps"
+					     : "");
 }
 
 enum hf_rc hf_tpm2_parent_get(struct hf_tpm2 *t, const struct hf_keyfile *file,

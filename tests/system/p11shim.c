@@ -8,6 +8,7 @@
  * len: says that the answer has NUMBER bytes (or rows).     flip: inverts byte NUMBER of it.
  * over: writes NUMBER bytes behind the buffer.    flags: sets these flags of C_GetTokenInfo.
  * hang: for ever.  abort.
+ * P11SHIM_DECOY is opened a few times and stays open, as a module's data base does.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -266,7 +267,7 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST 
 
 CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out)
 {
-	const char *path = getenv("P11SHIM_MODULE");
+	const char *path = getenv("P11SHIM_MODULE"), *decoy = getenv("P11SHIM_DECOY");
 	void *module = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
 	CK_RV (*get)(CK_FUNCTION_LIST **) = NULL;
 	struct fault f;
@@ -274,6 +275,8 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out)
 
 	if (before("C_GetFunctionList", &f, &rv))
 		return rv;
+	for (int i = 0; decoy && i < 8; i++)
+		(void)!open(decoy, O_RDWR);
 	if (module)
 		*(void **)&get = dlsym(module, "C_GetFunctionList");
 	if (!get || get(&real) != CKR_OK)

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import keeperlib
 import p11lib
 from brokerlib import Broker
 from keeperlib import DECRYPT, DERIVE, ROOT, Failed, Swtpm, check, pb, until
@@ -282,6 +283,27 @@ def test_interrupted_login_that_was_counted(hsm):
     assert hsm.calls("C_Login") == 1
     keeper.provision()
     keeper.close()
+
+
+@pytest.mark.parametrize("given", ["nothing", "pin", "record"])
+def test_files_of_the_module_are_no_pin_and_no_record(hsm, given, tmp_path):
+    """What is not handed over keeps its number, or a module's file would get it."""
+    decoy = tmp_path / "decoy"
+    decoy.write_text(p11lib.PIN + "\n")
+    pin = os.open(hsm.pin_file, os.O_RDONLY)
+    record = os.open(str(tmp_path / "record"), os.O_RDWR | os.O_CREAT)
+    keeper = keeperlib.Keeper(env=dict(hsm.env, P11SHIM_DECOY=str(decoy)),
+                              more={"nothing": {}, "pin": {4: pin}, "record": {5: record}}[given])
+    r = pb.KeeperRequest()
+    r.open.type, r.open.module, r.open.uri = "pkcs11", hsm.module, hsm.uri + "?pin-value=4711"
+    with pytest.raises(Failed, match="wants a PIN, and there is none" if given != "pin"
+                       else "no record of logins") as failed:
+        keeper.call(r)
+    assert "4711" not in failed.value.message
+    assert hsm.calls("C_Login") == 0 and decoy.read_text() == p11lib.PIN + "\n"
+    keeper.close()
+    os.close(pin)
+    os.close(record)
 
 
 # ---------------------------------------------------------------- the whole daemon
