@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(ROOT, "docs", "man"))
 import rows  # noqa: E402
 
 COMPLETION = os.path.join(ROOT, "dist", "holdfast.bash")
-PAGES = ["holdfast.1", "holdfast-config.5", "holdfastd.8", "holdfast-keeper.8"]
+PAGES = ["holdfast.1", "holdfast-config.5", "holdfastd.8", "holdfast-keeper.8", "holdfast-est.8"]
 GLOBALS = {"json", "socket", "root", "help"}
 
 

@@ -2,6 +2,7 @@
 """Against a real EST server, Debian's libest, in all its modes; keys in a software TPM."""
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -226,6 +227,18 @@ def wrong(tmp_path_factory):
     yield ask
     p.stdin.close()
     assert p.wait(20) == 0
+
+
+@pytest.mark.plain
+def test_guide(tmp_path):
+    """docs/guides/est.md as written."""
+    with open(os.path.join(ROOT, "docs", "guides", "est.md")) as f:
+        blocks = re.findall(r"^```sh\n(.*?)^```$", f.read(), re.S | re.M)
+    assert len(blocks) >= 5
+    p = subprocess.run([HOLDFAST, EST, "bash", "-euxo", "pipefail", "-c", "\n".join(blocks)], cwd=tmp_path,
+                       env=ENV, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    assert p.returncode == 0, p.stdout + p.stderr
+    assert cert(tmp_path, "gateway.pem").subject.rfc4514_string() == "CN=gateway-1"
 
 
 # ---------------------------------------------------------------- with-est itself

@@ -15,7 +15,7 @@ from cryptography.x509.oid import AttributeOID
 
 from badest import ROOT_CA, SERVER_CERT, SUB_CA, BadEst, Request, certs, issue, own
 from estlib import EST, enroll, environment, run
-from keeperlib import until
+from keeperlib import ROOT, until
 from realbroker import RealBroker
 
 
@@ -183,3 +183,20 @@ def test_no_broker(tmp_path):
         path = str(tmp_path / "s")
     result = run(enroll(None, url="https://localhost:1"), Nobody())
     assert result["status"] == "key" and str(tmp_path) in result["message"], result
+
+
+def test_every_test_that_the_document_names_exists():
+    tests = ""
+    for folder in ("system", "unit"):
+        for name in os.listdir(os.path.join(ROOT, "tests", folder)):
+            if name.startswith("test_est_"):
+                with open(os.path.join(ROOT, "tests", folder, name)) as f:
+                    tests += f.read()
+    with open(os.path.join(ROOT, "docs", "EST.md")) as f:
+        table = f.read().split("point by point")[1]
+    points = re.findall(r"^\| (\d+(?:, \d+)*) \|", table, re.M)
+    assert [int(n) for p in points for n in p.split(", ")] == list(range(1, 34))
+    named = re.findall(r"\b(test_(?!est_)\w+)", table)
+    assert len(named) > 40
+    for name in named:
+        assert re.search(r"\b%s" % name, tests), name
