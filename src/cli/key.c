@@ -144,10 +144,12 @@ static bool any_imported(json_object *generations)
 /* What a table has no room for. */
 static void show_more(const struct hf_cli *c, json_object *generations)
 {
-	if (hf_out_get(c->result, "ciphers")[0])
-		printf("\nit decrypts with %s\n", hf_out_get(c->result, "ciphers"));
-	if (hf_out_get(c->result, "agreements")[0])
-		printf("\nit agrees on secrets with %s\n", hf_out_get(c->result, "agreements"));
+	char text[256];
+
+	if (hf_out_cell(c->result, "ciphers", text, sizeof(text))[0])
+		printf("\nit decrypts with %s\n", text);
+	if (hf_out_cell(c->result, "agreements", text, sizeof(text))[0])
+		printf("\nit agrees on secrets with %s\n", text);
 	if (hf_out_get(c->result, "issuer_not_after")[0])
 		printf("\nits certificate is valid until %s\n",
 		       hf_out_get(c->result, "issuer_not_after"));

@@ -80,8 +80,7 @@ void hf_text_show(const struct hf_cli *c)
 	(void)fputs(hf_out_get(c->result, "text"), stdout);
 }
 
-/* A cell; lists are shown as a,b,c. What a broker sends is not trusted with the terminal. */
-static char *cell(json_object *row, const char *member, char *out, size_t size)
+char *hf_out_cell(json_object *row, const char *member, char *out, size_t size)
 {
 	json_object *v = NULL;
 	size_t i, used = 0;
@@ -113,7 +112,7 @@ void hf_out_table(json_object *list, const struct hf_column *columns)
 	for (i = 0; i < rows; i++)
 		for (j = 0; columns[j].title; j++) {
 			json_object *row = json_object_array_get_idx(list, i);
-			size_t n = strlen(cell(row, columns[j].member, text, sizeof(text)));
+			size_t n = strlen(hf_out_cell(row, columns[j].member, text, sizeof(text)));
 
 			width[j] = n > width[j] ? n : width[j];
 		}
@@ -123,7 +122,7 @@ void hf_out_table(json_object *list, const struct hf_column *columns)
 	for (i = 0; i < rows; i++)
 		for (j = 0; columns[j].title; j++)
 			printf("%-*s%s", columns[j + 1].title ? (int)width[j] : 0,
-			       cell(json_object_array_get_idx(list, i), columns[j].member, text,
+			       hf_out_cell(json_object_array_get_idx(list, i), columns[j].member, text,
 				    sizeof(text)),
 			       columns[j + 1].title ? "  " : "\n");
 }

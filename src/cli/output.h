@@ -26,6 +26,8 @@ struct hf_column {
 	const char *title, *member;
 };
 /* An aligned table of the objects in @list; @columns end with title == NULL. */
+/* A member as people read it: lists as a,b,c. What a broker sends is not trusted with the terminal. */
+char *hf_out_cell(json_object *row, const char *member, char *out, size_t size);
 void hf_out_table(json_object *list, const struct hf_column *columns);
 
 /* HF_IO if not all of standard output could be written. */

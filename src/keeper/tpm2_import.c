@@ -177,20 +177,32 @@ static enum hf_rc import_once(struct hf_tpm2 *t, void *arg, struct hf_err *e)
 	return rc;
 }
 
-/* Loading shows that the halves belong together, not that the key can be used. */
-static enum hf_rc prove(struct hf_tpm2 *t, const hf_KeeperImport *req, const hf_KeeperCreated *made,
-			struct hf_err *e)
+static void forget_key(struct hf_tpm2 *t, const hf_KeeperCreated *made)
 {
-	enum hf_rc rc = hf_prove(&t->base, made, req->usage, e);
-	hf_KeeperKey key = { .usage = req->usage };
+	hf_KeeperKey key = { .usage = 0 };
 	struct hf_tpm2_key *k;
 
-	if (!rc)
-		return HF_OK;
 	(void)HF_PB_SET(key.spki_sha256, made->spki_sha256.bytes, made->spki_sha256.size);
 	k = hf_tpm2_key_find(t, &key);
 	if (k)
 		hf_tpm2_key_drop(t, k, true);
+}
+
+/*
+ * Loading shows that the halves belong together, not that the key can be used. What is loaded is
+ * known by its public half: one of another file is not to be taken for this one, nor the other
+ * way round if the broker has that key already and refuses this.
+ */
+static enum hf_rc prove(struct hf_tpm2 *t, const hf_KeeperImport *req, const hf_KeeperCreated *made,
+			struct hf_err *e)
+{
+	enum hf_rc rc;
+
+	forget_key(t, made);
+	rc = hf_prove(&t->base, made, req->usage, e);
+	forget_key(t, made);
+	if (!rc)
+		return HF_OK;
 	if (hf_tpm2_code_is_auth(t->code))
 		return hf_fail(e, HF_UNSUPPORTED,
 			       "the key wants a password; holdfast uses keys without one");

@@ -265,5 +265,9 @@ def test_export_and_import_in_a_tpm(tpm):
                      stage=True)
         assert reply.status == pb.ARGUMENT and "stays it" in reply.message
         assert tss2(c, "bad", blob[:-1], 1).status == pb.CORRUPT
+        # The same pair, wrapped for another use: refused, and the one that is there goes on.
+        blob = tpm2wrap.wrap(soft, wrap.public_key, tpm2wrap.USER_WITH_AUTH | tpm2wrap.DECRYPT)
+        assert tss2(c, "agrees", blob, 8).status == pb.EXISTS
+        assert c.sign("soft").status == pb.OK
         b.stop()
         assert b.start().client().sign("soft").status == pb.OK

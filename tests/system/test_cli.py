@@ -128,6 +128,18 @@ def test_create_list_show(live):
     assert made["sha256"] in text and "current" in text
 
 
+def test_what_a_key_does_is_shown(live):
+    live.run("key", "create", "opens", "--algorithm", "rsa-2048", "--usage", "decrypt")
+    live.run("key", "create", "agrees", "--usage", "derive")
+    text = live.run("key", "show", "opens").out
+    assert "it decrypts with rsa-pkcs1,rsa-pkcs1-tls,rsa-oaep-sha1" in text and "agrees" not in text
+    text = live.run("key", "show", "agrees").out
+    assert "it agrees on secrets with ecdh\n" in text and "decrypts" not in text
+    assert "outside" not in text and "imported was" not in text
+    made = live.json("key", "show", "agrees")
+    assert made["agreements"] == ["ecdh"] and made["ciphers"] == [] and made["exported"] is False
+
+
 def test_create_twice(live):
     live.run("key", "create", "twice")
     assert "exists already" in live.run("key", "create", "twice", code=1).err
