@@ -202,10 +202,11 @@ enum hf_rc hf_softkey_read(const struct hf_cli *c, const char *path, struct hf_s
 			"%s holds %u private keys; put the one you mean into a file of its own",
 			path, keys);
 	out->ctx = OSSL_LIB_CTX_new();
-	if (!out->ctx || !OSSL_PROVIDER_load(out->ctx, "default"))
+	out->providers[0] = out->ctx ? OSSL_PROVIDER_load(out->ctx, "default") : NULL;
+	if (!out->providers[0])
 		return hf_fail(e, HF_FAILED, "OpenSSL's default provider cannot be loaded");
-	(void)OSSL_PROVIDER_load(out->ctx, "legacy"); /* for PKCS#12 files of old */
 	ERR_set_mark();
+	out->providers[1] = OSSL_PROVIDER_load(out->ctx, "legacy");
 	if (file.n)
 		out->pkey =
 			keys ? read_pem(out, &file, &password) : read_der(out, &file, &password);
@@ -215,9 +216,14 @@ enum hf_rc hf_softkey_read(const struct hf_cli *c, const char *path, struct hf_s
 
 void hf_softkey_free(struct hf_softkey *k)
 {
+	size_t i;
+
 	EVP_PKEY_free(k->pkey);
 	hf_buf_finish(&k->tss2);
-	OSSL_LIB_CTX_free(k->ctx); /* and with it its providers */
+	for (i = 0; i < HF_COUNT(k->providers); i++)
+		if (k->providers[i])
+			(void)OSSL_PROVIDER_unload(k->providers[i]);
+	OSSL_LIB_CTX_free(k->ctx);
 	*k = (struct hf_softkey){ .tss2 = HF_BUF(0) };
 }
 

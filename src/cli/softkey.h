@@ -4,6 +4,7 @@
 #define HF_CLI_SOFTKEY_H
 
 #include <openssl/evp.h>
+#include <openssl/provider.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -12,9 +13,10 @@
 #define HF_SOFTKEY_MAX (256u * 1024) /* bytes of a file */
 
 struct hf_softkey {
-	OSSL_LIB_CTX *ctx;  /* where the key lives: no configuration, no other provider */
-	EVP_PKEY *pkey;	    /* a key in software; NULL: @tss2 */
-	struct hf_buf tss2; /* a TSS2 PRIVATE KEY as it was in the file */
+	OSSL_PROVIDER *providers[2]; /* default, and legacy for PKCS#12 files of old */
+	OSSL_LIB_CTX *ctx;	     /* where the key lives: no configuration, no other provider */
+	EVP_PKEY *pkey;		     /* a key in software; NULL: @tss2 */
+	struct hf_buf tss2;	     /* a TSS2 PRIVATE KEY as it was in the file */
 };
 
 /*
