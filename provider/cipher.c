@@ -260,7 +260,7 @@ static int ac_init(struct cipher *c, void *key, const OSSL_PARAM params[])
 	}
 	if (!c->key || !c->key->pub)
 		(void)hf_fail(&e, HF_ARGUMENT, "there is no key");
-	else if (c->key->family != HF_FAMILY_RSA)
+	else if (c->key->family != HF_FAMILY_RSA || c->key->pss)
 		(void)hf_fail(&e, HF_UNSUPPORTED, "key %s: only RSA keys encrypt and decrypt",
 			      c->key->ref.name);
 	else

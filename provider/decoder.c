@@ -5,7 +5,10 @@
  * OpenSSL's file store, which feeds decoders what looks like DER to it ("--" does).
  *
  * Whatever is not a key reference is none of our business: then the answer is "carry on"
- * (1), and nothing is left on the error queue. Other people's keys come through here.
+ * (1), and nothing is left on the error queue. Other people's keys come through here. So do
+ * `TSS2 PRIVATE KEY`s, which are ours if the broker knows the public key; else they are left to
+ * tpm2-openssl. They must not be passed on before that is known: libcrypto takes it for success
+ * and asks nobody else.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +20,7 @@
 #include <openssl/pem.h>
 
 #include "key.h"
+#include "tss2.h"
 
 #define STRUCTURE "holdfast"
 
@@ -66,6 +70,46 @@ static int check_reference(const struct hf_provider *p, const unsigned char *der
 	return e.rc ? HF_RAISE(p, &e) : 1;
 }
 
+/*
+ * The broker's key of the same public key as the TPM key in @der. NULL: not one, or it does not
+ * know it, or is not there; that is no error, since somebody else may open it.
+ */
+static struct hf_key *key_of_tss2(const struct hf_provider *p, struct hf_view der)
+{
+	EVP_PKEY *pub = hf_tss2_public(p->libctx, der);
+	struct hf_uri *uri = pub ? calloc(1, sizeof(*uri)) : NULL;
+	struct hf_err e = HF_ERR_INIT;
+	size_t len = sizeof(uri->spki_sha256);
+	unsigned char *spki = NULL;
+	struct hf_key *key = NULL;
+	int n = uri ? i2d_PUBKEY(pub, &spki) : 0;
+
+	if (n > 0 &&
+	    EVP_Q_digest(p->libctx, "SHA256", NULL, spki, (size_t)n, uri->spki_sha256, &len)) {
+		uri->kind = HF_URI_GENERATION;
+		(void)hf_key_open_uri(p, uri, &key, &e);
+	}
+	OPENSSL_free(spki);
+	free(uri);
+	EVP_PKEY_free(pub);
+	return key;
+}
+
+/* As if there were a key reference in the file. */
+static int pass_tss2(const struct hf_provider *p, struct hf_view der, OSSL_CALLBACK *cb,
+		     void *cbarg)
+{
+	struct hf_key *key = key_of_tss2(p, der);
+	HF_AUTO_BUF ref = HF_BUF(HF_REFERENCE_MAX);
+	struct hf_err e = HF_ERR_INIT;
+	int ok = 1;
+
+	if (key && !hf_reference_encode(&key->ref, &ref, &e))
+		ok = pass_der(ref.p, (long)ref.n, cb, cbarg);
+	hf_key_free(key);
+	return ok;
+}
+
 static int dec_pem(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *cb, void *cbarg,
 		   OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
@@ -87,6 +131,8 @@ static int dec_pem(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *c
 	ERR_pop_to_mark();
 	if (name && !strcmp(name, HF_REFERENCE_PEM))
 		ok = check_reference(p, data, n) && pass_der(data, n, cb, cbarg);
+	else if (name && !strcmp(name, HF_TSS2_PEM) && !header[0])
+		ok = pass_tss2(p, (struct hf_view){ data, (size_t)n }, cb, cbarg);
 	OPENSSL_free(name);
 	OPENSSL_free(header);
 	OPENSSL_free(data);
@@ -101,7 +147,7 @@ static int pass_key(struct hf_key *key, OSSL_CALLBACK *cb, void *cbarg)
 	OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
 		OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE,
-						 (char *)(uintptr_t)hf_family_name(key->family), 0),
+						 (char *)(uintptr_t)hf_key_type(key), 0),
 		OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
 		OSSL_PARAM_construct_end(),
 	};
@@ -112,23 +158,29 @@ static int pass_key(struct hf_key *key, OSSL_CALLBACK *cb, void *cbarg)
 }
 
 /* False: it is a reference, but not to a key that can be used; then an error is raised. */
-static bool open_reference(const struct hf_provider *p, const struct hf_buf *der, int selection,
-			   struct hf_key **key)
+static bool open_key(const struct hf_provider *p, const struct hf_buf *der, int selection,
+		     struct hf_key **key)
 {
-	struct hf_reference *ref = malloc(sizeof(*ref));
+	struct hf_reference *ref;
 	struct hf_err e = HF_ERR_INIT;
 	struct hf_key *pub;
-	bool ours;
+	bool ours = false;
 
 	*key = NULL;
-	ours = ref && !hf_reference_decode(der->p, der->n, ref, &e);
-	if (ours && !hf_key_open_reference(p, ref, key, &e) && selection &&
-	    !(selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)) {
+	if (hf_tss2_is(HF_VIEW_BUF(der))) {
+		*key = key_of_tss2(p, HF_VIEW_BUF(der));
+	} else {
+		ref = malloc(sizeof(*ref));
+		ours = ref && !hf_reference_decode(der->p, der->n, ref, &e);
+		if (ours)
+			(void)hf_key_open_reference(p, ref, key, &e);
+		free(ref);
+	}
+	if (*key && selection && !(selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)) {
 		pub = hf_key_public_only(*key);
 		hf_key_free(*key);
 		*key = pub;
 	}
-	free(ref);
 	if (ours && !*key)
 		return HF_RAISE(p, &e);
 	return true;
@@ -148,8 +200,8 @@ static bool read_all(const struct hf_provider *p, OSSL_CORE_BIO *in, struct hf_b
 	return bio && out->n && !out->bad;
 }
 
-static int dec_key(void *ctx, enum hf_family family, OSSL_CORE_BIO *in, int selection,
-		   OSSL_CALLBACK *cb, void *cbarg)
+static int dec_key(void *ctx, const char *type, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *cb,
+		   void *cbarg)
 {
 	const struct hf_provider *p = ctx;
 	HF_AUTO_BUF der = HF_BUF(HF_REFERENCE_MAX);
@@ -157,24 +209,24 @@ static int dec_key(void *ctx, enum hf_family family, OSSL_CORE_BIO *in, int sele
 
 	if (!read_all(p, in, &der))
 		return 1;
-	if (!open_reference(p, &der, selection, &key))
+	if (!open_key(p, &der, selection, &key))
 		return 0;
 	if (!key)
 		return 1;
-	if (key->family == family)
+	if (!strcmp(hf_key_type(key), type))
 		return pass_key(key, cb, cbarg);
 	hf_key_free(key);
 	return 1;
 }
 
 /* libcrypto does not tell a decoder by which of its names it was called. */
-#define KEY_DECODER(suffix, family)                                                                \
+#define KEY_DECODER(suffix, type)                                                                  \
 	static int dec_##suffix(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *cb,    \
 				void *cbarg, OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)      \
 	{                                                                                          \
 		(void)pw_cb;                                                                       \
 		(void)pw_cbarg;                                                                    \
-		return dec_key(ctx, family, in, selection, cb, cbarg);                             \
+		return dec_key(ctx, type, in, selection, cb, cbarg);                               \
 	}                                                                                          \
 	DECODER(suffix)
 
@@ -188,9 +240,10 @@ static int dec_key(void *ctx, enum hf_family family, OSSL_CORE_BIO *in, int sele
 	}
 
 DECODER(pem);
-KEY_DECODER(rsa, HF_FAMILY_RSA);
-KEY_DECODER(ec, HF_FAMILY_EC);
-KEY_DECODER(ed25519, HF_FAMILY_ED25519);
+KEY_DECODER(rsa, "RSA");
+KEY_DECODER(pss, "RSA-PSS");
+KEY_DECODER(ec, "EC");
+KEY_DECODER(ed25519, "ED25519");
 
 #define PEM_IN HF_PROPERTIES ",input=pem"
 #define DER_IN HF_PROPERTIES ",input=der,structure=" STRUCTURE
@@ -198,6 +251,7 @@ KEY_DECODER(ed25519, HF_FAMILY_ED25519);
 const OSSL_ALGORITHM hf_decoders[] = {
 	{ "DER", PEM_IN, pem_functions, "key reference" },
 	{ "RSA:rsaEncryption", DER_IN, rsa_functions, "RSA key of a token" },
+	{ "RSA-PSS:RSASSA-PSS", DER_IN, pss_functions, "RSA key of a token, for PSS only" },
 	{ "EC:id-ecPublicKey", DER_IN, ec_functions, "EC key of a token" },
 	{ "ED25519", DER_IN, ed25519_functions, "Ed25519 key of a token" },
 	{ NULL, NULL, NULL, NULL },

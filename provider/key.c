@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
@@ -12,15 +14,25 @@
 
 #define CERT_MAX (256u * 1024) /* a file with a chain */
 
-static const char *const family_names[] = {
-	[HF_FAMILY_RSA] = "RSA",
-	[HF_FAMILY_EC] = "EC",
-	[HF_FAMILY_ED25519] = "ED25519",
+static const struct {
+	const char *name;
+	enum hf_family family;
+	bool pss;
+} types[] = {
+	{ "RSA", HF_FAMILY_RSA, false },
+	{ "RSA-PSS", HF_FAMILY_RSA, true },
+	{ "EC", HF_FAMILY_EC, false },
+	{ "ED25519", HF_FAMILY_ED25519, false },
 };
 
-const char *hf_family_name(enum hf_family family)
+const char *hf_key_type(const struct hf_key *key)
 {
-	return family_names[family];
+	size_t i;
+
+	for (i = 0; i < HF_COUNT(types) - 1; i++)
+		if (types[i].family == key->family && types[i].pss == key->pss)
+			break;
+	return types[i].name;
 }
 
 struct hf_key *hf_key_new(const struct hf_provider *p)
@@ -53,10 +65,11 @@ enum hf_rc hf_key_set_public(struct hf_key *key, EVP_PKEY *pub, struct hf_err *e
 {
 	size_t i;
 
-	for (i = 0; i < HF_COUNT(family_names); i++)
-		if (EVP_PKEY_is_a(pub, family_names[i])) {
+	for (i = 0; i < HF_COUNT(types); i++)
+		if (EVP_PKEY_is_a(pub, types[i].name)) {
 			EVP_PKEY_free(key->pub);
-			key->family = (enum hf_family)i;
+			key->family = types[i].family;
+			key->pss = types[i].pss;
 			key->pub = pub;
 			return HF_OK;
 		}
@@ -64,10 +77,56 @@ enum hf_rc hf_key_set_public(struct hf_key *key, EVP_PKEY *pub, struct hf_err *e
 	return hf_fail(e, HF_UNSUPPORTED, "neither an RSA, nor an EC, nor an Ed25519 key");
 }
 
+/* A public key of the same numbers, of another type: RSA or RSA-PSS, the latter with @more. */
+static EVP_PKEY *rsa_as(const struct hf_provider *p, const char *type, const EVP_PKEY *from,
+			const OSSL_PARAM more[])
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(p->libctx, type, NULL);
+	OSSL_PARAM *params = NULL, *all = NULL;
+	BIGNUM *n = NULL, *e = NULL;
+	OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+	EVP_PKEY *pkey = NULL;
+
+	if (bld && EVP_PKEY_get_bn_param(from, OSSL_PKEY_PARAM_RSA_N, &n) &&
+	    EVP_PKEY_get_bn_param(from, OSSL_PKEY_PARAM_RSA_E, &e) &&
+	    OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) &&
+	    OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e))
+		params = OSSL_PARAM_BLD_to_param(bld);
+	all = params && more ? OSSL_PARAM_merge(params, more) : NULL;
+	if (params && ctx && EVP_PKEY_fromdata_init(ctx) > 0)
+		(void)EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, all ? all : params);
+	OPENSSL_free(all);
+	OSSL_PARAM_free(params);
+	OSSL_PARAM_BLD_free(bld);
+	BN_free(n);
+	BN_free(e);
+	EVP_PKEY_CTX_free(ctx);
+	return pkey;
+}
+
+static bool hash_spki(struct hf_key *key, const uint8_t *spki, size_t n)
+{
+	size_t len = sizeof(key->spki_sha256);
+
+	return EVP_Q_digest(key->provider->libctx, "SHA256", NULL, spki, n, key->spki_sha256, &len);
+}
+
+/* The hash by which the broker knows the key: it knows rsaEncryption only. */
+static enum hf_rc hash_key(struct hf_key *key, const uint8_t *spki, size_t n, struct hf_err *e)
+{
+	EVP_PKEY *plain = key->pss ? rsa_as(key->provider, "RSA", key->pub, NULL) : NULL;
+	unsigned char *der = NULL;
+	int len = plain ? i2d_PUBKEY(plain, &der) : 0;
+	bool ok = key->pss ? len > 0 && hash_spki(key, der, (size_t)len) : hash_spki(key, spki, n);
+
+	OPENSSL_free(der);
+	EVP_PKEY_free(plain);
+	return ok ? HF_OK : hf_fail(e, HF_FAILED, "SHA-256 is not available");
+}
+
 static enum hf_rc set_spki(struct hf_key *key, const uint8_t *spki, size_t n, struct hf_err *e)
 {
 	const unsigned char *p = spki;
-	size_t len = sizeof(key->spki_sha256);
 	EVP_PKEY *pub;
 
 	if (!n || n > sizeof(key->ref.spki))
@@ -80,13 +139,26 @@ static enum hf_rc set_spki(struct hf_key *key, const uint8_t *spki, size_t n, st
 		return hf_fail(e, HF_CORRUPT,
 			       "public key: not a SubjectPublicKeyInfo that OpenSSL knows");
 	}
-	if (!EVP_Q_digest(key->provider->libctx, "SHA256", NULL, spki, n, key->spki_sha256, &len)) {
-		EVP_PKEY_free(pub);
-		return hf_fail(e, HF_FAILED, "SHA-256 is not available");
-	}
 	memmove(key->ref.spki, spki, n);
 	key->ref.spki_n = n;
-	return hf_key_set_public(key, pub, e);
+	if (hf_key_set_public(key, pub, e))
+		return e->rc;
+	return hash_key(key, key->ref.spki, n, e);
+}
+
+enum hf_rc hf_key_restrict(struct hf_key *key, const OSSL_PARAM params[], struct hf_err *e)
+{
+	EVP_PKEY *pub = rsa_as(key->provider, "RSA-PSS", key->pub, params);
+	unsigned char *der = NULL;
+	int n = pub ? i2d_PUBKEY(pub, &der) : 0;
+	enum hf_rc rc;
+
+	rc = n > 0 ? set_spki(key, der, (size_t)n, e)
+		   : hf_fail(e, HF_UNSUPPORTED, "key %s: such a restriction of PSS is not known",
+			     key->ref.name);
+	OPENSSL_free(der);
+	EVP_PKEY_free(pub);
+	return rc;
 }
 
 /* The SubjectPublicKeyInfo of the first certificate in a file, PEM or DER. */
@@ -126,17 +198,15 @@ static enum hf_rc cert_spki(const struct hf_provider *p, const char *path, uint8
 	return *n ? HF_OK : hf_fail(e, HF_CORRUPT, "certificate: %s holds none", path);
 }
 
-static enum hf_rc hash_cert(struct hf_key *key, struct hf_err *e)
+/* The public key of the certificate that the reference or URI names. */
+static enum hf_rc take_cert(struct hf_key *key, struct hf_err *e)
 {
-	size_t len = 32;
+	uint8_t spki[HF_SPKI_MAX];
+	size_t n;
 
-	if (cert_spki(key->provider, key->ref.cert, key->ref.spki, sizeof(key->ref.spki),
-		      &key->ref.spki_n, e))
+	if (cert_spki(key->provider, key->ref.cert, spki, sizeof(spki), &n, e))
 		return e->rc;
-	if (!EVP_Q_digest(key->provider->libctx, "SHA256", NULL, key->ref.spki, key->ref.spki_n,
-			  key->spki_sha256, &len))
-		return hf_fail(e, HF_FAILED, "SHA-256 is not available");
-	return HF_OK;
+	return set_spki(key, spki, n, e);
 }
 
 /* A path that goes into a reference has to mean the same from anywhere. */
@@ -155,8 +225,10 @@ static enum hf_rc absolute(char out[HF_PATH_MAX], const char *path, struct hf_er
 
 static enum hf_rc take_info(struct hf_key *key, const hf_KeyInfo *info, struct hf_err *e)
 {
-	enum hf_rc rc = set_spki(key, info->spki.bytes, info->spki.size, e);
+	enum hf_rc rc = HF_OK;
 
+	if (!key->pss) /* otherwise the certificate says more than the broker knows */
+		rc = set_spki(key, info->spki.bytes, info->spki.size, e);
 	if (!rc && memcmp(key->spki_sha256, info->spki_sha256.bytes, 32) != 0)
 		rc = hf_fail(e, HF_PROTOCOL, "key %s: its public key and its hash differ",
 			     info->name);
@@ -178,7 +250,7 @@ static enum hf_rc from_broker(struct hf_key *key, const struct hf_uri *uri, stru
 	if (uri->kind == HF_URI_GENERATION)
 		which.spki_sha256 = uri->spki_sha256;
 	if (key->ref.cert[0]) {
-		if (hash_cert(key, e))
+		if (take_cert(key, e))
 			return hf_within(e, "key %s", uri->name);
 		which.spki_sha256 = key->spki_sha256;
 	}
@@ -246,8 +318,7 @@ enum hf_rc hf_key_open_reference(const struct hf_provider *p, const struct hf_re
 	 * Not readable, or not (yet) a certificate that we understand: the key that was there
 	 * when the reference was written. A service must start on the day its disk is odd.
 	 */
-	rc = ref->cert[0] && !hash_cert(k, e) ? set_spki(k, k->ref.spki, k->ref.spki_n, e)
-					      : HF_UNAVAILABLE;
+	rc = ref->cert[0] ? take_cert(k, e) : HF_UNAVAILABLE;
 	if (rc)
 		rc = set_spki(k, ref->spki, ref->spki_n, e);
 	if (rc) {
@@ -270,6 +341,7 @@ struct hf_key *hf_key_public_only(const struct hf_key *key)
 	}
 	k->pub = key->pub;
 	k->family = key->family;
+	k->pss = key->pss;
 	return k;
 }
 

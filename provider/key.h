@@ -24,14 +24,15 @@ struct hf_key {
 	const struct hf_provider *provider; /* libcrypto keeps it alive as long as its keys */
 	EVP_PKEY *pub;			    /* NULL only between new and import */
 	enum hf_family family;
+	bool pss;		 /* rsassaPss: PSS only, perhaps within bounds; pub tells which */
 	bool remote;		 /* the broker has the private half; else public only */
 	struct hf_reference ref; /* name may be "", for a key known by its hash */
-	uint8_t spki_sha256[32];
-	_Atomic uint32_t usage; /* HF_USAGE_*; 0: not learnt yet */
+	uint8_t spki_sha256[32]; /* as the broker knows it: an rsassaPss key is an RSA key there */
+	_Atomic uint32_t usage;	 /* HF_USAGE_*; 0: not learnt yet */
 };
 
-/* What the algorithms are called; "" families are none of ours. */
-const char *hf_family_name(enum hf_family family);
+/* What OpenSSL calls keys of this kind: "RSA", "RSA-PSS", "EC", "ED25519". */
+const char *hf_key_type(const struct hf_key *key);
 
 /* An empty public key, for import. NULL: out of memory. */
 struct hf_key *hf_key_new(const struct hf_provider *p);
@@ -54,6 +55,10 @@ struct hf_key *hf_key_public_only(const struct hf_key *key);
 
 /* Usage of the key; asks the broker the first time. */
 enum hf_rc hf_key_usage(struct hf_key *key, uint32_t *usage, struct hf_err *e);
+
+/* Makes an RSA key an RSA-PSS key, with the restrictions in @params (digest, mgf1-digest, saltlen).
+ */
+enum hf_rc hf_key_restrict(struct hf_key *key, const OSSL_PARAM params[], struct hf_err *e);
 
 /* Has a key made; see hf_broker_key_create(). */
 enum hf_rc hf_key_create(const struct hf_provider *p, const hf_KeyCreate *what, struct hf_key **key,

@@ -16,9 +16,13 @@ struct keygen {
 	unsigned bits;	/* of RSA */
 	char group[64]; /* of EC */
 	bool key;	/* not only parameters */
+	bool pss;	/* of RSA: for PSS only, and within */
+	char md[32], mgf1[32];
+	int salt; /* at least; -1: not said */
 };
 
-void *hf_keygen_new(void *provctx, enum hf_family family, int selection, const OSSL_PARAM params[])
+void *hf_keygen_new(void *provctx, enum hf_family family, bool pss, int selection,
+		    const OSSL_PARAM params[])
 {
 	struct keygen *g = calloc(1, sizeof(*g));
 
@@ -26,6 +30,8 @@ void *hf_keygen_new(void *provctx, enum hf_family family, int selection, const O
 		return NULL;
 	g->provider = provctx;
 	g->family = family;
+	g->pss = pss;
+	g->salt = -1;
 	g->key = selection & OSSL_KEYMGMT_SELECT_KEYPAIR;
 	g->what.usage = HF_USAGE_SIGN;
 	g->bits = 2048;
@@ -51,6 +57,9 @@ const OSSL_PARAM *hf_keygen_settable(void *gen, void *provctx)
 		OSSL_PARAM_size_t(OSSL_PKEY_PARAM_RSA_BITS, NULL),
 		OSSL_PARAM_size_t(OSSL_PKEY_PARAM_RSA_PRIMES, NULL),
 		OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_DIGEST, NULL, 0),
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_MGF1_DIGEST, NULL, 0),
+		OSSL_PARAM_int(OSSL_PKEY_PARAM_RSA_PSS_SALTLEN, NULL),
 		OSSL_PARAM_END,
 	};
 
@@ -111,6 +120,21 @@ static enum hf_rc take_rsa(struct keygen *g, const OSSL_PARAM params[], struct h
 		  : hf_fail(e, HF_UNSUPPORTED, "RSA keys of a token have the exponent 65537");
 }
 
+static enum hf_rc take_pss(struct keygen *g, const OSSL_PARAM params[], struct hf_err *e)
+{
+	const OSSL_PARAM *salt = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_PSS_SALTLEN);
+
+	if (!take_text(OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_DIGEST), g->md,
+		       sizeof(g->md)) ||
+	    !take_text(OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_MGF1_DIGEST), g->mgf1,
+		       sizeof(g->mgf1)) ||
+	    (salt && (!OSSL_PARAM_get_int(salt, &g->salt) || g->salt < 0)))
+		return hf_fail(e, HF_ARGUMENT, "not a digest or length of salt to restrict PSS to");
+	if (!g->pss && (g->md[0] || g->mgf1[0] || g->salt >= 0))
+		return hf_fail(e, HF_ARGUMENT, "restrictions of PSS are for -algorithm RSA-PSS");
+	return HF_OK;
+}
+
 int hf_keygen_set_params(void *gen, const OSSL_PARAM params[])
 {
 	struct hf_err e = HF_ERR_INIT;
@@ -118,7 +142,7 @@ int hf_keygen_set_params(void *gen, const OSSL_PARAM params[])
 
 	if (!params)
 		return 1;
-	if (!take_names(g, params, &e) && !take_rsa(g, params, &e) &&
+	if (!take_names(g, params, &e) && !take_rsa(g, params, &e) && !take_pss(g, params, &e) &&
 	    !take_text(OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME), g->group,
 		       sizeof(g->group)))
 		(void)hf_fail(&e, HF_UNSUPPORTED, "unknown group");
@@ -160,6 +184,60 @@ static const struct hf_algorithm *algorithm_of(const struct keygen *g)
 	return NULL;
 }
 
+/* What can be used of it has to be sure before the token makes a key that nobody can use. */
+static enum hf_rc check_pss(const struct keygen *g, struct hf_err *e)
+{
+	const struct hf_scheme *x;
+	EVP_MD *md, *mgf1;
+	bool ok = false;
+
+	if (!g->pss || (!g->md[0] && !g->mgf1[0] && g->salt < 0))
+		return HF_OK;
+	md = EVP_MD_fetch(g->provider->libctx, g->md, NULL);
+	mgf1 = EVP_MD_fetch(g->provider->libctx, g->mgf1[0] ? g->mgf1 : g->md, NULL);
+	for (x = hf_schemes; md && mgf1 && x->name; x++)
+		ok |= x->pad == HF_PAD_PSS && EVP_MD_is_a(md, x->hash) &&
+		      EVP_MD_is_a(mgf1, x->hash) && g->salt <= (int)x->hash_len;
+	EVP_MD_free(md);
+	EVP_MD_free(mgf1);
+	return ok ? HF_OK
+		  : hf_fail(e, HF_UNSUPPORTED,
+			    "key %s: a token does PSS with SHA256, SHA384 or SHA512, MGF1 of the "
+			    "same digest, and a salt of its length; not within these restrictions",
+			    g->what.name);
+}
+
+static enum hf_rc restrict_to_pss(const struct keygen *g, struct hf_key *key, struct hf_err *e)
+{
+	const char *mgf1 = g->mgf1[0] ? g->mgf1 : g->md;
+	int salt = g->salt;
+	OSSL_PARAM params[4], *p = params;
+
+	if (g->md[0]) {
+		*p++ = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_RSA_DIGEST,
+							(char *)(uintptr_t)g->md, 0);
+		*p++ = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_RSA_MGF1_DIGEST,
+							(char *)(uintptr_t)mgf1, 0);
+	}
+	if (salt >= 0)
+		*p++ = OSSL_PARAM_construct_int(OSSL_PKEY_PARAM_RSA_PSS_SALTLEN, &salt);
+	*p = OSSL_PARAM_construct_end();
+	return hf_key_restrict(key, params, e);
+}
+
+static struct hf_key *make(struct keygen *g, const struct hf_algorithm *a, struct hf_err *e)
+{
+	struct hf_key *key = NULL;
+
+	(void)hf_copy(g->what.algorithm, sizeof(g->what.algorithm), a->name);
+	if (check_pss(g, e) || hf_key_create(g->provider, &g->what, &key, e))
+		return NULL;
+	if (!g->pss || !restrict_to_pss(g, key, e))
+		return key;
+	hf_key_free(key);
+	return NULL;
+}
+
 void *hf_keygen_run(void *gen, OSSL_CALLBACK *progress, void *arg)
 {
 	struct hf_err e = HF_ERR_INIT;
@@ -189,10 +267,8 @@ void *hf_keygen_run(void *gen, OSSL_CALLBACK *progress, void *arg)
 			      "key %s: which curve? -pkeyopt group:P-256, P-384 "
 			      "or P-521",
 			      g->what.name);
-	else {
-		(void)hf_copy(g->what.algorithm, sizeof(g->what.algorithm), a->name);
-		(void)hf_key_create(g->provider, &g->what, &key, &e);
-	}
+	else
+		key = make(g, a, &e);
 	if (e.rc)
 		(void)HF_RAISE(g->provider, &e);
 	return key;

@@ -14,7 +14,9 @@
 #define HF_KEYGEN_TOKEN "holdfast-token"
 #define HF_KEYGEN_USAGE "holdfast-usage"
 
-void *hf_keygen_new(void *provctx, enum hf_family family, int selection, const OSSL_PARAM params[]);
+/* @pss: an RSA key that is to be used with PSS only; digest, mgf1-digest, saltlen restrict it. */
+void *hf_keygen_new(void *provctx, enum hf_family family, bool pss, int selection,
+		    const OSSL_PARAM params[]);
 void hf_keygen_free(void *gen);
 int hf_keygen_set_params(void *gen, const OSSL_PARAM params[]);
 const OSSL_PARAM *hf_keygen_settable(void *gen, void *provctx);

@@ -74,18 +74,7 @@ static int km_validate(const void *keydata, int selection, int checktype)
 	return ok;
 }
 
-/* What an import is of can be told from what is in it. */
-static enum hf_family family_of(const OSSL_PARAM params[])
-{
-	if (OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_N))
-		return HF_FAMILY_RSA;
-	if (OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME) ||
-	    OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_EC_P))
-		return HF_FAMILY_EC;
-	return HF_FAMILY_ED25519;
-}
-
-static int km_import(void *keydata, int selection, const OSSL_PARAM params[])
+static int import(void *keydata, const char *type, int selection, const OSSL_PARAM params[])
 {
 	struct hf_key *key = keydata;
 	EVP_PKEY_CTX *ctx;
@@ -97,8 +86,7 @@ static int km_import(void *keydata, int selection, const OSSL_PARAM params[])
 	if (key->pub || OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY) ||
 	    OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_D) || !(selection & PUBLIC))
 		return 0;
-	ctx = EVP_PKEY_CTX_new_from_name(key->provider->libctx, hf_family_name(family_of(params)),
-					 NULL);
+	ctx = EVP_PKEY_CTX_new_from_name(key->provider->libctx, type, NULL);
 	ok = ctx && EVP_PKEY_fromdata_init(ctx) > 0 &&
 	     EVP_PKEY_fromdata(ctx, &pub, EVP_PKEY_PUBLIC_KEY, (OSSL_PARAM *)(uintptr_t)params) > 0;
 	EVP_PKEY_CTX_free(ctx);
@@ -151,8 +139,21 @@ static const OSSL_PARAM *km_gettable(void *provctx)
 		OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
 		OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_PUB_X, NULL, 0),
 		OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_PUB_Y, NULL, 0),
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_ENCODING, NULL, 0),
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, NULL, 0),
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_FIELD_TYPE, NULL, 0),
+		OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_P, NULL, 0),
+		OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_A, NULL, 0),
+		OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_B, NULL, 0),
+		OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_EC_GENERATOR, NULL, 0),
+		OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_ORDER, NULL, 0),
+		OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_COFACTOR, NULL, 0),
+		OSSL_PARAM_int(OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, NULL),
 		OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
 		OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_DIGEST, NULL, 0),
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_MGF1_DIGEST, NULL, 0),
+		OSSL_PARAM_int(OSSL_PKEY_PARAM_RSA_PSS_SALTLEN, NULL),
 		OSSL_PARAM_END,
 	};
 
@@ -212,12 +213,15 @@ static const char *km_operation_name(int operation)
 		       : NULL;
 }
 
-/* One table per algorithm: libcrypto does not tell a generator by which of its names it was called.
- */
-#define KEYMGMT(suffix, family)                                                                    \
+/* One table per algorithm: libcrypto does not tell by which of its names one was called. */
+#define KEYMGMT(suffix, family, type, pss)                                                         \
 	static void *km_gen_##suffix(void *provctx, int selection, const OSSL_PARAM params[])      \
 	{                                                                                          \
-		return hf_keygen_new(provctx, family, selection, params);                          \
+		return hf_keygen_new(provctx, family, pss, selection, params);                     \
+	}                                                                                          \
+	static int km_import_##suffix(void *key, int selection, const OSSL_PARAM params[])         \
+	{                                                                                          \
+		return import(key, type, selection, params);                                       \
 	}                                                                                          \
 	static const OSSL_DISPATCH suffix##_functions[] = {                                        \
 		HF_FN(KEYMGMT_NEW, keymgmt_new, km_new),                                           \
@@ -226,7 +230,7 @@ static const char *km_operation_name(int operation)
 		HF_FN(KEYMGMT_HAS, keymgmt_has, km_has),                                           \
 		HF_FN(KEYMGMT_MATCH, keymgmt_match, km_match),                                     \
 		HF_FN(KEYMGMT_VALIDATE, keymgmt_validate, km_validate),                            \
-		HF_FN(KEYMGMT_IMPORT, keymgmt_import, km_import),                                  \
+		HF_FN(KEYMGMT_IMPORT, keymgmt_import, km_import_##suffix),                         \
 		HF_FN(KEYMGMT_IMPORT_TYPES, keymgmt_import_types, km_types),                       \
 		HF_FN(KEYMGMT_EXPORT, keymgmt_export, km_export),                                  \
 		HF_FN(KEYMGMT_EXPORT_TYPES, keymgmt_export_types, km_types),                       \
@@ -247,13 +251,16 @@ static const char *km_operation_name(int operation)
 		HF_FN_END,                                                                         \
 	}
 
-KEYMGMT(rsa, HF_FAMILY_RSA);
-KEYMGMT(ec, HF_FAMILY_EC);
-KEYMGMT(ed25519, HF_FAMILY_ED25519);
+KEYMGMT(rsa, HF_FAMILY_RSA, "RSA", false);
+KEYMGMT(pss, HF_FAMILY_RSA, "RSA-PSS", true);
+KEYMGMT(ec, HF_FAMILY_EC, "EC", false);
+KEYMGMT(ed25519, HF_FAMILY_ED25519, "ED25519", false);
 
 const OSSL_ALGORITHM hf_keymgmts[] = {
 	{ "RSA:rsaEncryption:1.2.840.113549.1.1.1", HF_PROPERTIES, rsa_functions,
 	  "RSA key of a token" },
+	{ "RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10", HF_PROPERTIES, pss_functions,
+	  "RSA key of a token that signs with PSS only" },
 	{ "EC:id-ecPublicKey:1.2.840.10045.2.1", HF_PROPERTIES, ec_functions, "EC key of a token" },
 	{ "ED25519:1.3.101.112", HF_PROPERTIES, ed25519_functions, "Ed25519 key of a token" },
 	{ NULL, NULL, NULL, NULL },

@@ -119,6 +119,7 @@ static const OSSL_DISPATCH functions[] = {
 	HF_FN(PROVIDER_GETTABLE_PARAMS, provider_gettable_params, provider_gettable_params),
 	HF_FN(PROVIDER_GET_PARAMS, provider_get_params, provider_get_params),
 	HF_FN(PROVIDER_QUERY_OPERATION, provider_query_operation, provider_query),
+	HF_FN(PROVIDER_SELF_TEST, provider_self_test, hf_provider_self_test),
 	HF_FN(PROVIDER_GET_REASON_STRINGS, provider_get_reason_strings, provider_reasons),
 	HF_FN_END,
 };

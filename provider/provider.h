@@ -55,6 +55,9 @@ int hf_provider_raise(const struct hf_provider *p, const char *file, int line, c
 		      const struct hf_err *e);
 #define HF_RAISE(provider, e) hf_provider_raise((provider), __FILE__, __LINE__, __func__, (e))
 
+/* Works, and the broker answers. */
+int hf_provider_self_test(void *provctx);
+
 /* The tables of algorithms, each ended by a row of NULLs. */
 extern const OSSL_ALGORITHM hf_keymgmts[];
 extern const OSSL_ALGORITHM hf_signatures[];

@@ -16,7 +16,9 @@
 
 #include "wire/scheme.h"
 
-static void *sig_newctx(void *provctx, const char *propq)
+#define SIGNATURE_MAX 8192u
+
+void *hf_sig_newctx(void *provctx, const char *propq)
 {
 	struct hf_sig *s = calloc(1, sizeof(*s));
 
@@ -25,6 +27,7 @@ static void *sig_newctx(void *provctx, const char *propq)
 		return NULL;
 	s->provider = provctx;
 	s->message.max = HF_DATA_MAX;
+	s->expected.max = SIGNATURE_MAX;
 	return s;
 }
 
@@ -43,9 +46,10 @@ static void forget_verify(struct hf_sig *s)
 	EVP_MD_CTX_free(s->verify_md);
 	s->verify = NULL;
 	s->verify_md = NULL;
+	hf_buf_finish(&s->expected);
 }
 
-static void sig_freectx(void *ctx)
+void hf_sig_freectx(void *ctx)
 {
 	struct hf_sig *s = ctx;
 
@@ -72,7 +76,7 @@ static bool dup_verify(struct hf_sig *to, const struct hf_sig *from)
 }
 
 /* dgst and cms finish a copy of the context: without this they fail. */
-static void *sig_dupctx(void *ctx)
+void *hf_sig_dupctx(void *ctx)
 {
 	const struct hf_sig *from = ctx;
 	struct hf_sig *to = calloc(1, sizeof(*to));
@@ -84,6 +88,8 @@ static void *sig_dupctx(void *ctx)
 	to->verify = NULL;
 	to->verify_md = NULL;
 	to->message = (struct hf_buf)HF_BUF(HF_DATA_MAX);
+	to->expected = (struct hf_buf)HF_BUF(SIGNATURE_MAX);
+	hf_buf_add(&to->expected, from->expected.p, from->expected.n);
 	hf_key_up(to->key);
 	if (to->md && !EVP_MD_up_ref(to->md))
 		to->md = NULL;
@@ -99,28 +105,33 @@ static void *sig_dupctx(void *ctx)
 	if (dup_verify(to, from))
 		return to;
 failed:
-	sig_freectx(to);
+	hf_sig_freectx(to);
 	return NULL;
 }
 
 /* Without a key it is a re-initialisation: the old one is kept. */
 static bool take_key(struct hf_sig *s, void *keydata)
 {
+	struct hf_err e = HF_ERR_INIT;
+
 	forget_input(s);
 	forget_verify(s);
+	s->by_message = false;
 	if (!keydata)
 		return s->key;
 	hf_key_free(s->key);
 	s->key = hf_key_up(keydata);
 	EVP_MD_free(s->md);
 	s->md = NULL;
-	s->pad = RSA_PKCS1_PADDING;
+	s->pad = s->key->pss ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING;
 	s->salt = RSA_PSS_SALTLEN_AUTO;
 	s->mgf1[0] = '\0';
+	if (s->fixed && hf_sig_take_fixed(s, &e))
+		return HF_RAISE(s->provider, &e);
 	return s->key->pub;
 }
 
-static int sig_sign_init(void *ctx, void *keydata, const OSSL_PARAM params[])
+int hf_sig_sign_init(void *ctx, void *keydata, const OSSL_PARAM params[])
 {
 	return take_key(ctx, keydata) && hf_sig_set_params(ctx, params);
 }
@@ -130,7 +141,7 @@ static bool digest_matters(const struct hf_sig *s, const char *name)
 	return s->key->family != HF_FAMILY_ED25519 && name && name[0];
 }
 
-static int sig_digest_sign_init(void *ctx, const char *md, void *keydata, const OSSL_PARAM params[])
+int hf_sig_digest_sign_init(void *ctx, const char *md, void *keydata, const OSSL_PARAM params[])
 {
 	struct hf_sig *s = ctx;
 	struct hf_err e = HF_ERR_INIT;
@@ -205,23 +216,6 @@ static enum hf_rc scheme_of_digest(const struct hf_sig *s, struct hf_view *data,
 		family == HF_FAMILY_EC ? "" : "; name the digest (-pkeyopt digest:sha256)");
 }
 
-static int sig_sign(void *ctx, unsigned char *sig, size_t *siglen, size_t sigsize,
-		    const unsigned char *tbs, size_t tbslen)
-{
-	struct hf_sig *s = ctx;
-	struct hf_view data = { tbs, tbslen };
-	const struct hf_scheme *scheme = NULL;
-	struct hf_err e = HF_ERR_INIT;
-	int ok;
-
-	if (only_size(s, sig, siglen, sigsize, &ok))
-		return ok;
-	if (scheme_of_digest(s, &data, &scheme, &e) ||
-	    sign_with(s, scheme, false, data, sig, siglen, &e))
-		return HF_RAISE(s->provider, &e);
-	return 1;
-}
-
 /* Whether the token wants the message and not its digest; a reference learns it here. */
 static enum hf_rc learn_whole(struct hf_sig *s, struct hf_err *e)
 {
@@ -245,7 +239,7 @@ static enum hf_rc begin(struct hf_sig *s, struct hf_err *e)
 	return HF_OK;
 }
 
-static int sig_digest_sign_update(void *ctx, const unsigned char *data, size_t n)
+int hf_sig_digest_sign_update(void *ctx, const unsigned char *data, size_t n)
 {
 	struct hf_sig *s = ctx;
 	struct hf_err e = HF_ERR_INIT;
@@ -264,7 +258,7 @@ static int sig_digest_sign_update(void *ctx, const unsigned char *data, size_t n
 	return HF_RAISE(s->provider, &e);
 }
 
-static int sig_digest_sign_final(void *ctx, unsigned char *sig, size_t *siglen, size_t sigsize)
+int hf_sig_digest_sign_final(void *ctx, unsigned char *sig, size_t *siglen, size_t sigsize)
 {
 	struct hf_sig *s = ctx;
 	const struct hf_scheme *scheme;
@@ -316,6 +310,25 @@ static int sig_digest_sign(void *ctx, unsigned char *sig, size_t *siglen, size_t
 	return 1;
 }
 
+int hf_sig_sign(void *ctx, unsigned char *sig, size_t *siglen, size_t sigsize,
+		const unsigned char *tbs, size_t tbslen)
+{
+	struct hf_sig *s = ctx;
+	struct hf_view data = { tbs, tbslen };
+	const struct hf_scheme *scheme = NULL;
+	struct hf_err e = HF_ERR_INIT;
+	int ok;
+
+	if (s->by_message)
+		return sig_digest_sign(ctx, sig, siglen, sigsize, tbs, tbslen);
+	if (only_size(s, sig, siglen, sigsize, &ok))
+		return ok;
+	if (scheme_of_digest(s, &data, &scheme, &e) ||
+	    sign_with(s, scheme, false, data, sig, siglen, &e))
+		return HF_RAISE(s->provider, &e);
+	return 1;
+}
+
 static EVP_PKEY_CTX *public_ctx(struct hf_sig *s, void *keydata)
 {
 	if (!take_key(s, keydata))
@@ -324,19 +337,14 @@ static EVP_PKEY_CTX *public_ctx(struct hf_sig *s, void *keydata)
 	return s->verify;
 }
 
-static int sig_verify_init(void *ctx, void *keydata, const OSSL_PARAM params[])
+int hf_sig_verify_init(void *ctx, void *keydata, const OSSL_PARAM params[])
 {
 	EVP_PKEY_CTX *p = public_ctx(ctx, keydata);
-
-	return p && EVP_PKEY_verify_init_ex(p, params) > 0;
-}
-
-static int sig_verify(void *ctx, const unsigned char *sig, size_t siglen, const unsigned char *tbs,
-		      size_t tbslen)
-{
 	const struct hf_sig *s = ctx;
 
-	return EVP_PKEY_verify(s->verify, sig, siglen, tbs, tbslen) == 1;
+	return p && EVP_PKEY_verify_init(p) > 0 &&
+	       (!s->fixed || !s->md || EVP_PKEY_CTX_set_signature_md(p, s->md) > 0) &&
+	       hf_sig_set_params(ctx, params);
 }
 
 static int sig_recover_init(void *ctx, void *keydata, const OSSL_PARAM params[])
@@ -355,8 +363,7 @@ static int sig_recover(void *ctx, unsigned char *out, size_t *outlen, size_t out
 	return EVP_PKEY_verify_recover(s->verify, out, outlen, sig, siglen) == 1;
 }
 
-static int sig_digest_verify_init(void *ctx, const char *md, void *keydata,
-				  const OSSL_PARAM params[])
+int hf_sig_digest_verify_init(void *ctx, const char *md, void *keydata, const OSSL_PARAM params[])
 {
 	struct hf_sig *s = ctx;
 
@@ -372,14 +379,14 @@ static int sig_digest_verify_init(void *ctx, const char *md, void *keydata,
 	return 1;
 }
 
-static int sig_digest_verify_update(void *ctx, const unsigned char *data, size_t n)
+int hf_sig_digest_verify_update(void *ctx, const unsigned char *data, size_t n)
 {
 	const struct hf_sig *s = ctx;
 
 	return s->verify_md && EVP_DigestVerifyUpdate(s->verify_md, data, n);
 }
 
-static int sig_digest_verify_final(void *ctx, const unsigned char *sig, size_t siglen)
+int hf_sig_digest_verify_final(void *ctx, const unsigned char *sig, size_t siglen)
 {
 	const struct hf_sig *s = ctx;
 
@@ -394,34 +401,44 @@ static int sig_digest_verify(void *ctx, const unsigned char *sig, size_t siglen,
 	return s->verify_md && EVP_DigestVerify(s->verify_md, sig, siglen, tbs, tbslen) == 1;
 }
 
-static const OSSL_DISPATCH functions[] = {
-	HF_FN(SIGNATURE_NEWCTX, signature_newctx, sig_newctx),
-	HF_FN(SIGNATURE_FREECTX, signature_freectx, sig_freectx),
-	HF_FN(SIGNATURE_DUPCTX, signature_dupctx, sig_dupctx),
-	HF_FN(SIGNATURE_SIGN_INIT, signature_sign_init, sig_sign_init),
-	HF_FN(SIGNATURE_SIGN, signature_sign, sig_sign),
-	HF_FN(SIGNATURE_VERIFY_INIT, signature_verify_init, sig_verify_init),
-	HF_FN(SIGNATURE_VERIFY, signature_verify, sig_verify),
+int hf_sig_verify(void *ctx, const unsigned char *sig, size_t siglen, const unsigned char *tbs,
+		  size_t tbslen)
+{
+	const struct hf_sig *s = ctx;
+
+	if (s->by_message)
+		return sig_digest_verify(ctx, sig, siglen, tbs, tbslen);
+	return s->verify && EVP_PKEY_verify(s->verify, sig, siglen, tbs, tbslen) == 1;
+}
+
+const OSSL_DISPATCH hf_sig_functions[] = {
+	HF_FN(SIGNATURE_NEWCTX, signature_newctx, hf_sig_newctx),
+	HF_FN(SIGNATURE_FREECTX, signature_freectx, hf_sig_freectx),
+	HF_FN(SIGNATURE_DUPCTX, signature_dupctx, hf_sig_dupctx),
+	HF_FN(SIGNATURE_SIGN_INIT, signature_sign_init, hf_sig_sign_init),
+	HF_FN(SIGNATURE_SIGN, signature_sign, hf_sig_sign),
+	HF_FN(SIGNATURE_VERIFY_INIT, signature_verify_init, hf_sig_verify_init),
+	HF_FN(SIGNATURE_VERIFY, signature_verify, hf_sig_verify),
 	HF_FN(SIGNATURE_VERIFY_RECOVER_INIT, signature_verify_recover_init, sig_recover_init),
 	HF_FN(SIGNATURE_VERIFY_RECOVER, signature_verify_recover, sig_recover),
-	HF_FN(SIGNATURE_DIGEST_SIGN_INIT, signature_digest_sign_init, sig_digest_sign_init),
-	HF_FN(SIGNATURE_DIGEST_SIGN_UPDATE, signature_digest_sign_update, sig_digest_sign_update),
-	HF_FN(SIGNATURE_DIGEST_SIGN_FINAL, signature_digest_sign_final, sig_digest_sign_final),
+	HF_FN(SIGNATURE_DIGEST_SIGN_INIT, signature_digest_sign_init, hf_sig_digest_sign_init),
+	HF_FN(SIGNATURE_DIGEST_SIGN_UPDATE, signature_digest_sign_update,
+	      hf_sig_digest_sign_update),
+	HF_FN(SIGNATURE_DIGEST_SIGN_FINAL, signature_digest_sign_final, hf_sig_digest_sign_final),
 	HF_FN(SIGNATURE_DIGEST_SIGN, signature_digest_sign, sig_digest_sign),
-	HF_FN(SIGNATURE_DIGEST_VERIFY_INIT, signature_digest_verify_init, sig_digest_verify_init),
+	HF_FN(SIGNATURE_DIGEST_VERIFY_INIT, signature_digest_verify_init,
+	      hf_sig_digest_verify_init),
 	HF_FN(SIGNATURE_DIGEST_VERIFY_UPDATE, signature_digest_verify_update,
-	      sig_digest_verify_update),
+	      hf_sig_digest_verify_update),
 	HF_FN(SIGNATURE_DIGEST_VERIFY_FINAL, signature_digest_verify_final,
-	      sig_digest_verify_final),
+	      hf_sig_digest_verify_final),
 	HF_FN(SIGNATURE_DIGEST_VERIFY, signature_digest_verify, sig_digest_verify),
+#ifdef OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT
+	HF_SIG_MESSAGE_FN,
+#endif
 	HF_FN(SIGNATURE_SETTABLE_CTX_PARAMS, signature_settable_ctx_params, hf_sig_settable),
 	HF_FN(SIGNATURE_SET_CTX_PARAMS, signature_set_ctx_params, hf_sig_set_params),
 	HF_FN(SIGNATURE_GETTABLE_CTX_PARAMS, signature_gettable_ctx_params, hf_sig_gettable),
 	HF_FN(SIGNATURE_GET_CTX_PARAMS, signature_get_ctx_params, hf_sig_get_params),
 	HF_FN_END,
-};
-
-const OSSL_ALGORITHM hf_signatures[] = {
-	{ HF_OPERATION_NAME, HF_PROPERTIES, functions, "signatures by keys of a token" },
-	{ NULL, NULL, NULL, NULL },
 };

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
 
@@ -112,6 +113,33 @@ static enum hf_rc check_pss(const struct hf_sig *s, const struct hf_scheme *sche
 		       s->key->ref.name, scheme->hash_len);
 }
 
+/*
+ * An rsassaPss key may say which digest and how much salt it is for (RFC 4055, section 3.1). The
+ * default provider knows the rules: what it would not verify is not signed.
+ */
+static enum hf_rc check_restrictions(const struct hf_sig *s, const struct hf_scheme *scheme,
+				     struct hf_err *e)
+{
+	EVP_PKEY_CTX *ctx;
+	bool ok;
+
+	if (!s->key->pss)
+		return HF_OK;
+	ERR_set_mark();
+	ctx = EVP_PKEY_CTX_new_from_pkey(s->provider->libctx, s->key->pub, NULL);
+	ok = ctx && EVP_PKEY_verify_init(ctx) > 0 &&
+	     EVP_PKEY_CTX_set_signature_md(ctx, s->md) > 0 &&
+	     EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, s->md) > 0 &&
+	     EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, (int)scheme->hash_len) > 0;
+	EVP_PKEY_CTX_free(ctx);
+	ERR_pop_to_mark();
+	return ok ? HF_OK
+		  : hf_fail(e, HF_UNSUPPORTED,
+			    "key %s: its public key says rsassaPss with other parameters than %s "
+			    "and a salt of %zu bytes",
+			    s->key->ref.name, scheme->tls_hash, scheme->hash_len);
+}
+
 enum hf_rc hf_sig_scheme(const struct hf_sig *s, const struct hf_scheme **scheme, struct hf_err *e)
 {
 	enum hf_padding pad = padding_of(s);
@@ -128,7 +156,19 @@ enum hf_rc hf_sig_scheme(const struct hf_sig *s, const struct hf_scheme **scheme
 			       s->key->family == HF_FAMILY_ED25519
 				       ? "Ed25519 takes none"
 				       : "SHA256, SHA384 or SHA512 will do");
-	return pad == HF_PAD_PSS ? check_pss(s, x, e) : HF_OK;
+	if (pad != HF_PAD_PSS)
+		return HF_OK;
+	return check_pss(s, x, e) ? e->rc : check_restrictions(s, x, e);
+}
+
+enum hf_rc hf_sig_take_fixed(struct hf_sig *s, struct hf_err *e)
+{
+	const struct hf_scheme *x = s->fixed;
+
+	if (s->key->family != x->family || (s->key->pss && x->pad != HF_PAD_PSS))
+		return hf_fail(e, HF_UNSUPPORTED, "key %s: no signatures of kind %s",
+			       s->key->ref.name, x->name);
+	return x->hash ? hf_sig_set_digest(s, x->hash, e) : HF_OK;
 }
 
 enum hf_rc hf_sig_set_digest(struct hf_sig *s, const char *name, struct hf_err *e)
@@ -151,6 +191,8 @@ static enum hf_rc set_digest(struct hf_sig *s, const OSSL_PARAM *p, struct hf_er
 	if (s->hash && s->md && !same_digest(s, name, s->md))
 		return hf_fail(e, HF_ARGUMENT,
 			       "the digest cannot change in the middle of a message");
+	if (s->fixed && (!s->md || !same_digest(s, name, s->md)))
+		return hf_fail(e, HF_ARGUMENT, "%s has a digest of its own", s->fixed->name);
 	return s->hash ? HF_OK : hf_sig_set_digest(s, name, e);
 }
 
@@ -166,6 +208,9 @@ static enum hf_rc set_pad(struct hf_sig *s, const OSSL_PARAM *p, struct hf_err *
 		return hf_fail(e, HF_UNSUPPORTED,
 			       "key %s signs with PKCS #1 v1.5 and PSS padding only",
 			       s->key->ref.name);
+	if (pad != s->pad && (s->fixed || s->key->pss))
+		return hf_fail(e, HF_ARGUMENT, "key %s: this is %s, and nothing else",
+			       s->key->ref.name, s->fixed ? s->fixed->name : "an RSA-PSS key");
 	s->pad = pad;
 	return HF_OK;
 }
@@ -243,7 +288,12 @@ static const struct {
 } rows[] = { SIG_PARAMS(ROW) };
 
 #define DESCRIBE(name, type, get, set) OSSL_PARAM_DEFN(name, type, NULL, 0),
-static const OSSL_PARAM settable[] = { SIG_SETTABLE(DESCRIBE) OSSL_PARAM_END };
+static const OSSL_PARAM settable[] = { SIG_SETTABLE(DESCRIBE)
+#ifdef OSSL_SIGNATURE_PARAM_SIGNATURE
+					       OSSL_PARAM_octet_string(
+						       OSSL_SIGNATURE_PARAM_SIGNATURE, NULL, 0),
+#endif
+				       OSSL_PARAM_END };
 static const OSSL_PARAM gettable[] = { SIG_PARAMS(DESCRIBE) OSSL_PARAM_END };
 
 const OSSL_PARAM *hf_sig_settable(void *ctx, void *provctx)
@@ -260,6 +310,22 @@ const OSSL_PARAM *hf_sig_gettable(void *ctx, void *provctx)
 	return gettable;
 }
 
+/* The signature comes as a parameter where the message comes in pieces. */
+static void take_expected(struct hf_sig *s, const OSSL_PARAM params[])
+{
+#ifdef OSSL_SIGNATURE_PARAM_SIGNATURE
+	const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_SIGNATURE);
+
+	if (!p || p->data_type != OSSL_PARAM_OCTET_STRING || !p->data)
+		return;
+	hf_buf_finish(&s->expected);
+	hf_buf_add(&s->expected, p->data, p->data_size);
+#else
+	(void)s;
+	(void)params;
+#endif
+}
+
 int hf_sig_set_params(void *ctx, const OSSL_PARAM params[])
 {
 	struct hf_sig *s = ctx;
@@ -269,7 +335,8 @@ int hf_sig_set_params(void *ctx, const OSSL_PARAM params[])
 
 	if (!params || !params->key)
 		return 1;
-	if (s->verify)
+	take_expected(s, params);
+	if (s->verify && !s->fixed)
 		return EVP_PKEY_CTX_set_params(s->verify, params);
 	for (i = 0; i < HF_COUNT(rows); i++) {
 		p = rows[i].set ? OSSL_PARAM_locate_const(params, rows[i].name) : NULL;

@@ -30,6 +30,7 @@ struct store {
 	const struct hf_provider *provider;
 	struct hf_uri uri;
 	int expect; /* OSSL_STORE_INFO_*; 0: anything */
+	bool search;
 	enum state state;
 	hf_KeyListReply *list; /* of HF_URI_ALL */
 	pb_size_t at;
@@ -56,6 +57,9 @@ static const OSSL_PARAM *store_settable(void *provctx)
 {
 	static const OSSL_PARAM settable[] = {
 		OSSL_PARAM_int(OSSL_STORE_PARAM_EXPECT, NULL),
+		OSSL_PARAM_utf8_string(OSSL_STORE_PARAM_ALIAS, NULL, 0),
+		OSSL_PARAM_utf8_string(OSSL_STORE_PARAM_DIGEST, NULL, 0),
+		OSSL_PARAM_octet_string(OSSL_STORE_PARAM_FINGERPRINT, NULL, 0),
 		OSSL_PARAM_END,
 	};
 
@@ -63,13 +67,57 @@ static const OSSL_PARAM *store_settable(void *provctx)
 	return settable;
 }
 
+/*
+ * Searching: a key's alias is its name, its fingerprint the SHA-256 of its SubjectPublicKeyInfo.
+ * Both are for "holdfast:", which is all keys.
+ */
+static enum hf_rc search(struct store *s, const OSSL_PARAM params[], struct hf_err *e)
+{
+	const OSSL_PARAM *alias = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_ALIAS);
+	const OSSL_PARAM *print = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_FINGERPRINT);
+	const OSSL_PARAM *digest = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_DIGEST);
+	const char *text = NULL;
+	EVP_MD *md = NULL;
+	bool sha256;
+
+	if (!alias && !print)
+		return HF_OK;
+	if (s->uri.kind != HF_URI_ALL)
+		return hf_fail(e, HF_UNSUPPORTED, "a search is for holdfast: only");
+	if (alias) {
+		if (!OSSL_PARAM_get_utf8_string_ptr(alias, &text) || !text || !hf_key_name_ok(text))
+			return hf_fail(e, HF_ARGUMENT, "the alias is not a name of a key");
+		(void)hf_copy(s->uri.name, sizeof(s->uri.name), text);
+		s->uri.kind = HF_URI_NAME;
+		s->search = true;
+		return HF_OK;
+	}
+	if (digest && OSSL_PARAM_get_utf8_string_ptr(digest, &text) && text)
+		md = EVP_MD_fetch(s->provider->libctx, text, NULL);
+	sha256 = digest ? md && EVP_MD_is_a(md, "SHA256") : true;
+	EVP_MD_free(md);
+	if (!sha256 || print->data_type != OSSL_PARAM_OCTET_STRING || !print->data ||
+	    print->data_size != sizeof(s->uri.spki_sha256))
+		return hf_fail(e, HF_UNSUPPORTED,
+			       "the fingerprint of a key is the SHA256 of its public key");
+	memcpy(s->uri.spki_sha256, print->data, sizeof(s->uri.spki_sha256));
+	s->uri.kind = HF_URI_GENERATION;
+	s->search = true;
+	return HF_OK;
+}
+
 static int store_set_params(void *ctx, const OSSL_PARAM params[])
 {
 	struct store *s = ctx;
+	struct hf_err e = HF_ERR_INIT;
 	const OSSL_PARAM *p =
 		params ? OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT) : NULL;
 
-	return !p || OSSL_PARAM_get_int(p, &s->expect);
+	if (p && !OSSL_PARAM_get_int(p, &s->expect))
+		return 0;
+	if (params && search(s, params, &e))
+		return HF_RAISE(s->provider, &e);
+	return 1;
 }
 
 static int pass(OSSL_CALLBACK *cb, void *cbarg, int type, const char *data_type,
@@ -93,7 +141,7 @@ static int pass(OSSL_CALLBACK *cb, void *cbarg, int type, const char *data_type,
 /* Who wants a public key gets one of the default provider: it is faster and knows more. */
 static int pass_key(struct hf_key *key, int expect, OSSL_CALLBACK *cb, void *cbarg)
 {
-	const char *type = hf_family_name(key->family);
+	const char *type = hf_key_type(key);
 	int ok;
 
 	if (expect == OSSL_STORE_INFO_PUBKEY)
@@ -140,8 +188,12 @@ static int load_key(struct store *s, OSSL_CALLBACK *cb, void *cbarg, struct hf_e
 {
 	struct hf_key *key;
 
-	if (hf_key_open_uri(s->provider, &s->uri, &key, e))
-		return 0;
+	if (hf_key_open_uri(s->provider, &s->uri, &key, e)) {
+		if (!s->search || e->rc != HF_NO_KEY)
+			return 0;
+		*e = (struct hf_err)HF_ERR_INIT; /* nothing was found: an empty store */
+		return 1;
+	}
 	return pass_key(key, s->expect, cb, cbarg);
 }
 
