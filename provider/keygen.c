@@ -210,9 +210,14 @@ static enum hf_rc check_pss(const struct keygen *g, struct hf_err *e)
 static enum hf_rc restrict_to_pss(const struct keygen *g, struct hf_key *key, struct hf_err *e)
 {
 	const char *mgf1 = g->mgf1[0] ? g->mgf1 : g->md;
+	EVP_MD *md = g->md[0] ? EVP_MD_fetch(g->provider->libctx, g->md, NULL) : NULL;
 	int salt = g->salt;
 	OSSL_PARAM params[4], *p = params;
 
+	/* As much as there is going to be: some verifiers take the least for the exact number. */
+	if (salt < 0 && md)
+		salt = EVP_MD_get_size(md);
+	EVP_MD_free(md);
 	if (g->md[0]) {
 		*p++ = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_RSA_DIGEST,
 							(char *)(uintptr_t)g->md, 0);

@@ -144,6 +144,7 @@ static bool digest_matters(const struct hf_sig *s, const char *name)
 int hf_sig_digest_sign_init(void *ctx, const char *md, void *keydata, const OSSL_PARAM params[])
 {
 	struct hf_sig *s = ctx;
+	const struct hf_scheme *scheme;
 	struct hf_err e = HF_ERR_INIT;
 
 	if (!take_key(s, keydata))
@@ -152,7 +153,11 @@ int hf_sig_digest_sign_init(void *ctx, const char *md, void *keydata, const OSSL
 		return HF_RAISE(s->provider, &e);
 	if (!s->md && s->key->family != HF_FAMILY_ED25519 && hf_sig_set_digest(s, "SHA256", &e))
 		return HF_RAISE(s->provider, &e);
-	return hf_sig_set_params(s, params);
+	if (!hf_sig_set_params(s, params))
+		return 0;
+	/* libssl finds out by this which digests the key can do
+	 * (EVP_PKEY_digestsign_supports_digest) */
+	return hf_sig_scheme(s, &scheme, &e) ? HF_RAISE(s->provider, &e) : 1;
 }
 
 /* True if that was all: a question about the size, or an error (then *@ok is 0). */

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include <openssl/bio.h>
+#include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -396,6 +398,265 @@ static int cmd_exec(const char *uri, int n)
 	return 1;
 }
 
+/* What the process has that a library may not change: threads, signals, descriptors. */
+struct footprint {
+	int threads, fds;
+	char signals[256];
+};
+
+static void take_footprint(struct footprint *f)
+{
+	FILE *in = fopen("/proc/self/status", "r");
+	char line[128];
+
+	memset(f, 0, sizeof(*f));
+	CHECK(in);
+	while (fgets(line, sizeof(line), in))
+		if (!strncmp(line, "Threads:", 8))
+			f->threads = atoi(line + 8);
+		else if (!strncmp(line, "Sig", 3) && strlen(f->signals) + strlen(line) < 256)
+			strcat(f->signals, line);
+	fclose(in);
+	f->fds = open_fds();
+}
+
+/* Loaded and used: one descriptor more, closed on exec. Unloaded: as before. */
+static int cmd_footprint(const char *uri, int n)
+{
+	struct footprint before, used, after;
+	OSSL_LIB_CTX *ctx = OSSL_LIB_CTX_new();
+	OSSL_PROVIDER *def = OSSL_PROVIDER_load(ctx, "default"), *ours;
+	OSSL_STORE_CTX *store;
+	OSSL_STORE_INFO *info;
+	EVP_PKEY *key;
+	int fd;
+
+	CHECK(def);
+	take_footprint(&before);
+	ours = OSSL_PROVIDER_load(ctx, "holdfast");
+	take_footprint(&used);
+	CHECK(ours && !memcmp(&before, &used, sizeof(used))); /* loading alone is nothing */
+	store = OSSL_STORE_open_ex(uri, ctx, NULL, NULL, NULL, NULL, NULL, NULL);
+	info = store ? OSSL_STORE_load(store) : NULL;
+	CHECK(info);
+	key = OSSL_STORE_INFO_get1_PKEY(info);
+	OSSL_STORE_INFO_free(info);
+	OSSL_STORE_close(store);
+	while (n--)
+		CHECK(sign_once(key));
+	take_footprint(&used);
+	CHECK(used.threads == before.threads && !strcmp(used.signals, before.signals));
+	CHECK(used.fds == before.fds + 1);
+	for (fd = 3; fd < 64; fd++)
+		CHECK(fcntl(fd, F_GETFD) == -1 || (fcntl(fd, F_GETFD) & FD_CLOEXEC));
+	EVP_PKEY_free(key);
+	OSSL_PROVIDER_unload(ours);
+	take_footprint(&after);
+	CHECK(after.threads == before.threads && !strcmp(after.signals, before.signals));
+	OSSL_PROVIDER_unload(def);
+	OSSL_LIB_CTX_free(ctx); /* libcrypto keeps a provider as long as its context */
+	CHECK(open_fds() == before.fds);
+	return 0;
+}
+
+/* Programs write the keys that they have, and read them again. */
+static int cmd_write(const char *uri, int n)
+{
+	EVP_PKEY *key = load(uri), *again;
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *text;
+
+	CHECK(key && bio);
+	for (; n >= 0; n--) {
+		BIO_reset(bio);
+		CHECK(n ? PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) > 0
+			: PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) > 0);
+		CHECK(BIO_get_mem_data(bio, &text) > 0 && strstr(text, "KEY REFERENCE"));
+		again = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+		CHECK(again && EVP_PKEY_eq(key, again) == 1 && sign_once(again));
+		EVP_PKEY_free(again);
+	}
+	BIO_reset(bio);
+	CHECK(PEM_write_bio_PKCS8PrivateKey(bio, key, EVP_aes_256_cbc(), "x", 1, NULL, NULL) <= 0);
+	CHECK(i2d_PKCS8PrivateKey_bio(bio, key, NULL, NULL, 0, NULL, NULL) <= 0);
+	CHECK(PEM_write_bio_PrivateKey_traditional(bio, key, NULL, NULL, 0, NULL, NULL) <= 0);
+	ERR_clear_error();
+	CHECK(PEM_write_bio_PUBKEY(bio, key) > 0 && i2d_PUBKEY_bio(bio, key) > 0);
+	BIO_free(bio);
+	EVP_PKEY_free(key);
+	return 0;
+}
+
+/* What the default provider tells about the public key, we tell as well, and the same. */
+static int cmd_params(const char *uri, int n)
+{
+	EVP_PKEY *key = load(uri), *pub;
+	const OSSL_PARAM *row;
+	unsigned char a[2048], b[2048];
+	int told = 0;
+
+	CHECK(key);
+	pub = public_of(key);
+	for (row = EVP_PKEY_gettable_params(pub); row && row->key; row++) {
+		OSSL_PARAM theirs[2] = { *row, OSSL_PARAM_construct_end() };
+		OSSL_PARAM ours[2] = { *row, OSSL_PARAM_construct_end() };
+		size_t size = row->data_type == OSSL_PARAM_INTEGER ? sizeof(int) : sizeof(a);
+
+		memset(a, 0, sizeof(a));
+		memset(b, 0, sizeof(b));
+		theirs[0].data = a;
+		ours[0].data = b;
+		theirs[0].data_size = ours[0].data_size = size;
+		theirs[0].return_size = ours[0].return_size = OSSL_PARAM_UNMODIFIED;
+		ERR_set_mark();
+		if (!EVP_PKEY_get_params(pub, theirs) || !OSSL_PARAM_modified(&theirs[0])) {
+			ERR_pop_to_mark();
+			continue;
+		}
+		ERR_pop_to_mark();
+		if (!OSSL_PARAM_locate_const(EVP_PKEY_gettable_params(key), row->key))
+			fail(__LINE__, row->key);
+		if (!EVP_PKEY_get_params(key, ours) || !OSSL_PARAM_modified(&ours[0]))
+			fail(__LINE__, row->key);
+		CHECK(ours[0].return_size == theirs[0].return_size && !memcmp(a, b, sizeof(a)));
+		told++;
+	}
+	CHECK(told >= n);
+	EVP_PKEY_free(pub);
+	EVP_PKEY_free(key);
+	return 0;
+}
+
+static int cmd_self_test(const char *uri, int n)
+{
+	OSSL_PROVIDER *p = OSSL_PROVIDER_load(NULL, "holdfast");
+	int ok = p && OSSL_PROVIDER_self_test(p);
+
+	(void)uri;
+	(void)n;
+	if (!ok)
+		ERR_print_errors_fp(stderr);
+	return !ok;
+}
+
+#ifdef OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT
+static const unsigned char message[] = "a message of two parts";
+
+static void verify_message(EVP_PKEY *key, EVP_SIGNATURE *how, unsigned char *sig, size_t len,
+			   bool pieces)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+
+	CHECK(EVP_PKEY_verify_message_init(ctx, how, NULL) > 0);
+	CHECK(EVP_PKEY_verify(ctx, sig, len, message, sizeof(message)) == 1);
+	CHECK(EVP_PKEY_verify(ctx, sig, len, message, 4) != 1);
+	ERR_clear_error();
+	if (pieces) { /* not Ed25519 */
+		CHECK(EVP_PKEY_verify_message_init(ctx, how, NULL) > 0);
+		CHECK(EVP_PKEY_CTX_set_signature(ctx, sig, len) > 0);
+		CHECK(EVP_PKEY_verify_message_update(ctx, message, sizeof(message)) > 0);
+		CHECK(EVP_PKEY_verify_message_final(ctx) == 1);
+	}
+	EVP_PKEY_CTX_free(ctx);
+}
+#endif
+
+/* Signing messages by the full name of the signature, since 3.4; before, says so. */
+static int cmd_message(const char *uri, int n)
+{
+#ifdef OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT
+	static const char *const names[] = { "ECDSA-SHA256", "RSA-SHA256", "ED25519" };
+	EVP_PKEY *key = load(uri), *pub;
+	EVP_SIGNATURE *ours = EVP_SIGNATURE_fetch(NULL, names[n], "provider=holdfast");
+	EVP_SIGNATURE *theirs = EVP_SIGNATURE_fetch(NULL, names[n], "provider=default");
+	EVP_SIGNATURE *other = EVP_SIGNATURE_fetch(NULL, names[!n], "provider=holdfast");
+	unsigned char sig[1024];
+	EVP_PKEY_CTX *ctx, *copy;
+	size_t len = 0;
+	int step;
+
+	CHECK(key && ours && theirs && other);
+	pub = public_of(key);
+	ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+	CHECK(EVP_PKEY_sign_message_init(ctx, other, NULL) <= 0); /* not a signature of this key */
+	ERR_clear_error();
+	for (step = 0; step < 2; step++) { /* in one piece; in two, finished by a copy */
+		CHECK(EVP_PKEY_sign_message_init(ctx, ours, NULL) > 0);
+		if (!step) {
+			CHECK(EVP_PKEY_sign(ctx, NULL, &len, message, sizeof(message)) > 0);
+			CHECK(len && len <= sizeof(sig));
+			CHECK(EVP_PKEY_sign(ctx, sig, &len, message, sizeof(message)) > 0);
+		} else {
+			CHECK(EVP_PKEY_sign_message_update(ctx, message, 5) > 0);
+			copy = EVP_PKEY_CTX_dup(ctx);
+			EVP_PKEY_CTX_free(ctx);
+			ctx = copy;
+			CHECK(EVP_PKEY_sign_message_update(ctx, message + 5, sizeof(message) - 5) >
+			      0);
+			len = sizeof(sig);
+			CHECK(EVP_PKEY_sign_message_final(ctx, sig, &len) > 0);
+		}
+		EVP_PKEY_CTX_free(ctx);
+		verify_message(pub, theirs, sig, len, n < 2);
+		verify_message(key, ours, sig, len, n < 2);
+		ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+	}
+	EVP_PKEY_CTX_free(ctx);
+	EVP_SIGNATURE_free(ours);
+	EVP_SIGNATURE_free(theirs);
+	EVP_SIGNATURE_free(other);
+	EVP_PKEY_free(pub);
+	EVP_PKEY_free(key);
+	puts("signed");
+#else
+	(void)uri;
+	(void)n;
+	puts("not before 3.4");
+#endif
+	return 0;
+}
+
+/* A search of the store: by name, by fingerprint, and for what is not there. */
+static int cmd_search(const char *name, int n)
+{
+	const unsigned char unknown[32] = { 0 };
+	unsigned char *der = NULL, hash[32];
+	char uri[80];
+	EVP_PKEY *key, *found;
+	int i, len;
+
+	(void)n;
+	snprintf(uri, sizeof(uri), "holdfast:%s", name);
+	key = load(uri);
+	CHECK(key && (len = i2d_PUBKEY(key, &der)) > 0);
+	CHECK(EVP_Q_digest(NULL, "SHA256", NULL, der, (size_t)len, hash, NULL));
+	for (i = 0; i < 4; i++) {
+		OSSL_STORE_SEARCH *by = i < 2 ? OSSL_STORE_SEARCH_by_alias(i ? "no-such-key" : name)
+					      : OSSL_STORE_SEARCH_by_key_fingerprint(
+							EVP_sha256(), i == 2 ? hash : unknown, 32);
+		OSSL_STORE_CTX *store = OSSL_STORE_open("holdfast:", NULL, NULL, NULL, NULL);
+		OSSL_STORE_INFO *info;
+
+		found = NULL;
+		CHECK(by && store && OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY));
+		CHECK(OSSL_STORE_find(store, by));
+		while (!found && !OSSL_STORE_eof(store)) {
+			info = OSSL_STORE_load(store);
+			if (info)
+				found = OSSL_STORE_INFO_get1_PKEY(info);
+			OSSL_STORE_INFO_free(info);
+		}
+		CHECK(i % 2 ? !found : found && EVP_PKEY_eq(found, key) == 1);
+		CHECK(!OSSL_STORE_error(store));
+		EVP_PKEY_free(found);
+		OSSL_STORE_close(store);
+		OSSL_STORE_SEARCH_free(by);
+	}
+	OPENSSL_free(der);
+	EVP_PKEY_free(key);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const char *uri, int n);
@@ -406,6 +667,9 @@ static const struct {
 	{ "midfork", cmd_midfork },	{ "unload", cmd_unload },
 	{ "live-exit", cmd_live_exit }, { "closed-fds", cmd_closed_fds },
 	{ "no-stdio", cmd_no_stdio },	{ "exec", cmd_exec },
+	{ "footprint", cmd_footprint }, { "write", cmd_write },
+	{ "params", cmd_params },	{ "self-test", cmd_self_test },
+	{ "message", cmd_message },	{ "search", cmd_search },
 };
 
 int main(int argc, char **argv)
