@@ -339,6 +339,8 @@ enum hf_rc hf_p11_prove(struct hf_p11 *t, const hf_KeeperCreated *made, uint32_t
 	struct hf_public *pub;
 	enum hf_rc rc;
 
+	/* The same pair may be known by another file: it is this one's object that has to work. */
+	hf_p11_key_forget(t, made->spki_sha256.bytes);
 	(void)HF_PB_SET(key.blob, made->blob.bytes, made->blob.size);
 	(void)HF_PB_SET(key.spki, made->spki.bytes, made->spki.size);
 	(void)HF_PB_SET(key.spki_sha256, made->spki_sha256.bytes, made->spki_sha256.size);

@@ -170,6 +170,23 @@ def test_wrapped_keys_that_are_wrong(hsm, keeper):
         keeper.import_key("kwp", good, DECRYPT, spki(private))
 
 
+def test_the_same_key_twice(hsm, keeper):
+    """The second object is what is tried, and destroying it leaves the first."""
+    keeper.open()
+    private = ec.generate_private_key(ec.SECP256R1())
+    first = keeper.import_key("kwp", wrapped(keeper, private), spki=spki(private), name="first")
+    with pytest.raises(Failed):  # it would not agree on anything: made for signatures
+        keeper.derive(first, private.public_key().public_bytes(*POINT))
+    second = keeper.import_key("kwp", wrapped(keeper, private), DERIVE, spki(private), "second")
+    own = ec.generate_private_key(ec.SECP256R1())
+    assert keeper.derive(second, own.public_key().public_bytes(*POINT)) == own.exchange(
+        ec.ECDH(), private.public_key())
+    keeper.destroy(second)
+    check(first, "ecdsa-sha256", digest("ecdsa-sha256"),
+          keeper.sign(first, "ecdsa-sha256", digest("ecdsa-sha256")).signature)
+    assert "first" in hsm.objects() and "second" not in hsm.objects()
+
+
 def make_pair(hsm, kind, label, key_id, *more):
     hsm.tool("pkcs11-tool", "--module", p11lib.SOFTHSM, "--login", "--pin", p11lib.PIN,
              "--keypairgen", "--key-type", kind, "--label", label, "--id", key_id, *more)
