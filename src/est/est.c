@@ -84,7 +84,7 @@ int hf_est_status_exit(enum hf_est_status status)
 static enum hf_est_status read_certs(struct hf_est *x, const char *pem, const char *what,
 				     STACK_OF(X509) * out)
 {
-	if (!pem[0] || !hf_certs_read(pem, HF_EST_CERTS_MAX, out, &x->err))
+	if (!pem[0] || !hf_certs_read(pem, HF_EST_ANCHORS_MAX, out, &x->err))
 		return HF_EST_OK;
 	(void)hf_within(&x->err, "%s", what);
 	return HF_EST_JOB;

@@ -21,7 +21,8 @@
 #include "est/job.h"
 #include "est/url.h"
 
-#define HF_EST_CERTS_MAX     64u
+#define HF_EST_CERTS_MAX     64u  /* of a server */
+#define HF_EST_ANCHORS_MAX   400u /* of the job: somebody's whole store */
 #define HF_EST_CACERTS_BYTES (1024u * 1024)
 #define HF_EST_BODY_BYTES    (256u * 1024)
 #define HF_EST_WARNINGS_MAX  16u

@@ -247,6 +247,10 @@ static enum hf_est_status curl_failed(struct hf_est *x, const struct hf_http *h,
 		  strlen(detail[0] ? detail : curl_easy_strerror(code)));
 	if (x->tls.why.msg[0])
 		return hf_est_fail(x, HF_EST_TLS, "%s", x->tls.why.msg);
+	/* the provider's own errors have its name in them; libcurl keeps only one line of each */
+	if (x->job->tls_key[0] && strstr(detail, ":holdfast:"))
+		return hf_est_fail(x, HF_EST_KEY, "key %s does not sign for the connection: %s",
+				   x->job->tls_key, strrchr(said, ':') + 1);
 	if (hf_tls_refused_us(x))
 		return hf_est_fail(x, HF_EST_AUTH, "the server refuses %s (TLS alert: %s)%s",
 				   x->job->tls_key[0] ? "our client certificate"

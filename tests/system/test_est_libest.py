@@ -125,6 +125,17 @@ est reenroll --cert id.pem --key id --out again.pem
 
 
 @pytest.mark.plain
+def test_identity_that_a_factory_has_handed_out(tmp_path):
+    """Certificate and key as files; the key goes into the token and is used from there."""
+    shell("mtls", """
+holdfast key import boot "$HOLDFAST_EST_BOOTSTRAP_KEY" >&2
+holdfast key create id >&2
+est enroll --cert "$HOLDFAST_EST_BOOTSTRAP_CERT" --cert-key boot --key id --subject CN=device-1 --out id.pem
+""", tmp_path)
+    assert cert(tmp_path, "id.pem").subject.rfc4514_string() == "CN=device-1"
+
+
+@pytest.mark.plain
 def test_no_client_certificate(tmp_path):
     done = shell("mtls", "holdfast key create dev >&2; est enroll --key dev " + NAMES, tmp_path, code=3)
     assert done.json["status"] == "auth", done.out

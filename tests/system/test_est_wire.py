@@ -14,7 +14,7 @@ import pytest
 from cryptography.x509.oid import AttributeOID
 
 from badest import ROOT_CA, SERVER_CERT, SUB_CA, BadEst, Request, certs, issue, own
-from estlib import EST, enroll, environment, run
+from estlib import EST, client_cert, enroll, environment, run
 from keeperlib import ROOT, until
 from realbroker import RealBroker
 
@@ -183,6 +183,24 @@ def test_no_broker(tmp_path):
         path = str(tmp_path / "s")
     result = run(enroll(None, url="https://localhost:1"), Nobody())
     assert result["status"] == "key" and str(tmp_path) in result["message"], result
+
+
+def test_broker_goes_away_before_the_handshake():
+    """That is no fault of the server's TLS: the same job again may work."""
+    b = RealBroker()
+    b.start()
+    b.algorithms()
+    for name in ("dev", "cl"):
+        b.add_key(name)
+
+    def last_answer(r):
+        b.stop()
+        return certs(ROOT_CA.der, SUB_CA.der, Connection="close")
+    auth = {"tls": {"cert_pem": client_cert(b).pem, "key": "holdfast:cl"}}
+    with BadEst({"cacerts": last_answer}, clients=ROOT_CA) as server:
+        result = run(enroll(server, auth=auth), b)
+        assert result["status"] == "key" and "holdfast:cl" in result["message"], result
+    b.tpm.close()
 
 
 def test_every_test_that_the_document_names_exists():
