@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the provider leaves behind in its host: memory, threads, signals, descriptors; and what
+ThreadSanitizer and valgrind say. AddressSanitizer has a build of its own, for all tests."""
+import os
+
+import pytest
+
+from provider_env import BUILD, Openssl, fake, openssl, short_dir  # noqa: F401
+
+HOST = f"{BUILD}/tests/system/provider-host"
+TSAN = f"{BUILD}/tests/system/provider-host-tsan"
+
+
+@pytest.fixture(autouse=True)
+def keys(fake):  # noqa: F811
+    fake.add_key("ec")
+    fake.add_key("rsa", "rsa-2048", "sign,decrypt")
+
+
+def run(openssl, *argv, **env):  # noqa: F811
+    r = openssl.run(*argv, timeout=200, env=env)
+    assert r.code == 0, r.errors[-6000:]
+    return r
+
+
+def test_nothing_is_left_in_the_process(openssl):  # noqa: F811
+    run(openssl, HOST, "footprint", "holdfast:ec", "3")
+
+
+@pytest.mark.plain  # 50 times with a sanitizer: test_provider_host.py
+def test_thousand_times_loaded_and_unloaded(openssl, fake):  # noqa: F811
+    run(openssl, HOST, "unload", "holdfast:ec", "1000")
+    assert fake.count("sign") == 1000 and fake.connections == 1000
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("command,n", [("threads", 64), ("prefork", 4), ("contexts", 1)])
+def test_thread_sanitizer(openssl, command, n):  # noqa: F811
+    if not os.path.islink(openssl.path("holdfast.so")):
+        os.symlink(f"{BUILD}/tests/system/holdfast-tsan.so", openssl.path("holdfast.so"))
+    r = run(openssl, TSAN, command, "holdfast:ec", str(n), OPENSSL_MODULES=openssl.dir,
+            TSAN_OPTIONS="halt_on_error=0:exitcode=66")
+    assert "ThreadSanitizer" not in r.errors, r.errors[:6000]
+
+
+@pytest.mark.plain
+def test_thread_sanitizer_with_a_broker_that_fails(openssl, fake):  # noqa: F811
+    for fault in ("close", "busy", "unavailable", "wrong-id", "garbage"):
+        fake.faults.extend([fault] + [None] * 60)
+    test_thread_sanitizer(openssl, "threads", 16)
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("command,uri,n", [
+    ("contexts", "holdfast:rsa", 1), ("semantics", "holdfast:ec", 1), ("unload", "holdfast:ec", 3),
+    ("write", "holdfast:rsa", 1), ("live-exit", "holdfast:ec", 1)])
+def test_valgrind(openssl, command, uri, n):  # noqa: F811
+    # what is alive at exit is no leak there
+    leaks = [] if command == "live-exit" else ["--leak-check=full",
+                                               "--errors-for-leak-kinds=definite,indirect"]
+    run(openssl, "valgrind", "-q", "--error-exitcode=99", *leaks, HOST, command, uri, str(n))
