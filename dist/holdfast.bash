@@ -6,11 +6,12 @@ _holdfast_commands() {
 	case ${1-} in
 	key) echo create list show public reference import export rotate delete issuer ;;
 	token) echo list provision ;;
+	policy) echo explain ;;
 	config) echo check apply explain ;;
 	est) echo cacerts csrattrs enroll reenroll ;;
-	help) echo key sign est token config status version ;;
+	help) echo key sign est token policy config status version ;;
 	sign | status | version) ;;
-	*) echo key sign est token config status version help ;;
+	*) echo key sign est token policy config status version help ;;
 	esac
 }
 
@@ -24,6 +25,7 @@ _holdfast_options() {
 	"key reference") echo --cert --out ;;
 	"key rotate") echo --grace --algorithm ;;
 	"key delete") echo --yes ;;
+	"policy explain") echo --uid --user --key --right --via --scheme ;;
 	"sign "*) echo --scheme --out ;;
 	"est "*)
 		echo --server --trust --fingerprint --system-trust --anchors --user --password-file --token-file --cert --cert-key --client-chain --proxy --follow-redirects --timeout \

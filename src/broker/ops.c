@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/process.h"
 #include "broker/audit.h"
 #include "broker/conn.h"
 #include "broker/worker.h"
@@ -56,6 +57,8 @@ static const struct hf_op ops[] = {
 	{ hf_Request_token_list_tag, "token-list", HF_TARGET_NONE, ANY_RIGHT, true,
 	  hf_op_token_list },
 	{ hf_Request_status_get_tag, "status", HF_TARGET_NONE, ANY_RIGHT, true, hf_op_status },
+	{ hf_Request_policy_explain_tag, "policy-explain", HF_TARGET_NONE, HF_RIGHT_ADMIN, true,
+	  hf_op_policy_explain },
 	{ hf_Request_token_provision_tag, "token-provision", HF_TARGET_NONE, HF_RIGHT_ADMIN, false,
 	  hf_op_provision },
 };
@@ -154,6 +157,33 @@ static unsigned right_to_use(const struct hf_key *k)
 	return k->usage & HF_USAGE_CA ? HF_RIGHT_CA : HF_RIGHT_SIGN;
 }
 
+/* What it would be done with; NULL where that is no question. */
+static const char *scheme_of(const hf_Request *r)
+{
+	switch (r->which_op) {
+	case hf_Request_sign_tag:
+		return r->op.sign.scheme;
+	case hf_Request_decrypt_tag:
+		return r->op.decrypt.scheme;
+	case hf_Request_derive_tag:
+		return r->op.derive.scheme;
+	default:
+		return NULL;
+	}
+}
+
+/* What costs the token something; looking at keys does not. */
+static enum hf_rc check_rate(struct hf_call *c, const struct hf_grant *g, unsigned right)
+{
+	if (!g->rate || right == HF_RIGHT_PUBLIC ||
+	    hf_peer_rate(c->conn->peer, g->rate, hf_now_ms()))
+		return HF_OK;
+	return hf_fail(&c->err, HF_BUSY,
+		       "more than %u operations a second, which is what config.toml allows; try "
+		       "again in a moment",
+		       (unsigned)g->rate);
+}
+
 /* Unknown and forbidden look the same, but to an administrator. */
 static enum hf_rc decide_key(struct hf_call *c)
 {
@@ -162,7 +192,7 @@ static enum hf_rc decide_key(struct hf_call *c)
 	const char *name;
 	const hf_KeyRef *ref;
 	unsigned right = c->op->right;
-	bool allowed;
+	const struct hf_grant *grant;
 
 	target_of(&c->b->request, &name, &ref);
 	if (c->op->target == HF_TARGET_KEY) {
@@ -175,9 +205,10 @@ static enum hf_rc decide_key(struct hf_call *c)
 			       "a key's name has 1 to 63 letters, digits, dots, "
 			       "underscores and hyphens, and starts with a letter or digit");
 	}
-	allowed = hf_policy_allows(s, who, name, right == HF_RIGHT_USE ? HF_RIGHT_SIGN : right);
-	if (allowed && (c->key || c->op->target == HF_TARGET_NEW))
-		return HF_OK;
+	grant = hf_policy_grant(s, who, name, right == HF_RIGHT_USE ? HF_RIGHT_SIGN : right,
+				scheme_of(&c->b->request), NULL);
+	if (grant && (c->key || c->op->target == HF_TARGET_NEW))
+		return check_rate(c, grant, right);
 	if (!hf_policy_holds(s, who, HF_RIGHT_ADMIN))
 		return hf_fail(&c->err, HF_NO_KEY, "no such key, or not yours");
 	if (!c->key && c->op->target == HF_TARGET_KEY)

@@ -57,6 +57,7 @@ enum hf_rc hf_op_key_export(struct hf_call *c);
 enum hf_rc hf_op_token_list(struct hf_call *c);
 enum hf_rc hf_op_status(struct hf_call *c);
 enum hf_rc hf_op_provision(struct hf_call *c);
+enum hf_rc hf_op_policy_explain(struct hf_call *c);
 
 /* A job that waited together with others lets go of what they share. */
 void hf_gather_put(struct hf_gather *g);

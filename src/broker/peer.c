@@ -58,6 +58,17 @@ void hf_peers_give(struct hf_peers *p, struct hf_peer *peer, size_t n)
 	p->bytes -= n;
 }
 
+/* Generic cell rate algorithm, in thousandths of a millisecond so that high rates stay exact. */
+bool hf_peer_rate(struct hf_peer *peer, uint32_t rate, uint64_t now)
+{
+	uint64_t step = 1000000 / rate, at = now * 1000;
+
+	if (peer->rate_at > at + 1000000 - step)
+		return false;
+	peer->rate_at = (peer->rate_at > at ? peer->rate_at : at) + step;
+	return true;
+}
+
 enum hf_rc hf_principal_read(struct hf_principal *who, int fd, const char *socket, struct hf_err *e)
 {
 	struct ucred cred;

@@ -18,6 +18,7 @@ struct hf_peer {
 	uid_t uid;
 	unsigned refs, connections, jobs;
 	size_t bytes;
+	uint64_t rate_at; /* us: when an operation under a rate is due; see hf_peer_rate() */
 	struct hf_flow flows[HF_TOKENS_MAX];
 };
 
@@ -34,6 +35,12 @@ void hf_peers_put(struct hf_peers *p, struct hf_peer *peer);
 /* Accounts @n bytes to @peer; false (and nothing accounted) if that is over a budget. */
 bool hf_peers_take(struct hf_peers *p, struct hf_peer *peer, size_t n);
 void hf_peers_give(struct hf_peers *p, struct hf_peer *peer, size_t n);
+
+/*
+ * May the peer have one more operation at @now (ms), at @rate a second? It may save up one second's
+ * worth. False: too early.
+ */
+bool hf_peer_rate(struct hf_peer *peer, uint32_t rate, uint64_t now);
 
 /*
  * Reads the credentials of a connection from the kernel. HF_DENIED for the overflow

@@ -24,6 +24,14 @@ unsigned hf_right_parse(const char *name)
 	return 0;
 }
 
+const char *hf_right_name(size_t index, unsigned *right)
+{
+	if (index >= HF_COUNT(rights))
+		return NULL;
+	*right = rights[index].right;
+	return rights[index].name;
+}
+
 /* Goes back to the last star only: linear in text times stars, no recursion to exhaust. */
 bool hf_glob(const char *pattern, const char *text)
 {
@@ -68,21 +76,42 @@ static bool is_about(const struct hf_grant *g, const struct hf_principal *who)
 	return false;
 }
 
-bool hf_policy_allows(const struct hf_settings *s, const struct hf_principal *who, const char *key,
-		      unsigned right)
+static bool has_scheme(const struct hf_grant *g, const char *scheme)
+{
+	size_t i;
+
+	for (i = 0; i < g->n_schemes; i++)
+		if (hf_glob(g->schemes[i], scheme))
+			return true;
+	return !g->n_schemes;
+}
+
+const struct hf_grant *hf_policy_grant(const struct hf_settings *s, const struct hf_principal *who,
+				       const char *key, unsigned right, const char *scheme,
+				       const char **pattern)
 {
 	size_t i, k;
 
 	for (i = 0; i < s->n_grants; i++) {
 		const struct hf_grant *g = &s->grants[i];
 
-		if (!(g->rights & right) || !is_about(g, who))
+		if (!(g->rights & right) || !is_about(g, who) ||
+		    (scheme && scheme[0] && !has_scheme(g, scheme)))
 			continue;
 		for (k = 0; k < g->n_keys; k++)
-			if (hf_glob(g->keys[k], key))
-				return true;
+			if (hf_glob(g->keys[k], key)) {
+				if (pattern)
+					*pattern = g->keys[k];
+				return g;
+			}
 	}
-	return false;
+	return NULL;
+}
+
+bool hf_policy_allows(const struct hf_settings *s, const struct hf_principal *who, const char *key,
+		      unsigned right)
+{
+	return hf_policy_grant(s, who, key, right, NULL, NULL);
 }
 
 bool hf_policy_holds(const struct hf_settings *s, const struct hf_principal *who, unsigned wanted)

@@ -39,10 +39,21 @@ struct hf_principal {
 /* 0 if there is no right of that name. */
 unsigned hf_right_parse(const char *name);
 
+/* Its name; NULL beyond the last (from 0). */
+const char *hf_right_name(size_t index, unsigned *right);
+
 /* `*` any run of characters, `?` one; everything else literally. */
 bool hf_glob(const char *pattern, const char *text);
 
-/* Has @who @right on the key called @key? */
+/*
+ * The first grant that gives @who @right on the key called @key, for what @scheme names (NULL or
+ * "": whatever it is); *@pattern, if not NULL, is the one that fits the key. NULL: nobody gives it.
+ */
+const struct hf_grant *hf_policy_grant(const struct hf_settings *s, const struct hf_principal *who,
+				       const char *key, unsigned right, const char *scheme,
+				       const char **pattern);
+
+/* Is there one, whatever the scheme? */
 bool hf_policy_allows(const struct hf_settings *s, const struct hf_principal *who, const char *key,
 		      unsigned right);
 

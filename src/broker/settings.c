@@ -24,6 +24,7 @@ struct member {
 	size_t offset;
 	int64_t min, max;
 	enum hf_rc (*list)(void *object, json_object *array, const struct place *, struct hf_err *);
+	bool optional; /* since a later release of `config apply` */
 };
 
 static enum hf_rc wrong(struct hf_err *e, const struct place *at, const char *member,
@@ -82,7 +83,7 @@ static enum hf_rc read_member(void *object, const struct member *m, json_object 
 	return HF_FAILED;
 }
 
-/* Every member has to be there, once, and nothing else. */
+/* Every member has to be there, unless it is optional, and nothing else. */
 static enum hf_rc read_object(void *object, const struct member *rows, json_object *v,
 			      const struct place *at, struct hf_err *e)
 {
@@ -102,30 +103,30 @@ static enum hf_rc read_object(void *object, const struct member *rows, json_obje
 			return rc;
 	}
 	for (m = rows; m->name; m++)
-		if (!json_object_object_get_ex(v, m->name, NULL))
+		if (!m->optional && !json_object_object_get_ex(v, m->name, NULL))
 			return wrong(e, at, m->name, "is missing");
 	return HF_OK;
 }
 
 #define ROW_TEXT(type, field, min)                                                                 \
 	{                                                                                          \
-#field, TEXT, offsetof(type, field), min, sizeof(((type *)0)->field), NULL         \
+#field, TEXT, offsetof(type, field), min, sizeof(((type *)0)->field), NULL, false  \
 	}
 #define ROW_NUMBER(type, field, min, max)                                                          \
 	{                                                                                          \
-#field, NUMBER, offsetof(type, field), min, max, NULL                              \
+#field, NUMBER, offsetof(type, field), min, max, NULL, false                       \
 	}
 #define ROW_SIGNED(type, field, min, max)                                                          \
 	{                                                                                          \
-#field, SIGNED, offsetof(type, field), min, max, NULL                              \
+#field, SIGNED, offsetof(type, field), min, max, NULL, false                       \
 	}
 #define ROW_LIST(field, max, read)                                                                 \
 	{                                                                                          \
-#field, LIST, 0, 0, max, read                                                      \
+#field, LIST, 0, 0, max, read, false                                               \
 	}
 #define ROW_END                                                                                    \
 	{                                                                                          \
-		NULL, TEXT, 0, 0, 0, NULL                                                          \
+		NULL, TEXT, 0, 0, 0, NULL, false                                                   \
 	}
 
 static const struct member tpm2_rows[] = {
@@ -247,12 +248,23 @@ static enum hf_rc read_names(void *object, json_object *list, const struct place
 	return read_texts(p->names[0], sizeof(p->names[0]), list, at, e);
 }
 
+static enum hf_rc read_schemes(void *object, json_object *list, const struct place *at,
+			       struct hf_err *e)
+{
+	struct hf_grant *g = object;
+
+	g->n_schemes = json_object_array_length(list);
+	return read_texts(g->schemes[0], sizeof(g->schemes[0]), list, at, e);
+}
+
 static const struct member grant_rows[] = {
 	ROW_SIGNED(struct hf_grant, uid, -1, UINT32_MAX - 1),
 	ROW_SIGNED(struct hf_grant, gid, -1, UINT32_MAX - 1),
 	ROW_TEXT(struct hf_grant, socket, 0),
 	ROW_LIST(keys, HF_PATTERNS_MAX, read_keys),
 	ROW_LIST(rights, 16, read_rights),
+	{ "schemes", LIST, 0, 0, 8, read_schemes, true },
+	{ "rate", NUMBER, offsetof(struct hf_grant, rate), 0, 1000000, NULL, true },
 	ROW_END,
 };
 
@@ -347,8 +359,8 @@ static enum hf_rc read_limits(struct hf_settings *s, json_object *v, const char 
 }
 
 static const struct member settings_rows[] = {
-	{ "version", IGNORED, 0, 0, 0, NULL },
-	{ "limits", IGNORED, 0, 0, 0, NULL },
+	{ "version", IGNORED, 0, 0, 0, NULL, false },
+	{ "limits", IGNORED, 0, 0, 0, NULL, false },
 	ROW_TEXT(struct hf_settings, state_dir, 1),
 	ROW_TEXT(struct hf_settings, default_token, 1),
 	ROW_LIST(tokens, HF_TOKENS_MAX, read_tokens),

@@ -53,6 +53,9 @@ struct hf_grant {
 	unsigned rights;	   /* enum hf_right bits */
 	char (*keys)[HF_NAME_SIZE];
 	size_t n_keys;
+	char schemes[8][24]; /* patterns; none: any */
+	size_t n_schemes;
+	uint32_t rate; /* operations on keys a second; 0: no limit */
 };
 
 struct hf_profile {

@@ -62,6 +62,15 @@ static const struct hf_option sign_options[] = {
 	{ "out", "FILE", "write the signature to FILE instead of standard output" },
 	END,
 };
+static const struct hf_option policy_options[] = {
+	{ "uid", "UID", "user id of whom it is about" },
+	{ "user", "NAME", "the same by name" },
+	{ "key", "ID", "key, which need not be there" },
+	{ "right", "RIGHT", "public, sign, ca, decrypt, derive, create, rotate, delete or admin" },
+	{ "via", "SOCKET", "name of the [[socket]] that he would use (else main)" },
+	{ "scheme", "NAME", "such as ecdsa-sha256 (else whatever it is)" },
+	END,
+};
 static const struct hf_option config_options[] = {
 	{ "config", "FILE", "read FILE instead of config.toml" },
 	END,
@@ -103,7 +112,11 @@ const struct hf_command hf_commands[] = {
 	{ "token", "list", "", 0, 0, NULL, "list the tokens and how they are", hf_token_list,
 	  hf_token_show },
 	{ "token", "provision", "[TOKEN]", 0, 1, NULL,
-	  "make a TPM's primary key persistent, or try the PIN of a token again", hf_token_provision, hf_token_show },
+	  "make a TPM's primary key persistent, or try the PIN of a token again",
+	  hf_token_provision, hf_token_show },
+	{ "policy", "explain", "", 0, 0, policy_options,
+	  "say what the policy allows somebody, and which rule does", hf_policy_explain,
+	  hf_policy_explain_show },
 	{ "config", "check", "", 0, 0, config_options, "check config.toml and its drop-ins",
 	  hf_config_run_check, hf_config_check_show },
 	{ "config", "apply", "", 0, 0, config_options, "check, then put into effect",

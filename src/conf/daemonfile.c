@@ -161,9 +161,24 @@ static int64_t who(struct hf_making *m, const struct hf_node *table, const char 
 	return by_id ? by_id->number : account(m, table, name, kind, exists);
 }
 
+/* A word that no scheme has would deny everything, in silence. */
+static void check_schemes(struct hf_making *m, const struct hf_node *table)
+{
+	const struct hf_node *list = hf_node_get(table, "schemes"), *n;
+
+	for (n = list ? list->children : NULL; n; n = n->next)
+		if (!n->text[0] || strlen(n->text) > 23 ||
+		    strspn(n->text, "abcdefghijklmnopqrstuvwxyz0123456789-*?") != strlen(n->text))
+			hf_problem_add(m->p, HF_PROBLEM_ERROR, n,
+				       "schemes: \"%s\" is none; write such as \"ecdsa-sha256\" or "
+				       "\"rsa-*\" (holdfast key show tells those of a key)",
+				       n->text);
+}
+
 static void add_principal(struct hf_making *m, const struct hf_node *n, json_object *list)
 {
 	struct hf_making_table t = { hf_conf_section_find("principal"), n };
+	const struct hf_node *rate = hf_node_get(n, "rate");
 	json_object *o = json_object_new_object();
 
 	if (!hf_node_get(n, "uid") && !hf_node_get(n, "user") && !hf_node_get(n, "gid") &&
@@ -179,6 +194,9 @@ static void add_principal(struct hf_making *m, const struct hf_node *n, json_obj
 	hf_making_set_text(o, "socket", hf_making_text(&t, "socket"));
 	hf_making_set_list(o, "keys", &t, "keys");
 	hf_making_set_list(o, "rights", &t, "rights");
+	check_schemes(m, n);
+	hf_making_set_list(o, "schemes", &t, "schemes");
+	hf_making_set_number(o, "rate", rate ? rate->number : 0);
 	if (hf_node_get(n, "keys"))
 		json_object_array_add(list, o);
 	else

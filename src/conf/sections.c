@@ -74,6 +74,11 @@ static const struct hf_conf_key principal_keys[] = {
 	WORDS("rights", HF_CONF_CHOICES, "public sign ca decrypt derive",
 	      "public sign ca decrypt derive create rotate delete admin",
 	      "What the client may do with them."),
+	{ "schemes", HF_CONF_TEXTS, NULL, 0, 8, NULL,
+	  "Ways to sign, decrypt and derive, as [\"ecdsa-*\"]; may have * and ?. Without it: "
+	  "any." },
+	NUMBER("rate", NULL, 1, 1000000,
+	       "Operations a second, of all clients of one user together. Without it: no limit."),
 	PLAIN("certs", HF_CONF_ANY, NULL, "Certificates, for the certificate agent."),
 	KEY_END,
 };

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what: schemes, rates, and what `policy explain` says of it."""
+import os
+import time
+
+import pytest
+
+from brokerlib import RIGHTS, WithFakeKeeper
+from clilib import Home, Running
+from keeperlib import pb, until
+
+ME = os.getuid()
+
+
+def grant(**more):
+    return {"uid": ME, "gid": -1, "socket": "main", "keys": ["*"], "rights": RIGHTS, **more}
+
+
+def test_schemes():
+    rules = [grant(rights=["create", "public"]), grant(rights=["sign"], schemes=["ecdsa-sha256"]),
+             grant(rights=["derive"], schemes=["rsa-*"])]
+    with WithFakeKeeper(principals=rules) as b:
+        c = b.client()
+        c.create("k", usage=9)
+        assert c.sign("k").status == pb.OK
+        assert c.sign("k", b"d" * 48, "ecdsa-sha384").status == pb.NO_KEY
+        assert c.sign("k", b"d" * 32, "").status == pb.ARGUMENT  # no scheme at all is nobody's
+        r = c.call(derive=pb.Derive(key=pb.KeyRef(name="k"), scheme="ecdh", peer=b"\4" + bytes(64)))
+        assert r.status == pb.NO_KEY and r.message == "no such key, or not yours"
+
+
+def test_rate():
+    """Twenty at once are saved up, then it is twenty a second; looking at keys is free."""
+    with WithFakeKeeper(principals=[grant(rate=20)]) as b:
+        c = b.client()
+        c.create("k")
+        since = time.monotonic()
+        got = [c.sign("k").status for _ in range(60)]
+        took = time.monotonic() - since
+        done = got.count(pb.OK)
+        assert set(got) == {pb.OK, pb.BUSY} and got[:19] == [pb.OK] * 19
+        assert done <= 20 + 20 * took + 1, (done, took)
+        assert c.call(key_get=pb.KeyGet(key=pb.KeyRef(name="k"))).status == pb.OK
+        until(lambda: c.sign("k").status == pb.OK)
+
+
+def test_rate_is_everybodys_own():
+    """One user on two sockets is two peers; his many connections are one."""
+    with WithFakeKeeper(principals=[grant(rate=5)]) as b:
+        one, two = b.client(), b.client()
+        one.create("k")
+        got = [c.sign("k").status for c in (one, two) * 6]
+        assert got.count(pb.OK) <= 6
+
+
+def explain(client, uid=ME, name="k", right="sign", **more):
+    return client.call(policy_explain=pb.PolicyExplain(uid=uid, name=name, right=right, **more))
+
+
+def test_explain_over_the_wire():
+    rules = [grant(), {"uid": 4711, "gid": -1, "socket": "", "keys": ["x", "web-*"],
+                       "rights": ["sign", "public"], "schemes": ["ecdsa-*"], "rate": 7},
+             {"uid": -1, "gid": 4242, "socket": "other", "keys": ["k?"], "rights": ["delete"]}]
+    with WithFakeKeeper(principals=rules) as b:
+        c = b.client()
+        d = explain(c, 4711, "web-1").policy
+        assert d.allowed and d.rule == 2 and d.pattern == "web-*" and d.rate == 7 and d.uid == 4711
+        assert list(d.rights) == ["public", "sign"] and list(d.schemes) == ["ecdsa-*"]
+        assert not explain(c, 4711, "web").policy.allowed
+        assert not explain(c, 4711, "web-1", "ca").policy.allowed
+        assert not explain(c, 4711, "web-1", scheme="rsa-pss-sha256").policy.allowed
+        assert explain(c, 4711, "web-1", scheme="ecdsa-sha256").policy.allowed
+        assert explain(c, 9, "k1", "delete", gids=[1, 4242], socket="other").policy.rule == 3
+        assert not explain(c, 9, "k1", "delete", gids=[1, 4242]).policy.allowed
+        assert not explain(c, 65534, "k1", "delete", gids=[4242], socket="other").policy.allowed
+        assert explain(c, right="everything").status == pb.ARGUMENT
+
+
+def test_explain_is_for_administrators():
+    with WithFakeKeeper(principals=[grant(rights=["public", "sign"])]) as b:
+        assert explain(b.client()).status == pb.DENIED
+
+
+@pytest.fixture(scope="module", name="run")
+def fixture_run():
+    r = Running('[[principal]]\nuser = "daemon"\nkeys = ["web-*"]\nrights = ["sign"]\n'
+                'schemes = ["ecdsa-*"]\nrate = 50\n')
+    yield r
+    r.close()
+
+
+def test_command(run):
+    out = run.run("policy", "explain", "--user", "daemon", "--key", "web-1", "--right", "sign").out
+    assert out == ("allowed by rule 3: uid 1, socket any, keys web-*, rights sign, schemes ecdsa-*, "
+                   "at most 50 a second\n"), out
+    out = run.run("policy", "explain", "--uid", "1", "--key", "edge-ca", "--right", "ca").out
+    assert out == ("denied: no [[principal]] gives uid 1 the right ca on key edge-ca, on socket main\n")
+    told = run.json("policy", "explain", "--uid", "1", "--key", "web-1", "--right", "sign",
+                    "--scheme", "rsa-pss-sha256")
+    assert told["allowed"] is False and "rule" not in told
+    told = run.json("policy", "explain", "--uid", "0", "--key", "any", "--right", "delete")
+    assert told["allowed"] is True and told["rule"]["number"] in (1, 2)
+
+
+@pytest.mark.parametrize("words,says", [
+    (["--key", "k", "--right", "sign"], "--uid or --user"),
+    (["--uid", "0", "--user", "root", "--key", "k", "--right", "sign"], "--uid or --user"),
+    (["--uid", "root", "--key", "k", "--right", "sign"], "no user id"),
+    (["--user", "no-such-user", "--key", "k", "--right", "sign"], "no such user"),
+    (["--uid", "0", "--right", "sign"], "which right on which key"),
+    (["--uid", "0", "--key", "k", "--right", "everything"], "no right 'everything'"),
+])
+def test_command_is_told_what_is_wrong(run, words, says):
+    assert says in run.run("policy", "explain", *words, code=2).err
+
+
+@pytest.mark.parametrize("rule,says", [
+    ('schemes = ["ECDSA"]', "ECDSA"),
+    ('schemes = [""]', "schemes"),
+    ('schemes = "ecdsa-*"', "list"),
+    ("rate = 0", "rate"),
+    ('rate = "fast"', "rate"),
+])
+def test_configuration_that_makes_no_sense(rule, says):
+    home = Home(f'[[principal]]\nuid = 1\nkeys = ["a"]\n{rule}\n')
+    try:
+        p = home.run("config", "check", code=2)
+        assert says in p.out + p.err and "config.toml" in p.out + p.err
+    finally:
+        home.close()
