@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -124,10 +125,17 @@ static const char *const allowed[] = {
 
 static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
 
-/* In one place, so that one failure is not missed among many. */
+/* Allows a call if its argument @n, under @mask, is @value. */
+static int allow_if(scmp_filter_ctx f, int call, unsigned n, scmp_datum_t mask, scmp_datum_t value)
+{
+	const struct scmp_arg_cmp arg = { n, SCMP_CMP_MASKED_EQ, mask, value };
+
+	return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, call, 1, &arg);
+}
+
 static int add_rules(scmp_filter_ctx f)
 {
-	const unsigned writing = O_ACCMODE | O_CREAT | O_TRUNC;
+	const scmp_datum_t writing = O_ACCMODE | O_CREAT | O_TRUNC;
 	int failed = 0;
 	size_t i;
 
@@ -138,14 +146,10 @@ static int add_rules(scmp_filter_ctx f)
 			failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, n, 0);
 	}
 	for (i = 0; i < HF_COUNT(families); i++)
-		failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-					   SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
-	failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(open), 1,
-				   SCMP_A1(SCMP_CMP_MASKED_EQ, writing, 0));
-	failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
-				   SCMP_A2(SCMP_CMP_MASKED_EQ, writing, 0));
-	failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-				   SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+		failed |= allow_if(f, SCMP_SYS(socket), 0, UINT32_MAX, (scmp_datum_t)families[i]);
+	failed |= allow_if(f, SCMP_SYS(open), 1, writing, 0);
+	failed |= allow_if(f, SCMP_SYS(openat), 2, writing, 0);
+	failed |= allow_if(f, SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD);
 	/* its flags are in memory, where a filter cannot look; libc then uses clone */
 	failed |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	failed |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0);

@@ -20,10 +20,10 @@ def environment(broker, **more):
     return dict(keep, OPENSSL_MODULES=os.path.join(BUILD, "provider"),
                 **({"HOLDFAST_SOCKET": broker.path} if broker else {}), **more)
 
-def run(job, broker=None, **more):
-    """The result, which has to agree with the exit status."""
+def run(job, broker=None, around=(), **more):
+    """The result, which has to agree with the exit status. @around: a command that runs it."""
     text = job if isinstance(job, bytes) else json.dumps(job).encode()
-    p = subprocess.run([EST], input=text, capture_output=True, timeout=60,
+    p = subprocess.run([*around, EST], input=text, capture_output=True, timeout=60,
                        env=environment(broker, **more))
     assert p.stdout, p.stderr.decode()
     result = json.loads(p.stdout)

@@ -272,6 +272,7 @@ def test_with_est_leaves_nothing_behind(tmp_path):
         s.p.stderr.close()
 
 
+@pytest.mark.plain
 def test_with_est_has_a_network_of_its_own(tmp_path):
     inside = shell("basic", "readlink /proc/self/ns/net", tmp_path).out.strip()
     assert inside.startswith("net:[") and inside != os.readlink("/proc/self/ns/net")

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """EST servers that are not who they should be, or have no TLS: nothing may be sent to them."""
+import os
 import socket
 import ssl
+import subprocess
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 
 from badest import (CLIENT, HOST, OTHER_CA, ROOT_CA, SERVER_CERT, SUB_CA, BadEst, certs)
-from estlib import client_cert, enroll, leaf, run
+from estlib import chain, client_cert, enroll, leaf, run
 from estpki import CMC_RA, SERVER, Cert, weak_key
 from realbroker import RealBroker
 
@@ -122,6 +124,45 @@ def test_system_store_does_not_know_it(broker):
     with BadEst() as server:
         result = run(enroll(server, trust={"mode": "system"}), broker)
         assert result["status"] == "tls" and not server.requests, result
+
+
+@pytest.fixture
+def system_store(tmp_path):
+    """A command in whose view ROOT_CA is what the system trusts; nothing else is changed."""
+    pem = tmp_path / "root.pem"
+    pem.write_text(ROOT_CA.pem)
+    name = subprocess.run(["openssl", "x509", "-in", pem, "-noout", "-hash"], check=True, text=True,
+                          capture_output=True, env={"PATH": os.environ["PATH"]}).stdout.strip()
+    os.mkdir(tmp_path / "certs")
+    (tmp_path / "certs" / (name + ".0")).write_text(ROOT_CA.pem)
+    return ["unshare", "-m", "sh", "-c", 'mount --bind "$1" /etc/ssl/certs && exec "$2"', "sh",
+            str(tmp_path / "certs")]
+
+
+@pytest.mark.root
+def test_system_store(broker, system_store):
+    with BadEst() as server:
+        result = run(enroll(server, trust={"mode": "system"}), broker, system_store)
+        assert result["status"] == "ok" and result["cacerts_changed"], result
+
+
+@pytest.mark.root
+def test_system_store_does_not_bring_in_roots(broker, system_store):
+    """The server is that host; a root is new only with a link to one that was accepted earlier."""
+    new = Cert("EST root G2", ca=True, days=90)
+    link = Cert("EST root G2", ROOT_CA, ca=True, key=new.key)
+    trust = {"mode": "system", "anchors_pem": ROOT_CA.pem}
+    sent = [ROOT_CA.der, SUB_CA.der, new.der]
+    with BadEst({"cacerts": lambda r: certs(*sent)}) as server:
+        job = dict(enroll(server, op="cacerts", trust=trust, key=None, subject=None, sans=None, eku=None))
+        result = run(job, None, system_store)
+        assert result["status"] == "ok" and not result["cacerts_changed"], result
+        assert "1 of the CA certificates" in result["warnings"][0]
+        assert len(chain(result, "cacerts_pem")) == 2
+        sent.append(link.der)
+        result = run(job, None, system_store)
+        assert result["cacerts_changed"] and not result["warnings"], result
+        assert chain(result, "cacerts_pem")[0] == new.cert
 
 
 # ---------------------------------------------------------------- fingerprint

@@ -204,7 +204,7 @@ static void test_certs_only_damaged(void **state)
 {
 	unsigned char *der;
 	uint8_t *copy;
-	int n, count, i, bit;
+	int n, count, i;
 
 	(void)state;
 	der = message(&n);
@@ -215,13 +215,12 @@ static void test_certs_only_damaged(void **state)
 		assert_int_not_equal(read_p7(copy, (size_t)i, &count), HF_OK);
 		free(copy);
 	}
-	for (i = 0; i < n; i++)
-		for (bit = 0; bit < 8; bit++) {
-			der[i] ^= (unsigned char)(1 << bit);
-			(void)read_p7(der, (size_t)n, &count);
-			assert_in_range(count, 0, 2);
-			der[i] ^= (unsigned char)(1 << bit);
-		}
+	for (i = 0; i < n; i++) { /* one bit of each byte; the fuzz target does more */
+		der[i] ^= (unsigned char)(1 << i % 8);
+		(void)read_p7(der, (size_t)n, &count);
+		assert_in_range(count, 0, 2);
+		der[i] ^= (unsigned char)(1 << i % 8);
+	}
 	OPENSSL_free(der);
 }
 
