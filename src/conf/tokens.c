@@ -98,8 +98,9 @@ static bool find_pkcs11(const struct hf_making *m, const struct hf_node *token, 
 	if (!module)
 		module = aziot(m, "pkcs11_lib_path");
 	t->where = uri ? uri : token ? token : module;
-	wrong = uri ? hf_p11uri_parse(&t->uri, uri->text)
-		    : "is missing; write uri = \"pkcs11:token=LABEL\"";
+	wrong = uri	? hf_p11uri_parse(&t->uri, uri->text)
+		: token ? "is missing; write uri = \"pkcs11:token=LABEL\""
+			: "is missing; write pkcs11_base_slot = \"pkcs11:token=LABEL\"";
 	if (!wrong && t->uri.object[0])
 		wrong = "names an object; leave out object, id and type: it is the token that "
 			"is meant";

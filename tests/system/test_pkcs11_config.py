@@ -138,6 +138,7 @@ MISTAKES = [
     ('[[token]]\nname = "a"\ntype = "pkcs12"\n', "did you mean \"pkcs11\""),
     (OURS + EDGE, "is called \"hsm\" already"),
     (EDGE.replace("/usr/lib/m.so", "m.so"), "absolute path"),
+    ('[aziot_keys]\npkcs11_lib_path = "/m.so"\n', "write pkcs11_base_slot"),
     ('[preloaded_keys]\nk = "pkcs11:token=a;object=k"\n', "token that is not configured"),
     (EDGE + '[preloaded_keys]\nk = "pkcs11:slot-id=1;object=k"\n', "token that is not configured"),
     (EDGE + '[preloaded_keys]\nk = "pkcs11:slot-id=0"\n', "neither object nor id"),
