@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The provider inside a program that forks, has threads, closes descriptors and exits."""
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -132,6 +133,18 @@ def test_on_a_tpm(tpm_openssl, key, command, n):
     r = tpm_openssl.run(HOST, command, f"holdfast:{key}", str(n), timeout=120,
                         env={"ASAN_OPTIONS": "detect_leaks=0"})
     assert r.code == 0, r.errors
+
+
+def test_more_keys_than_a_tpm_has_slots(tpm, tpm_openssl):
+    """Which are three. Eight processes at a time, each with a key of its own."""
+    for n in range(40):
+        tpm.add_key(f"many-{n}")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(lambda n: tpm_openssl.run(HOST, "sign", f"holdfast:many-{n}", "5"),
+                             range(40)))
+    assert [r.errors for r in done if r.code] == []
+    for code in ("0x902", "0x903"):  # object memory, session memory
+        assert code not in tpm.logged()
 
 
 def keepers(broker):
