@@ -346,7 +346,7 @@ def test_other_tokens_never_notice(both, action):
         begin = time.monotonic()
         assert client.sign("soft", DIGEST).status == pb.OK
         worst = max(worst, time.monotonic() - begin)
-    assert worst < 1, "the TPM waited for the other token"
+    assert worst < 1.4, "the TPM waited for the other token"
     for c in slow:
         reply = c.reply()
         assert reply.status in (pb.TIMEOUT, pb.UNAVAILABLE), reply
