@@ -42,7 +42,7 @@
 	{ "tolerate", "LIST", "what the CA may change: subject,san,eku" },                         \
 	{ "binding", "KIND", "auto (default), tls-unique, tls-exporter, none" },                   \
 	{ "ignore-csrattrs", NULL, "do not ask the server for its wishes" },                       \
-	{ "cacerts-out", "FILE", "write the server's CA certificates to FILE" }
+	{ "cacerts-out", "FILE", "write the CA certificates to trust from now on to FILE" }
 
 const struct hf_option hf_est_ask_options[] = {
 	SERVER_OPTIONS,
@@ -418,13 +418,39 @@ enum hf_rc hf_est_ask(struct hf_cli *c, struct hf_err *e)
 	return HF_OK;
 }
 
+/* A certificate that cannot be written is lost, and the server has been asked in vain. */
+static enum hf_rc check_place(const char *option, const char *path, struct hf_err *e)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	char dir[HF_PATH_MAX] = ".";
+	struct stat st;
+
+	if (!path || !strcmp(path, "-") || (!stat(path, &st) && !S_ISREG(st.st_mode)))
+		return HF_OK;
+	if (slash)
+		(void)snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path + 1), path);
+	if (!access(dir, W_OK | X_OK))
+		return HF_OK;
+	return hf_fail_errno(e, HF_IO, "--%s: %s cannot be written, so the server was not asked",
+			     option, dir);
+}
+
 enum hf_rc hf_est_enroll(struct hf_cli *c, struct hf_err *e)
 {
 	const char *out = hf_cli_option(c, "out");
-	enum hf_rc rc = run(c, e);
+	enum hf_rc rc = check_place("out", out, e);
 
 	if (!rc)
-		rc = write_pem(c, "out", "certificates_pem", e);
+		rc = check_place("cacerts-out", hf_cli_option(c, "cacerts-out"), e);
+	if (!rc)
+		rc = run(c, e);
+	if (rc)
+		return rc;
+	rc = write_pem(c, "out", "certificates_pem", e);
+	if (rc) { /* the disk is full, say: at least show it */
+		(void)fputs(hf_out_get(c->result, "certificates_pem"), c->json ? stderr : stdout);
+		return rc;
+	}
 	if (!rc)
 		rc = write_pem(c, "cacerts-out", "cacerts_pem", e);
 	if (rc)

@@ -208,30 +208,49 @@ static enum hf_est_status bootstrap(struct hf_est *x, STACK_OF(X509) * bundle)
 
 static bool any_new_root(struct hf_est *x)
 {
-	STACK_OF(X509) *before = sk_X509_num(x->anchors) ? x->anchors : x->pinned;
 	int i;
 
-	for (i = 0; i < sk_X509_num(x->cacerts); i++)
-		if (hf_cert_is_root(sk_X509_value(x->cacerts, i)) &&
-		    !hf_certs_have(before, sk_X509_value(x->cacerts, i)))
+	for (i = 0; i < sk_X509_num(x->cacerts); i++) {
+		X509 *cert = sk_X509_value(x->cacerts, i);
+
+		if (hf_cert_is_root(cert) && !hf_certs_have(x->anchors, cert) &&
+		    !hf_certs_have(x->pinned, cert))
 			return true;
+	}
 	return false;
+}
+
+/* What was trusted stays so till it ends: the server itself may still be certified by it. */
+static bool keep(struct hf_est *x, STACK_OF(X509) * known)
+{
+	int i;
+
+	for (i = 0; i < sk_X509_num(known); i++) {
+		X509 *cert = sk_X509_value(known, i);
+
+		if (X509_check_ca(cert) && hf_cert_is_valid(cert, x->now) &&
+		    !hf_certs_add(x->cacerts, cert))
+			return false;
+	}
+	return true;
 }
 
 static enum hf_est_status judge(struct hf_est *x, STACK_OF(X509) * bundle)
 {
 	STACK_OF(X509) *known = known_anchors(x);
 	/* The system's store says that it is this host, not that the host may change our roots. */
-	bool authentic = x->tls.explicit_anchor || !sk_X509_num(x->anchors), ok;
+	bool authentic = x->tls.explicit_anchor || !sk_X509_num(x->anchors), ok, any;
 	unsigned dropped = 0;
 
 	if (!known)
 		return no_memory(x);
 	ok = hf_cacerts_choose(bundle, known, authentic, x->now, x->cacerts, &dropped);
+	any = sk_X509_num(x->cacerts) > 0;
+	ok = ok && keep(x, known);
 	hf_certs_free(known);
 	if (!ok)
 		return no_memory(x);
-	if (!sk_X509_num(x->cacerts))
+	if (!any)
 		return hf_est_fail(
 			x, HF_EST_TLS,
 			"%s sends CA certificates, and none of them can be believed: they "

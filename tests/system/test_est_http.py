@@ -504,6 +504,16 @@ def test_cacerts_are_sorted_out(broker):
         assert result["cacerts_changed"] and "2 of the CA certificates" in result["warnings"][0]
 
 
+def test_old_root_is_kept(broker):
+    """A server that no longer sends the root by which it is known is still known tomorrow."""
+    newer = Cert("EST root G2", ca=True, days=90)
+    with BadEst({"cacerts": lambda r: certs(newer.der)}) as server:
+        result = run(enroll(server, op="cacerts", key=None, subject=None, sans=None, eku=None))
+        assert chain(result, "cacerts_pem") == [newer.cert, ROOT_CA.cert] and result["cacerts_changed"]
+        again = run(enroll(server, trust={"mode": "pinned", "pem": result["cacerts_pem"]}), broker)
+        assert again["status"] == "ok" and not again["cacerts_changed"], again
+
+
 def test_cacerts_of_nobody(broker):
     with BadEst({"cacerts": lambda r: certs(Cert("stray", OTHER_CA, ca=True).der)}) as server:
         assert run(enroll(server), broker)["status"] == "tls"
@@ -666,29 +676,3 @@ def test_no_extended_master_secret(broker):
     with BadEst(dict(wishes(CHALLENGE), simpleenroll=demanding), tls=without) as server:
         result = run(enroll(server), broker)
         assert result["status"] == "tls" and "extended master secret" in result["message"], result
-
-
-# ---------------------------------------------------------------- ourselves
-
-def test_environment_is_not_read(broker):
-    """No proxy, no store, no configuration that the job does not name."""
-    with BadEst() as server:
-        bad = "http://127.0.0.1:1"
-        result = run(enroll(server), broker, https_proxy=bad, HTTPS_PROXY=bad, all_proxy=bad,
-                     ALL_PROXY=bad, SSL_CERT_FILE="/nonexistent", OPENSSL_CONF="/nonexistent",
-                     NETRC="/nonexistent", HOME="/nonexistent", CURL_HOME="/nonexistent")
-        assert result["status"] == "ok", result
-
-
-def test_what_a_request_looks_like(broker):
-    """What libest and others insist on (RFC 8951; research: exact type, wrapped lines, a length)."""
-    with BadEst(label := {}) as server:
-        assert run(enroll(server, url=server.url + "/.well-known/est/label-1/"), broker)["status"] == "ok"
-        r = server.requests[-1]
-        assert label == {} and r.path == "/.well-known/est/label-1/simpleenroll"
-        assert r.headers["content-type"] == "application/pkcs10"
-        assert "expect" not in r.headers and "transfer-encoding" not in r.headers
-        assert int(r.headers["content-length"]) == len(r.body)
-        lines = r.body.split(b"\n")
-        assert lines[-1] == b"" and all(len(line) == 64 for line in lines[:-2])
-        assert r.csr.is_signature_valid

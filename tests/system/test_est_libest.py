@@ -212,6 +212,8 @@ def test_wishes_of_the_server(tmp_path):
     ("cacerts --server https://localhost/cacerts --system-trust", 2, ".well-known/est"),
     ("cacerts --server https://localhost/.well-known/est/cacerts --system-trust", 2, "operation"),
     ("cacerts --server https://localhost --trust /dev/null", 1, "/dev/null"),
+    ("enroll --server https://localhost --system-trust --key dev --san a --out /nowhere/a.pem", 1,
+     "not asked"),
 ])
 def test_what_a_person_may_get_wrong(wrong, words, code, said):
     wrong("holdfast est " + words, code, said)

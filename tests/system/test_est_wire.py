@@ -203,6 +203,30 @@ def test_broker_goes_away_before_the_handshake():
     b.tpm.close()
 
 
+def test_environment_is_not_read(broker):
+    """No proxy, no store, no configuration that the job does not name."""
+    with BadEst() as server:
+        bad = "http://127.0.0.1:1"
+        result = run(enroll(server), broker, https_proxy=bad, HTTPS_PROXY=bad, all_proxy=bad,
+                     ALL_PROXY=bad, SSL_CERT_FILE="/nonexistent", OPENSSL_CONF="/nonexistent",
+                     NETRC="/nonexistent", HOME="/nonexistent", CURL_HOME="/nonexistent")
+        assert result["status"] == "ok", result
+
+
+def test_what_a_request_looks_like(broker):
+    """What libest and others insist on (RFC 8951; research: exact type, wrapped lines, a length)."""
+    with BadEst(label := {}) as server:
+        assert run(enroll(server, url=server.url + "/.well-known/est/label-1/"), broker)["status"] == "ok"
+        r = server.requests[-1]
+        assert label == {} and r.path == "/.well-known/est/label-1/simpleenroll"
+        assert r.headers["content-type"] == "application/pkcs10"
+        assert "expect" not in r.headers and "transfer-encoding" not in r.headers
+        assert int(r.headers["content-length"]) == len(r.body)
+        lines = r.body.split(b"\n")
+        assert lines[-1] == b"" and all(len(line) == 64 for line in lines[:-2])
+        assert r.csr.is_signature_valid
+
+
 def test_every_test_that_the_document_names_exists():
     tests = ""
     for folder in ("system", "unit"):
