@@ -221,11 +221,42 @@ static void abuse_signatures(ck_session_handle_t s, ck_object_handle_t key, ck_o
 	OK(f->C_CloseSession(s)); /* with an operation under way */
 }
 
+#ifdef CKF_INTERFACE_FORK_SAFE /* headers of PKCS#11 3.0 */
+static void interfaces(void *handle)
+{
+	void *symbol = dlsym(handle, "C_GetInterface");
+	struct ck_interface *i, *list;
+	struct ck_version old = { 2, 40 };
+	unsigned char other[] = "Vendor X";
+	CK_C_GetInterface get;
+	unsigned long n = 0;
+
+	memcpy(&get, &symbol, sizeof(get));
+	OK(get(NULL, NULL, &i, 0));
+	WANT(((struct ck_version *)i->function_list_ptr)->major, 3);
+	OK(((struct ck_function_list_3_0 *)i->function_list_ptr)->C_GetInterfaceList(NULL, &n));
+	WANT(n, 2);
+	list = calloc(n, sizeof(*list));
+	OK(((struct ck_function_list_3_0 *)i->function_list_ptr)->C_GetInterfaceList(list, &n));
+	free(list);
+	OK(get(NULL, &old, &i, 0));
+	WANT(((struct ck_version *)i->function_list_ptr)->major, 2);
+	WANT(get(other, NULL, &i, 0), CKR_FUNCTION_FAILED);
+	WANT(get(NULL, NULL, NULL, 0), CKR_ARGUMENTS_BAD);
+}
+#else
+static void interfaces(void *handle)
+{
+	WANT(dlsym(handle, "C_GetInterface") ? 1ul : 0ul, 0);
+}
+#endif
+
 static void abuse(const char *label)
 {
 	ck_session_handle_t s;
 	ck_object_handle_t key, pub;
 
+	interfaces(load());
 	abuse_init();
 	abuse_sessions();
 	s = open_session();

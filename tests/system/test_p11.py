@@ -25,6 +25,8 @@ def fixture_stack():
     b.add_key("dev")
     b.add_key("rsa", "rsa-2048")
     b.add_key("edge-ca", usage="ca")
+    b.add_key("mail", "rsa-2048", "sign,decrypt")
+    b.add_key("agrees", "ec-p256", "derive")
     yield b
     b.close()
 
@@ -108,6 +110,7 @@ def test_pkcs11_tool_test(openssl):
     """OpenSC's own list of what a module has to do."""
     for login in ([], ["--login", "--pin", "0000"]):
         r = run(openssl, "pkcs11-tool", "--module", MODULE, *login, "--test")
+        assert "RSA-PKCS: OK" in r.text.split("Decryption")[1], r.text
         assert "No errors" in r.text and "all 4 signature functions seem to work" in r.text, r.text
 
 
@@ -115,9 +118,9 @@ def test_objects(stack, openssl, certs):
     r = run(openssl, "pkcs11-tool", "--module", MODULE, "-O", env={"HOLDFAST_CERTS": str(certs)})
     for name in ("dev", "rsa", "edge-ca"):
         assert len(re.findall(r"label: +%s\n +ID: +%s" % (name, ident(stack, name)), r.text)) >= 1
-    assert r.text.count("Private Key Object") == 3 and r.text.count("Public Key Object") == 3
+    assert r.text.count("Private Key Object") == 5 and r.text.count("Public Key Object") == 5
     assert r.text.count("Certificate Object") == 1 and "CN=rsa.local" in r.text, r.text
-    assert r.text.count("always sensitive, never extractable, local") == 3
+    assert r.text.count("always sensitive, never extractable, local") == 5
 
 
 @pytest.mark.parametrize("key,mechanism,options", [
@@ -136,6 +139,35 @@ def test_signatures(stack, openssl, key, mechanism, options):
     md = re.search("SHA(...)", mechanism).group(1)
     openssl.plain("dgst", f"-sha{md}", *[w for o in options for w in ("-sigopt", o)], "-verify",
                   "pub.pem", "-signature", "sig", "message")
+
+
+@pytest.mark.parametrize("mechanism,more,options", [
+    ("RSA-PKCS", [], []),
+    ("RSA-PKCS-OAEP", ["--hash-algorithm", "SHA-1"], ["rsa_padding_mode:oaep"]),
+    ("RSA-PKCS-OAEP", ["--hash-algorithm", "SHA256"],
+     ["rsa_padding_mode:oaep", "rsa_oaep_md:sha256"]),
+])
+def test_decrypt(stack, openssl, mechanism, more, options):
+    openssl.file("plain", b"a secret of some length")
+    openssl("pkey", "-in", "holdfast:mail", "-pubout", "-out", "pub.pem")
+    openssl.plain("pkeyutl", "-encrypt", "-pubin", "-inkey", "pub.pem", "-in", "plain", "-out",
+                  "cipher", *[w for o in options for w in ("-pkeyopt", o)])
+    run(openssl, "pkcs11-tool", "--module", MODULE, "--decrypt", "-m", mechanism, *more, "--id",
+        ident(stack, "mail"), "-i", "cipher", "-o", "out")
+    assert openssl.read("out") == b"a secret of some length"
+    openssl.file("cipher", bytes(256))
+    assert openssl.run("pkcs11-tool", "--module", MODULE, "--decrypt", "-m", mechanism, *more,
+                       "--id", ident(stack, "mail"), "-i", "cipher", "-o", "none").code
+
+
+def test_derive(stack, openssl):
+    openssl.plain("genpkey", "-algorithm", "EC", "-pkeyopt", "group:P-256", "-out", "peer.key")
+    openssl.plain("pkey", "-in", "peer.key", "-pubout", "-outform", "DER", "-out", "peer.der")
+    openssl("pkey", "-in", "holdfast:agrees", "-pubout", "-out", "ours.pem")
+    theirs = openssl.plain("pkeyutl", "-derive", "-inkey", "peer.key", "-peerkey", "ours.pem").out
+    run(openssl, "pkcs11-tool", "--module", MODULE, "--derive", "-m", "ECDH1-DERIVE", "--id",
+        ident(stack, "agrees"), "-i", "peer.der", "-o", "secret")
+    assert openssl.read("secret") == theirs
 
 
 def test_ca_key_is_no_oracle(stack, openssl):
