@@ -51,6 +51,7 @@ struct hf_job {
 	char name[HF_NAME_SIZE], scheme[24];
 	uint8_t generation[HF_ID_SIZE], transaction[16];
 	bool has_transaction;
+	bool making; /* an RSA key */
 	const struct hf_algorithm *algorithm;
 	unsigned usage;
 	/* @rep is NULL when the keeper gave no answer: then @e tells why. */

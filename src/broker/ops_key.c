@@ -196,8 +196,13 @@ static enum hf_rc ask_create(struct hf_call *c, struct hf_worker *w, const char 
 			     const struct hf_algorithm *a, unsigned usage, struct hf_job **out)
 {
 	hf_KeeperCreate *k = &c->b->keeper_request.op.create;
+	bool slow = a->family == HF_FAMILY_RSA;
 	struct hf_job *j;
 
+	if (slow && c->conn->peer->making >= HF_MAKING_MAX)
+		return hf_fail(&c->err, HF_BUSY,
+			       "an RSA key of yours is being made and another one waits; try again "
+			       "when they are there");
 	memset(&c->b->keeper_request, 0, sizeof(c->b->keeper_request));
 	c->b->keeper_request.which_op = hf_KeeperRequest_create_tag;
 	(void)hf_copy(k->algorithm, sizeof(k->algorithm), a->name);
@@ -209,7 +214,9 @@ static enum hf_rc ask_create(struct hf_call *c, struct hf_worker *w, const char 
 	j->keeper_ms = HF_CREATE_MS;
 	if (!c->b->request.timeout_ms)
 		j->deadline += HF_CREATE_MS;
-	j->item.cost = a->family == HF_FAMILY_RSA ? 1000 : 10;
+	j->item.cost = slow ? 1000 : 10;
+	j->making = slow;
+	j->peer->making += slow;
 	j->algorithm = a;
 	j->usage = usage;
 	*out = j;

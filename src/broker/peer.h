@@ -10,6 +10,7 @@
 #include "broker/queue.h"
 
 #define HF_BYTES_MAX	  (8u << 20) /* queued requests and unread replies, all peers */
+#define HF_MAKING_MAX	  2	     /* one that is being made, one that waits: they take minutes */
 #define HF_BYTES_PER_PEER (HF_BYTES_MAX / 4)
 
 struct hf_peer {
@@ -17,6 +18,7 @@ struct hf_peer {
 	char socket[HF_NAME_SIZE];
 	uid_t uid;
 	unsigned refs, connections, jobs;
+	unsigned making; /* of jobs: RSA keys that are being made, or wait for it */
 	size_t bytes;
 	uint64_t rate_at; /* us: when an operation under a rate is due; see hf_peer_rate() */
 	struct hf_flow flows[HF_TOKENS_MAX];

@@ -33,6 +33,7 @@ static void job_free(struct hf_broker *b, struct hf_job *j)
 	if (j->peer) {
 		hf_peers_give(&b->peers, j->peer, j->n);
 		j->peer->jobs--;
+		j->peer->making -= j->making;
 		hf_peers_put(&b->peers, j->peer);
 	}
 	if (j->conn)

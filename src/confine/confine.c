@@ -95,7 +95,7 @@ static int add_open_to_read(scmp_filter_ctx f)
 static int add_family(scmp_filter_ctx f, int family)
 {
 	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family));
+				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family, 0));
 }
 
 /* In one place, so that one failure is not missed among many. */
@@ -125,7 +125,7 @@ static int allow(scmp_filter_ctx f, unsigned wanted)
 	failed |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0);
 	/* Signals only to itself; raise() is tgkill. */
 	failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1,
-				   SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+				   SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 	return failed;
 }
 

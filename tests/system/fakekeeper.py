@@ -110,6 +110,8 @@ def answer(sock, request, mood):
     elif op in ("open", "ping", "provision"):
         reply.opened.description = "fake"
         reply.opened.algorithms.append("ec-p256")
+        if os.path.exists(os.path.join(sys.argv[1], "has-rsa")):
+            reply.opened.algorithms.append("rsa-2048")
         reply.opened.primary_name = b"\x00\x0b" + b"n" * 32
     elif op == "create":
         create(reply)

@@ -53,6 +53,24 @@ def test_rate_is_everybodys_own():
         assert got.count(pb.OK) <= 6
 
 
+def test_rsa_keys_one_after_the_other():
+    """They take minutes on some chips: one is made, one waits, a third is told so at once."""
+    with WithFakeKeeper() as b:
+        c = b.client()
+        open(os.path.join(b.dir, "has-rsa"), "w").close()
+        until(lambda: "rsa-2048" in c.call(
+            token_list=pb.TokenList()).token_list.tokens[0].algorithms)
+        b.mood("create:slow")
+        many = [b.client() for _ in range(4)]
+        for n, one in enumerate(many):
+            one.send(key_create=pb.KeyCreate(name="k%d" % n, algorithm="rsa-2048", usage=1))
+        got = [one.reply().status for one in many]
+        assert got.count(pb.BUSY) == 2, got  # of the others the fake makes EC keys, whatever
+        b.mood("")
+        assert c.create("ec").status == pb.OK
+        assert c.create("again", "rsa-2048").status != pb.BUSY
+
+
 def explain(client, uid=ME, name="k", right="sign", **more):
     return client.call(policy_explain=pb.PolicyExplain(uid=uid, name=name, right=right, **more))
 
