@@ -13,7 +13,7 @@ from cryptography.x509.oid import AttributeOID
 
 from badest import CLIENT, OTHER_CA, ROOT_CA, SUB_CA, BadEst, certs, issue, reply
 from estlib import chain, enroll, leaf, public, run
-from estpki import (DATA, ENVELOPED, NOW, SERVER, Cert, b64, ber, name, oid, pkcs7, seq, set_, tlv)
+from estpki import (DATA, ENVELOPED, SERVER, Cert, b64, ber, name, oid, pkcs7, seq, set_, tlv)
 from realbroker import RealBroker
 
 BASIC = {"basic": {"username": "estuser", "password": "estpwd"}}
@@ -38,7 +38,7 @@ def answer_with(make):
 
 
 def date(seconds):
-    when = NOW.replace(tzinfo=datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    when = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
     return email.utils.format_datetime(when, usegmt=True)
 
 
