@@ -68,7 +68,7 @@ class Broker:
         self.settings = {
             "version": 1, "state_dir": os.path.join(self.dir, "state"), "default_token": tokens[0],
             "tokens": [{"name": t, "type": "tpm2", "tcti": tcti, "primary_handle": 0x81000081,
-                        "timeout_ms": 1500} for t in tokens],
+                        "timeout_ms": 3000} for t in tokens],
             "sockets": [{"name": "main", "path": self.socket, "owner": "", "group": "",
                          "mode": 0o660}],
             "principals": [{"uid": os.getuid(), "gid": -1, "socket": "main", "keys": ["*"],

@@ -623,7 +623,7 @@ static int cmd_search(const char *name, int n)
 	unsigned char *der = NULL, hash[32];
 	char uri[80];
 	EVP_PKEY *key, *found;
-	int i, len;
+	int i, len = 0;
 
 	(void)n;
 	snprintf(uri, sizeof(uri), "holdfast:%s", name);

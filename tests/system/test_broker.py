@@ -283,8 +283,8 @@ def test_keeper_hangs(broker):
     mood(broker, "sign:hang")
     start = time.monotonic()
     got = c.sign("k")
-    assert got.status == pb.TIMEOUT and "1500 ms" in got.message
-    assert time.monotonic() - start < 3
+    assert got.status == pb.TIMEOUT and "3000 ms" in got.message
+    assert time.monotonic() - start < 6
     mood(broker, "")
     verify(c.sign("k"), spki)
     assert first is None or first not in broker.children().values()
