@@ -82,7 +82,7 @@ WITHOUT_US = {"nginx.md": "unsupported", "apache.md": "AH02579",
 
 
 ELSEWHERE = {"est.md", "hsm-gateway.md", "migrate-from-files.md", "migrate-from-tpm2-openssl.md",
-             "pkcs11-programs.md"}
+             "migrate-from-tpm2-pkcs11.md", "pkcs11-programs.md"}
 
 
 def all_guides():

@@ -36,3 +36,32 @@ if grep '"imported": *true' shown; then exit 1; fi
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("Verified OK") == 2
     assert "was in software before" not in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["EC:prime256v1", "rsa:2048"])
+def test_tpm2_pkcs11(kind):
+    name = "migrate-from-tpm2-pkcs11.md"
+    script = guides.script(name).replace("--key-type EC:prime256v1", "--key-type " + kind)
+    assert kind in script
+    keep = "rm web.tss2"  # the file of the table's first row is made before the database goes
+    assert script.count(keep) == 1
+    script = script.replace(keep, """systemctl stop holdfastd.socket holdfastd.service
+tpm2_ptool export --path $TPM2_PKCS11_STORE --label plant --key-label web --userpin 1234 --output-prefix locked
+if tpm2_ptool export --path /etc/plant --label plant --key-label web --userpin 1234; then exit 1; fi
+tpm2_flushcontext -t
+systemctl start holdfastd.socket
+if holdfast key import locked locked.pem; then exit 1; fi
+""" + keep)
+    done = guides.on_device(TCTI + script + """: ---- the test
+test ! -e store && test ! -e web.tss2
+systemctl stop holdfastd.socket holdfastd.service
+systemctl start holdfastd.socket
+openssl req -new -key plant-web.key.pem -subj /CN=again -out again.csr
+holdfast key show plant-web --json
+""")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("request self-signature verify OK") == 1
+    shown = done.stdout[done.stdout.rindex("+ holdfast key show"):]
+    assert '"imported":false' in shown.replace(" ", "") and '"exported":true' in shown.replace(" ", "")
+    for words in guides.troubles(name):
+        assert words in done.stdout, words
