@@ -3,6 +3,11 @@
 
 #include "base/buf.h"
 
+/* Of 3.0, in the headers of p11-kit since 0.25. */
+#ifndef CKR_OPERATION_CANCEL_FAILED
+#define CKR_OPERATION_CANCEL_FAILED (0x202UL)
+#endif
+
 #define OURS "this is a fault of holdfast, or of the module"
 #define KEY  "the token does not do this with this key"
 #define PIN  "put the right PIN into its file, then 'holdfast token provision TOKEN'"
@@ -59,6 +64,8 @@ static const struct hf_p11_meaning table[] = {
 	{ CKR_MECHANISM_PARAM_INVALID, HF_UNSUPPORTED, HF_P11_FINAL,
 	  "the token does not have this variant of the mechanism" },
 	{ CKR_OBJECT_HANDLE_INVALID, HF_GONE, HF_P11_FORGET, "the object is not there any more" },
+	{ CKR_OPERATION_CANCEL_FAILED, HF_FAILED, HF_P11_SESSION,
+	  "another operation could not be given up" },
 	{ CKR_OPERATION_ACTIVE, HF_FAILED, HF_P11_SESSION, "another operation is not finished" },
 	{ CKR_OPERATION_NOT_INITIALIZED, HF_FAILED, HF_P11_SESSION, "the operation was lost" },
 	{ CKR_PIN_INCORRECT, HF_LOCKOUT, HF_P11_PIN, "the PIN is wrong; " PIN },

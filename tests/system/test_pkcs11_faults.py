@@ -29,7 +29,8 @@ def values():
     """CKR_ name -> number, from the header that the keeper was built with."""
     with open("/usr/include/p11-kit-1/p11-kit/pkcs11.h") as f:
         rows = re.findall(r"#define\s+(CKR_\w+)\s+\((0x[0-9a-fA-F]+|\d+)UL\)", f.read())
-    return {name: int(number, 0) for name, number in rows if int(number, 0)}
+    return {"CKR_OPERATION_CANCEL_FAILED": 0x202} | {  # not in the older headers
+        name: int(number, 0) for name, number in rows if int(number, 0)}
 
 
 TABLE, VALUES = table(), values()
