@@ -9,9 +9,9 @@ _holdfast_commands() {
 	policy) echo explain ;;
 	config) echo check apply explain ;;
 	est) echo cacerts csrattrs enroll reenroll ;;
-	help) echo key sign est token policy config status version ;;
-	sign | status | version) ;;
-	*) echo key sign est token policy config status version help ;;
+	help) echo key sign est token policy config convert status version ;;
+	sign | convert | status | version) ;;
+	*) echo key sign est token policy config convert status version help ;;
 	esac
 }
 
@@ -36,6 +36,7 @@ _holdfast_options() {
 		;;&
 	"est enroll") echo --subject --san ;;
 	"est reenroll") echo --replace ;;
+	"convert "*) echo --password-file --key --token --usage --out --trust-out ;;
 	"config check" | "config apply") echo --config ;;
 	esac
 }
@@ -62,7 +63,7 @@ _holdfast_words() {
 		--token | --algorithm | --usage | --out | --cert | --grace | --scheme | --config) ((i++)) ;;
 		--server | --trust | --fingerprint | --anchors | --user | --password-file | --token-file | \
 			--cert-key | --client-chain | --proxy | --timeout | --key | --eku | --pathlen | \
-			--tolerate | --binding | --cacerts-out | --subject | --san | --replace) ((i++)) ;;
+			--tolerate | --binding | --cacerts-out | --subject | --san | --replace | --trust-out) ((i++)) ;;
 		-*) ;;
 		*) words+=("${COMP_WORDS[i]}") ;;
 		esac
@@ -76,7 +77,7 @@ _holdfast() {
 	_holdfast_words
 	case $prev in
 	--socket | --out | --cert | --config | --trust | --anchors | --password-file | --token-file | \
-		--cacerts-out | --replace)
+		--cacerts-out | --replace | --trust-out)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
@@ -110,7 +111,7 @@ _holdfast() {
 			*,"key issuer" | *,"key export" | *,sign)
 			choices=$(_holdfast_keys "${where[@]}")
 			;;
-		*,"sign "*)
+		*,"sign "* | *,convert)
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 			return
 			;;

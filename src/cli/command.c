@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/est.h"
 #include "cli/output.h"
+#include "cli/views.h"
 #include "conf/nearest.h"
 
 #define END                                                                                        \
@@ -123,6 +124,9 @@ const struct hf_command hf_commands[] = {
 	  hf_config_run_apply, hf_config_apply_show },
 	{ "config", "explain", "[KEY]", 0, 1, NULL, "explain what can be configured",
 	  hf_config_run_explain, hf_config_explain_show },
+	{ "convert", NULL, "FILE", 1, 1, hf_convert_options,
+	  "take apart what a PKI hands out: certificates to PEM, the key into a token", hf_convert,
+	  hf_convert_show },
 	{ "status", NULL, "", 0, 0, NULL, "show how the broker is", hf_status, hf_status_show },
 	{ "version", NULL, "", 0, 0, NULL, "show the version", hf_version, hf_text_show },
 	{ "help", NULL, "[COMMAND...]", 0, 2, NULL, "say how a command is used", hf_help,

@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 
 #include "base/file.h"
+#include "cli/import.h"
 #include "cli/keyjson.h"
 #include "cli/output.h"
 #include "cli/session.h"
@@ -17,21 +18,22 @@
 
 struct import {
 	hf_KeyRef ref;
-	const char *token;
+	const char *token, *path;
 	unsigned usage;
 	const char *format;
 	struct hf_buf blob, spki;
 	bool software;
 };
 
-static enum hf_rc read_options(struct hf_cli *c, struct import *i, struct hf_err *e)
+static enum hf_rc read_options(struct hf_cli *c, const struct hf_import *what, struct import *i,
+			       struct hf_err *e)
 {
-	const char *usage = hf_cli_option(c, "usage");
+	const char *usage = what->usage ? what->usage : "sign";
 
-	i->token = hf_cli_option(c, "token");
-	i->token = i->token ? i->token : "";
-	i->usage = hf_usage_parse(usage ? usage : "sign");
-	if (hf_session_key(&i->ref, c->words[0], e))
+	i->token = what->token ? what->token : "";
+	i->path = what->path;
+	i->usage = hf_usage_parse(usage);
+	if (hf_session_key(&i->ref, what->id, e))
 		return e->rc;
 	if (!i->ref.name[0])
 		return hf_fail(e, HF_ARGUMENT, "an imported key needs a name, not a hash");
@@ -76,7 +78,7 @@ static enum hf_rc wrap_key(struct hf_cli *c, struct import *i, struct hf_softkey
 			e, HF_UNSUPPORTED,
 			"%s: no token has such keys (RSA of 2048, 3072 or 4096 bits with the "
 			"exponent 65537, P-256, P-384, P-521, Ed25519)",
-			c->words[1]);
+			i->path);
 	if (ask_wrap(c, i, &wrap, e))
 		return e->rc;
 	to = (struct hf_view){ wrap.public_key.bytes, wrap.public_key.size };
@@ -98,25 +100,18 @@ static enum hf_rc wrap_key(struct hf_cli *c, struct import *i, struct hf_softkey
 	return hf_wrap_kwp(k->ctx, k->pkey, to, &i->blob, e);
 }
 
-static enum hf_rc take_file(struct hf_cli *c, struct import *i, struct hf_err *e)
+static enum hf_rc take(struct hf_cli *c, struct import *i, struct hf_softkey *k, struct hf_err *e)
 {
-	struct hf_softkey k;
-	enum hf_rc rc;
-
-	if (!strncmp(c->words[1], "pkcs11:", 7)) { /* it is in the token already */
+	if (!k) { /* it is in the token already */
 		i->format = "uri";
-		hf_buf_str(&i->blob, c->words[1]);
+		hf_buf_str(&i->blob, i->path);
 		return HF_OK;
 	}
-	rc = hf_softkey_read(c, c->words[1], &k, e);
-	if (!rc && k.pkey) {
-		rc = wrap_key(c, i, &k, e);
-	} else if (!rc) {
-		i->format = "tss2";
-		hf_buf_add(&i->blob, k.tss2.p, k.tss2.n);
-	}
-	hf_softkey_free(&k);
-	return rc;
+	if (k->pkey)
+		return wrap_key(c, i, k, e);
+	i->format = "tss2";
+	hf_buf_add(&i->blob, k->tss2.p, k->tss2.n);
+	return HF_OK;
 }
 
 static enum hf_rc send_import(struct hf_cli *c, const struct import *i, struct hf_err *e)
@@ -134,7 +129,7 @@ static enum hf_rc send_import(struct hf_cli *c, const struct import *i, struct h
 	q->usage = i->usage;
 	(void)HF_PB_SET(q->spki, i->spki.p, i->spki.n);
 	if (i->blob.bad || !HF_PB_SET(q->blob, i->blob.p, i->blob.n))
-		return hf_fail(e, HF_ARGUMENT, "%s: the key is longer than %zu bytes", c->words[1],
+		return hf_fail(e, HF_ARGUMENT, "%s: the key is longer than %zu bytes", i->path,
 			       sizeof(q->blob.bytes));
 	c->session->doing = "the token is taking the key...";
 	return hf_session_call(c, HF_CREATE_MS, hf_Reply_key_tag, e);
@@ -151,11 +146,11 @@ static enum hf_rc check_same(const struct hf_cli *c, const struct import *i, str
 	return hf_fail(e, HF_PROTOCOL,
 		       "the broker has recorded another key than that of %s; delete it "
 		       "('holdfast key delete %s')",
-		       c->words[1], i->ref.name);
+		       i->path, i->ref.name);
 }
 
 /* Said on standard error: it is no result, but should not be overlooked. */
-static void say_what_it_is_worth(const struct hf_cli *c, const struct import *i)
+static void say_what_it_is_worth(const struct import *i)
 {
 	if (i->software)
 		(void)fprintf(stderr,
@@ -166,28 +161,46 @@ static void say_what_it_is_worth(const struct hf_cli *c, const struct import *i)
 			      "and its backups now; a key that is made in the token ('holdfast key "
 			      "create') "
 			      "is better.\n",
-			      i->ref.name, c->words[1]);
+			      i->ref.name, i->path);
 }
 
-enum hf_rc hf_key_import(struct hf_cli *c, struct hf_err *e)
+enum hf_rc hf_import(struct hf_cli *c, const struct hf_import *what, struct hf_softkey *k,
+		     struct hf_err *e)
 {
 	struct import i = { .blob = HF_BUF(HF_WRAP_MAX), .spki = HF_BUF(4096) };
-	enum hf_rc rc = read_options(c, &i, e);
+	enum hf_rc rc = read_options(c, what, &i, e);
 
 	if (!rc)
-		rc = take_file(c, &i, e);
+		rc = take(c, &i, k, e);
 	if (!rc)
 		rc = send_import(c, &i, e);
 	if (!rc)
 		rc = check_same(c, &i, e);
-	if (!rc) {
-		hf_keyjson_info(c->result, &c->session->rep.result.key);
-		say_what_it_is_worth(c, &i);
-	} else if (i.ref.name[0]) {
+	if (!rc)
+		say_what_it_is_worth(&i);
+	else if (i.ref.name[0])
 		rc = hf_session_about(e, i.ref.name);
-	}
 	hf_buf_finish(&i.blob);
 	hf_buf_finish(&i.spki);
+	return rc;
+}
+
+enum hf_rc hf_key_import(struct hf_cli *c, struct hf_err *e)
+{
+	struct hf_import what = { c->words[0], c->words[1], hf_cli_option(c, "token"),
+				  hf_cli_option(c, "usage") };
+	bool uri = !strncmp(what.path, "pkcs11:", 7);
+	struct hf_softkey k;
+	enum hf_rc rc = HF_OK;
+
+	hf_softkey_init(&k);
+	if (!uri)
+		rc = hf_softkey_read(c, what.path, &k, e);
+	if (!rc)
+		rc = hf_import(c, &what, uri ? NULL : &k, e);
+	hf_softkey_free(&k);
+	if (!rc)
+		hf_keyjson_info(c->result, &c->session->rep.result.key);
 	return rc;
 }
 

@@ -10,6 +10,7 @@
 #include <openssl/x509.h>
 
 #include "base/file.h"
+#include "cli/import.h"
 #include "cli/keyjson.h"
 #include "cli/output.h"
 #include "cli/session.h"
@@ -135,30 +136,34 @@ static enum hf_rc absolute(const char *path, char out[HF_PATH_MAX], struct hf_er
 	return hf_path_join(out, cwd, path, e);
 }
 
-enum hf_rc hf_key_reference(struct hf_cli *c, struct hf_err *e)
+enum hf_rc hf_key_reference_pem(const hf_KeyInfo *key, const char *cert, struct hf_buf *pem,
+				struct hf_err *e)
 {
-	HF_AUTO_BUF pem = HF_BUF(65536);
-	const char *cert = hf_cli_option(c, "cert");
 	struct hf_reference ref;
-	const hf_KeyInfo *key;
-	enum hf_rc rc = HF_OK;
 
 	memset(&ref, 0, sizeof(ref));
-	if (cert)
-		rc = absolute(cert, ref.cert, e);
-	if (!rc)
-		rc = hf_session_get(c, c->words[0], e);
-	if (!rc)
-		rc = check_spki(&c->session->rep.result.key, e);
-	if (rc)
-		return rc;
-	key = &c->session->rep.result.key;
+	if (check_spki(key, e))
+		return e->rc;
+	if (cert && absolute(cert, ref.cert, e))
+		return e->rc;
 	if (cert)
 		warn_of_other_key(key, ref.cert);
 	(void)hf_copy(ref.name, sizeof(ref.name), key->name);
 	memcpy(ref.spki, key->spki.bytes, key->spki.size); /* both at most 4096 */
 	ref.spki_n = key->spki.size;
-	rc = hf_reference_pem(&ref, &pem, e);
+	return hf_reference_pem(&ref, pem, e);
+}
+
+enum hf_rc hf_key_reference(struct hf_cli *c, struct hf_err *e)
+{
+	HF_AUTO_BUF pem = HF_BUF(65536);
+	const hf_KeyInfo *key;
+	enum hf_rc rc = hf_session_get(c, c->words[0], e);
+
+	if (rc)
+		return rc;
+	key = &c->session->rep.result.key;
+	rc = hf_key_reference_pem(key, hf_cli_option(c, "cert"), &pem, e);
 	if (rc)
 		return rc;
 	hf_out_text(c->result, "name", key->name);
@@ -166,18 +171,16 @@ enum hf_rc hf_key_reference(struct hf_cli *c, struct hf_err *e)
 	return deliver(c, "reference", (const char *)pem.p, pem.n, e);
 }
 
-enum hf_rc hf_key_issuer(struct hf_cli *c, struct hf_err *e)
+enum hf_rc hf_key_set_issuer(struct hf_cli *c, const char *id, X509 *cert, struct hf_err *e)
 {
 	unsigned char *der = NULL;
 	hf_KeyIssuer *q;
 	hf_KeyRef ref;
-	enum hf_rc rc = hf_session_key(&ref, c->words[0], e);
-	X509 *cert = rc ? NULL : read_certificate(c->words[1], e);
-	int n = cert ? i2d_X509(cert, &der) : -1;
+	enum hf_rc rc = hf_session_key(&ref, id, e);
+	int n = rc ? -1 : i2d_X509(cert, &der);
 
-	X509_free(cert);
 	if (!rc && n <= 0)
-		rc = e->rc ? e->rc : hf_fail(e, HF_NO_MEMORY, "out of memory");
+		rc = hf_fail(e, HF_NO_MEMORY, "out of memory");
 	if (!rc)
 		rc = hf_session_open(c, e);
 	if (!rc) {
@@ -186,14 +189,27 @@ enum hf_rc hf_key_issuer(struct hf_cli *c, struct hf_err *e)
 		q->has_key = true;
 		q->key = ref;
 		if (!HF_PB_SET(q->certificate, der, (size_t)n))
-			rc = hf_fail(e, HF_ARGUMENT, "%s: the certificate is larger than %zu bytes",
-				     c->words[1], sizeof(q->certificate.bytes));
+			rc = hf_fail(e, HF_ARGUMENT, "the certificate is larger than %zu bytes",
+				     sizeof(q->certificate.bytes));
 	}
 	OPENSSL_free(der);
 	if (!rc)
 		rc = hf_session_call(c, HF_CALL_MS, hf_Reply_key_tag, e);
+	return rc ? hf_session_about(e, id) : HF_OK;
+}
+
+enum hf_rc hf_key_issuer(struct hf_cli *c, struct hf_err *e)
+{
+	hf_KeyRef ref;
+	X509 *cert;
+	enum hf_rc rc = hf_session_key(&ref, c->words[0], e);
+
 	if (rc)
-		return hf_session_about(e, c->words[0]);
-	hf_keyjson_info(c->result, &c->session->rep.result.key);
-	return HF_OK;
+		return rc;
+	cert = read_certificate(c->words[1], e);
+	rc = cert ? hf_key_set_issuer(c, c->words[0], cert, e) : e->rc;
+	X509_free(cert);
+	if (!rc)
+		hf_keyjson_info(c->result, &c->session->rep.result.key);
+	return rc;
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/softkey.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -14,49 +12,10 @@
 #include <openssl/x509.h>
 
 #include "base/file.h"
+#include "cli/password.h"
 #include "wire/mech.h"
 
 #define TSS2_LABEL "-----BEGIN TSS2 PRIVATE KEY-----"
-
-struct password {
-	const struct hf_cli *cli;
-	const char *path; /* of the key */
-	bool asked, none; /* a password was needed; there was nobody to give it */
-};
-
-static int from_file(const char *path, char *buf, int size)
-{
-	HF_AUTO_BUF text = HF_BUF(4096);
-	struct hf_err e = HF_ERR_INIT;
-	size_t n;
-
-	if (hf_file_read(path, false, &text, &e) || !text.n)
-		return -1;
-	n = strcspn((const char *)text.p, "\r\n");
-	if (n >= (size_t)size)
-		return -1;
-	memcpy(buf, text.p, n);
-	return (int)n;
-}
-
-static int get_password(char *buf, int size, int writing, void *arg)
-{
-	struct password *p = arg;
-	const char *file = hf_cli_option(p->cli, "password-file");
-	char prompt[160];
-	int n = -1;
-
-	(void)writing;
-	p->asked = true;
-	if (file)
-		n = from_file(file, buf, size);
-	else if (isatty(STDIN_FILENO)) {
-		(void)snprintf(prompt, sizeof(prompt), "Password of %.100s: ", p->path);
-		n = EVP_read_pw_string(buf, size, prompt, 0) ? -1 : (int)strlen(buf);
-	}
-	p->none = n < 0;
-	return n;
-}
 
 /* ---- what it is */
 
@@ -91,18 +50,20 @@ static unsigned count_keys(const struct hf_buf *file)
 
 /* ---- reading */
 
-static EVP_PKEY *read_pem(const struct hf_softkey *k, const struct hf_buf *file, struct password *p)
+static EVP_PKEY *read_pem(const struct hf_softkey *k, const struct hf_buf *file,
+			  struct hf_password *p)
 {
 	BIO *bio = BIO_new_mem_buf(file->p, (int)file->n);
 	EVP_PKEY *pkey =
-		bio ? PEM_read_bio_PrivateKey_ex(bio, NULL, get_password, p, k->ctx, NULL) : NULL;
+		bio ? PEM_read_bio_PrivateKey_ex(bio, NULL, hf_password_get, p, k->ctx, NULL)
+		    : NULL;
 
 	BIO_free(bio);
 	return pkey;
 }
 
 static EVP_PKEY *read_pkcs12(const struct hf_softkey *k, const struct hf_buf *file,
-			     struct password *p)
+			     struct hf_password *p)
 {
 	const unsigned char *at = file->p;
 	PKCS12 *p12 = PKCS12_init_ex(NID_pkcs7_data, k->ctx, NULL), *read = p12;
@@ -113,7 +74,7 @@ static EVP_PKEY *read_pkcs12(const struct hf_softkey *k, const struct hf_buf *fi
 
 	read = d2i_PKCS12(&p12, &at, (long)file->n);
 	if (read && !PKCS12_verify_mac(read, "", 0) && !PKCS12_verify_mac(read, NULL, 0))
-		n = get_password(buf, sizeof(buf) - 1, 0, p);
+		n = hf_password_get(buf, sizeof(buf) - 1, 0, p);
 	if (read && n >= 0) {
 		buf[n] = '\0';
 		(void)PKCS12_parse(read, buf, &pkey, &cert, NULL);
@@ -125,14 +86,14 @@ static EVP_PKEY *read_pkcs12(const struct hf_softkey *k, const struct hf_buf *fi
 }
 
 static EVP_PKEY *read_encrypted_der(const struct hf_softkey *k, const struct hf_buf *file,
-				    struct password *p)
+				    struct hf_password *p)
 {
 	const unsigned char *at = file->p;
 	X509_SIG *sig = d2i_X509_SIG(NULL, &at, (long)file->n);
 	PKCS8_PRIV_KEY_INFO *info = NULL;
 	EVP_PKEY *pkey = NULL;
 	char buf[1024];
-	int n = sig ? get_password(buf, sizeof(buf), 0, p) : -1;
+	int n = sig ? hf_password_get(buf, sizeof(buf), 0, p) : -1;
 
 	if (n >= 0)
 		info = PKCS8_decrypt_ex(sig, buf, n, k->ctx, NULL);
@@ -144,7 +105,8 @@ static EVP_PKEY *read_encrypted_der(const struct hf_softkey *k, const struct hf_
 	return pkey;
 }
 
-static EVP_PKEY *read_der(const struct hf_softkey *k, const struct hf_buf *file, struct password *p)
+static EVP_PKEY *read_der(const struct hf_softkey *k, const struct hf_buf *file,
+			  struct hf_password *p)
 {
 	const unsigned char *at = file->p;
 	EVP_PKEY *pkey = d2i_AutoPrivateKey_ex(NULL, &at, (long)file->n, k->ctx, NULL);
@@ -154,8 +116,8 @@ static EVP_PKEY *read_der(const struct hf_softkey *k, const struct hf_buf *file,
 	return pkey || p->asked ? pkey : read_encrypted_der(k, file, p);
 }
 
-static enum hf_rc unreadable(const char *path, const struct hf_buf *file, const struct password *p,
-			     struct hf_err *e)
+static enum hf_rc unreadable(const char *path, const struct hf_buf *file,
+			     const struct hf_password *p, struct hf_err *e)
 {
 	if (p->none)
 		return hf_fail(
@@ -181,14 +143,31 @@ static enum hf_rc unreadable(const char *path, const struct hf_buf *file, const 
 		path);
 }
 
+void hf_softkey_init(struct hf_softkey *k)
+{
+	*k = (struct hf_softkey){ .tss2 = HF_BUF(HF_SOFTKEY_MAX) };
+}
+
+enum hf_rc hf_softkey_open(struct hf_softkey *k, struct hf_err *e)
+{
+	k->ctx = OSSL_LIB_CTX_new();
+	k->providers[0] = k->ctx ? OSSL_PROVIDER_load(k->ctx, "default") : NULL;
+	if (!k->providers[0])
+		return hf_fail(e, HF_FAILED, "OpenSSL's default provider cannot be loaded");
+	ERR_set_mark();
+	k->providers[1] = OSSL_PROVIDER_load(k->ctx, "legacy");
+	ERR_pop_to_mark();
+	return HF_OK;
+}
+
 enum hf_rc hf_softkey_read(const struct hf_cli *c, const char *path, struct hf_softkey *out,
 			   struct hf_err *e)
 {
 	HF_AUTO_BUF file = HF_BUF(HF_SOFTKEY_MAX);
-	struct password password = { c, path, false, false };
+	struct hf_password password = { .cli = c, .path = path };
 	unsigned keys;
 
-	*out = (struct hf_softkey){ .tss2 = HF_BUF(HF_SOFTKEY_MAX) };
+	hf_softkey_init(out);
 	if (hf_file_read(path, false, &file, e))
 		return e->rc;
 	if (is_tss2(&file)) {
@@ -201,16 +180,14 @@ enum hf_rc hf_softkey_read(const struct hf_cli *c, const char *path, struct hf_s
 			e, HF_ARGUMENT,
 			"%s holds %u private keys; put the one you mean into a file of its own",
 			path, keys);
-	out->ctx = OSSL_LIB_CTX_new();
-	out->providers[0] = out->ctx ? OSSL_PROVIDER_load(out->ctx, "default") : NULL;
-	if (!out->providers[0])
-		return hf_fail(e, HF_FAILED, "OpenSSL's default provider cannot be loaded");
+	if (hf_softkey_open(out, e))
+		return e->rc;
 	ERR_set_mark();
-	out->providers[1] = OSSL_PROVIDER_load(out->ctx, "legacy");
 	if (file.n)
 		out->pkey =
 			keys ? read_pem(out, &file, &password) : read_der(out, &file, &password);
 	ERR_pop_to_mark();
+	hf_password_wipe(&password);
 	return out->pkey ? HF_OK : unreadable(path, &file, &password, e);
 }
 

@@ -19,6 +19,10 @@ struct hf_softkey {
 	struct hf_buf tss2;	     /* a TSS2 PRIVATE KEY as it was in the file */
 };
 
+void hf_softkey_init(struct hf_softkey *k);
+/* Makes k->ctx. hf_softkey_free() is due in any case. */
+enum hf_rc hf_softkey_open(struct hf_softkey *k, struct hf_err *e);
+
 /*
  * PKCS#8, PKCS#1, SEC1 (PEM or DER, encrypted as well), PKCS#12, TSS2 PRIVATE KEY. Asks for a
  * password on the terminal if one is needed, unless --password-file says where it is.
