@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,15 +12,16 @@
 #define SYSTEMCTL "/usr/bin/systemctl"
 
 /* With nothing of our environment; what it prints goes to stderr, since stdout may be JSON. */
-static enum hf_rc systemctl(const char *verb, int *code, struct hf_err *e)
+static enum hf_rc systemctl(const char *verb, const char *daemon, int *code, struct hf_err *e)
 {
-	char name[] = "systemctl", quiet[] = "--quiet", unit[] = "holdfastd.service", word[32];
+	char name[] = "systemctl", quiet[] = "--quiet", unit[64], word[32];
 	char *argv[] = { name, quiet, word, unit, NULL }, *none[] = { NULL };
 	posix_spawn_file_actions_t actions;
 	int status, failed;
 	pid_t pid;
 
 	(void)hf_copy(word, sizeof(word), verb);
+	(void)snprintf(unit, sizeof(unit), "%s.service", daemon);
 	failed = posix_spawn_file_actions_init(&actions);
 	if (failed) {
 		errno = failed;
@@ -40,7 +42,8 @@ static enum hf_rc systemctl(const char *verb, int *code, struct hf_err *e)
 	return HF_OK;
 }
 
-enum hf_rc hf_service_take(bool restart, enum hf_service *what, struct hf_err *e)
+enum hf_rc hf_service_take(const char *daemon, bool restart, enum hf_service *what,
+			   struct hf_err *e)
 {
 	enum hf_rc rc;
 	int code;
@@ -48,7 +51,7 @@ enum hf_rc hf_service_take(bool restart, enum hf_service *what, struct hf_err *e
 	*what = HF_SERVICE_ALONE;
 	if (access("/run/systemd/system", F_OK)) /* as sd_booted(3) has it */
 		return HF_OK;
-	rc = systemctl("is-active", &code, e);
+	rc = systemctl("is-active", daemon, &code, e);
 	if (rc)
 		return rc;
 	if (code == 3 || code == 4) { /* systemctl(1): not active, no such unit */
@@ -56,12 +59,12 @@ enum hf_rc hf_service_take(bool restart, enum hf_service *what, struct hf_err *e
 		return HF_OK;
 	}
 	if (!code)
-		rc = systemctl(restart ? "try-restart" : "try-reload-or-restart", &code, e);
+		rc = systemctl(restart ? "try-restart" : "try-reload-or-restart", daemon, &code, e);
 	if (!rc && code)
 		rc = hf_fail(e, HF_FAILED,
-			     "holdfastd did not %s (systemctl says %d): see 'journalctl -u "
-			     "holdfastd', then repeat 'holdfast config apply'",
-			     restart ? "restart" : "reload", code);
+			     "%s did not %s (systemctl says %d): see 'journalctl -u %s', then "
+			     "repeat 'holdfast config apply'",
+			     daemon, restart ? "restart" : "reload", code, daemon);
 	if (!rc)
 		*what = restart ? HF_SERVICE_RESTARTED : HF_SERVICE_RELOADED;
 	return rc;

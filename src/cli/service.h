@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* service.h: holdfastd as systemd runs it. */
+/* service.h: the daemons as systemd runs them. */
 #ifndef HF_CLI_SERVICE_H
 #define HF_CLI_SERVICE_H
 
@@ -15,9 +15,10 @@ enum hf_service {
 };
 
 /*
- * Has a running holdfastd take its configuration, by a restart if @restart. One that does not
- * run is not started. @what tells what was done. HF_FAILED: it does not run with it.
+ * Has a running @daemon ("holdfastd") take its configuration, by a restart if @restart. One that
+ * does not run is not started. @what tells what was done. HF_FAILED: it does not run with it.
  */
-enum hf_rc hf_service_take(bool restart, enum hf_service *what, struct hf_err *e);
+enum hf_rc hf_service_take(const char *daemon, bool restart, enum hf_service *what,
+			   struct hf_err *e);
 
 #endif

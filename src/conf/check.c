@@ -135,6 +135,19 @@ static bool fits_renewal(const struct hf_conf_key *k, const struct hf_node *n)
 	return is_text(n) && hf_value_renewal(n->text, &percent, &seconds);
 }
 
+static bool fits_window(const struct hf_conf_key *k, const struct hf_node *n)
+{
+	int from, to;
+
+	(void)k;
+	return is_text(n) && hf_value_window(n->text, &from, &to);
+}
+
+static bool fits_key(const struct hf_conf_key *k, const struct hf_node *n)
+{
+	return fits_name(k, n) || fits_uri(k, n);
+}
+
 static bool fits_choice(const struct hf_conf_key *k, const struct hf_node *n)
 {
 	const char *p = k->words;
@@ -180,6 +193,9 @@ static const struct {
 	[HF_CONF_RENEWAL] = { fits_renewal,
 			      "\"80%\" (1 to 99), or a time such as \"10d\", \"12h\" or "
 			      "\"90min\"" },
+	[HF_CONF_WINDOW] = { fits_window, "a time of the day such as \"02:00-04:00\"" },
+	[HF_CONF_KEY] = { fits_key, "the name of a key, or \"file:///PATH\", \"pkcs11:...\" or "
+				    "\"holdfast:NAME\"" },
 	[HF_CONF_CHOICE] = { fits_choice, "one of" },
 	[HF_CONF_CHOICES] = { fits_choices, "a list of" },
 	[HF_CONF_TEXTS] = { fits_texts, "a list of texts, as [\"...\"]" },
@@ -238,12 +254,14 @@ static bool may_show(enum hf_conf_type type)
 	case HF_CONF_DURATION:
 	case HF_CONF_MODE:
 	case HF_CONF_RENEWAL:
+	case HF_CONF_WINDOW:
 	case HF_CONF_CHOICE:
 	case HF_CONF_CHOICES:
 	case HF_CONF_PATTERNS:
 		return true;
 	case HF_CONF_TEXT:
 	case HF_CONF_URI:
+	case HF_CONF_KEY:
 	case HF_CONF_FILE_URI:
 	case HF_CONF_FILE_URIS:
 	case HF_CONF_BUNDLE:

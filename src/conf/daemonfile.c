@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/making.h"
 #include "conf/nearest.h"
 #include "conf/value.h"
 
@@ -33,7 +32,7 @@ static bool group_exists(const char *name, int64_t *id)
 }
 
 /* Who is named has to exist here, or nobody will ever be let in. */
-static int64_t account(struct hf_making *m, const struct hf_node *table, const char *key,
+static int64_t account(const struct hf_making *m, const struct hf_node *table, const char *key,
 		       const char *kind, bool (*exists)(const char *, int64_t *))
 {
 	const struct hf_node *n = hf_node_get(table, key);
@@ -59,7 +58,7 @@ static json_object *socket_of(const char *name, const char *path, const char *ow
 }
 
 /* Easily done by whoever adds a socket beside the usual one: then that one is gone. */
-static void warn_without_main(struct hf_making *m)
+static void warn_without_main(const struct hf_making *m)
 {
 	const struct hf_node *first = hf_making_tables(m, "socket"), *n = first;
 
@@ -73,7 +72,7 @@ static void warn_without_main(struct hf_making *m)
 			       m->paths->socket);
 }
 
-static void add_sockets(struct hf_making *m, json_object *out)
+static void add_sockets(const struct hf_making *m, json_object *out)
 {
 	json_object *list = json_object_new_array();
 	const struct hf_node *n;
@@ -131,7 +130,7 @@ static json_object *root_principal(void)
 	return o;
 }
 
-static void check_socket_known(struct hf_making *m, const struct hf_node *table)
+static void check_socket_known(const struct hf_making *m, const struct hf_node *table)
 {
 	const struct hf_node *wanted = hf_node_get(table, "socket"), *n;
 	struct hf_nearest best;
@@ -150,7 +149,7 @@ static void check_socket_known(struct hf_making *m, const struct hf_node *table)
 		       best.best ? best.best : "", best.best ? "\"?" : "");
 }
 
-static int64_t who(struct hf_making *m, const struct hf_node *table, const char *id,
+static int64_t who(const struct hf_making *m, const struct hf_node *table, const char *id,
 		   const char *name, const char *kind, bool (*exists)(const char *, int64_t *))
 {
 	const struct hf_node *by_id = hf_node_get(table, id), *by_name = hf_node_get(table, name);
@@ -162,7 +161,7 @@ static int64_t who(struct hf_making *m, const struct hf_node *table, const char 
 }
 
 /* A word that no scheme has would deny everything, in silence. */
-static void check_schemes(struct hf_making *m, const struct hf_node *table)
+static void check_schemes(const struct hf_making *m, const struct hf_node *table)
 {
 	const struct hf_node *list = hf_node_get(table, "schemes"), *n;
 
@@ -175,7 +174,7 @@ static void check_schemes(struct hf_making *m, const struct hf_node *table)
 				       n->text);
 }
 
-static void add_principal(struct hf_making *m, const struct hf_node *n, json_object *list)
+static void add_principal(const struct hf_making *m, const struct hf_node *n, json_object *list)
 {
 	struct hf_making_table t = { hf_conf_section_find("principal"), n };
 	const struct hf_node *rate = hf_node_get(n, "rate");
@@ -185,7 +184,7 @@ static void add_principal(struct hf_making *m, const struct hf_node *n, json_obj
 	    !hf_node_get(n, "group"))
 		hf_problem_add(m->p, HF_PROBLEM_ERROR, n,
 			       "[[principal]] says nobody: write uid, user, gid or group");
-	if (!hf_node_get(n, "keys") && !hf_node_get(n, "certs"))
+	if (!hf_node_get(n, "keys") && !hf_node_get(n, "certs") && !hf_node_get(n, "modules"))
 		hf_problem_add(m->p, HF_PROBLEM_ERROR, n,
 			       "[[principal]] has no 'keys'; write keys = [\"NAME\", ...]");
 	hf_making_set_number(o, "uid", who(m, n, "uid", "user", "user", user_exists));
@@ -203,7 +202,7 @@ static void add_principal(struct hf_making *m, const struct hf_node *n, json_obj
 		json_object_put(o); /* one for the certificate agent only */
 }
 
-static void add_principals(struct hf_making *m, json_object *out)
+static void add_principals(const struct hf_making *m, json_object *out)
 {
 	json_object *list = json_object_new_array();
 	const struct hf_node *n;
@@ -215,12 +214,13 @@ static void add_principals(struct hf_making *m, json_object *out)
 			hf_problem_add(m->p, HF_PROBLEM_ERROR, n, "more than 1023 [[principal]]");
 		add_principal(m, n, list);
 	}
+	hf_making_grants(m, list);
 	json_object_object_add(out, "principals", list);
 }
 
 /* ---------------------------------------------------------------- the rest */
 
-static void add_profiles(struct hf_making *m, json_object *out)
+static void add_profiles(const struct hf_making *m, json_object *out)
 {
 	static const char *const numbers[] = { "max_days", "self_max_days", "pathlen" };
 	json_object *list = json_object_new_array();
@@ -242,10 +242,11 @@ static void add_profiles(struct hf_making *m, json_object *out)
 		hf_making_set_list(o, "names", &t, "names");
 		json_object_array_add(list, o);
 	}
+	hf_making_profiles(m, list);
 	json_object_object_add(out, "profiles", list);
 }
 
-static void add_limits(struct hf_making *m, json_object *out)
+static void add_limits(const struct hf_making *m, json_object *out)
 {
 	static const char *const numbers[] = { "connections", "connections_per_principal",
 					       "queue_per_principal" };
@@ -261,23 +262,21 @@ static void add_limits(struct hf_making *m, json_object *out)
 	json_object_object_add(out, "limits", o);
 }
 
-json_object *hf_daemonfile_make(const struct hf_node *root, const struct hf_paths *paths,
-				struct hf_problems *p)
+json_object *hf_daemonfile_make(const struct hf_making *m)
 {
-	struct hf_making m = { root, paths, p };
 	json_object *out;
 
-	if (p->errors)
+	if (m->p->errors)
 		return NULL; /* what follows trusts the types */
 	out = json_object_new_object();
 	hf_making_set_number(out, "version", 1);
-	hf_making_set_text(out, "state_dir", paths->state);
-	hf_making_tokens(&m, out);
-	add_sockets(&m, out);
-	add_principals(&m, out);
-	add_profiles(&m, out);
-	add_limits(&m, out);
-	if (p->errors) {
+	hf_making_set_text(out, "state_dir", m->paths->state);
+	hf_making_tokens(m, out);
+	add_sockets(m, out);
+	add_principals(m, out);
+	add_profiles(m, out);
+	add_limits(m, out);
+	if (m->p->errors) {
 		json_object_put(out);
 		return NULL;
 	}

@@ -3,19 +3,14 @@
 #ifndef HF_CONF_DAEMONFILE_H
 #define HF_CONF_DAEMONFILE_H
 
-#include <json-c/json.h>
-
-#include "conf/node.h"
-#include "conf/paths.h"
-#include "conf/problem.h"
+#include "conf/making.h"
 
 /*
- * @root has passed hf_conf_check(). What only shows in the whole (names twice, users that do
- * not exist, sockets nobody defined) is added to @p. NULL if there was an error; else the
- * caller's (json_object_put).
+ * @m->root has passed hf_conf_check(). What only shows in the whole (names twice, users that
+ * do not exist, sockets nobody defined) is added to @m->p. NULL if there was an error; else
+ * the caller's (json_object_put).
  */
-json_object *hf_daemonfile_make(const struct hf_node *root, const struct hf_paths *paths,
-				struct hf_problems *p);
+json_object *hf_daemonfile_make(const struct hf_making *m);
 
 /*
  * Does a holdfastd that runs on @old have to be restarted for @fresh? Otherwise SIGHUP is

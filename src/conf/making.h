@@ -8,10 +8,15 @@
 #include "conf/paths.h"
 #include "conf/schema.h"
 
+struct hf_creds;
+struct hf_host;
+
 struct hf_making {
 	const struct hf_node *root;
 	const struct hf_paths *paths;
 	struct hf_problems *p;
+	const struct hf_creds *creds; /* NULL: without those of the certificate agent */
+	const struct hf_host *host;
 };
 
 /* One table of a section while it becomes JSON. */
@@ -39,5 +44,9 @@ void hf_making_check_names(const struct hf_making *m, const char *section, const
 
 /* tokens.c: "tokens" and "default_token". */
 void hf_making_tokens(const struct hf_making *m, json_object *out);
+
+/* grants.c: the agent's, after all that people wrote, which thereby comes first. */
+void hf_making_grants(const struct hf_making *m, json_object *principals);
+void hf_making_profiles(const struct hf_making *m, json_object *profiles);
 
 #endif

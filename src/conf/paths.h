@@ -10,6 +10,9 @@ struct hf_paths {
 	char config[HF_PATH_MAX];      /* config.toml, which people write */
 	char config_dir[HF_PATH_MAX];  /* its drop-ins, config.d */
 	char daemon_file[HF_PATH_MAX]; /* holdfastd.json, which `config apply` writes */
+	char agent_file[HF_PATH_MAX];  /* agent.json, likewise, with the same owner's secrets */
+	char agent_state[HF_PATH_MAX]; /* of the certificate agent */
+	char agent_run[HF_PATH_MAX];   /* its status and sockets */
 	char certs[HF_PATH_MAX];       /* certificates and key references */
 	char state[HF_PATH_MAX];
 	char socket[HF_PATH_MAX];

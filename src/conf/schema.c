@@ -201,12 +201,6 @@ static void check_section(const struct hf_conf_section *sub, const struct hf_nod
 			       sub->path);
 	} else if (sub->shape == HF_CONF_TABLE && n->kind == HF_NODE_TABLE) {
 		check_table(sub, n, p);
-		if (sub->owner == HF_CONF_AGENT && !strchr(sub->path, '.') && n->children)
-			hf_problem_add(
-				p, HF_PROBLEM_NOTE, n,
-				"[%s] is for the certificate agent, which this release does not "
-				"have yet: checked, not acted on",
-				sub->path);
 	} else if (sub->shape == HF_CONF_TABLES && n->kind == HF_NODE_ARRAY) {
 		check_array(sub, n, p);
 	} else {

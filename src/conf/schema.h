@@ -28,6 +28,8 @@ enum hf_conf_type {
 	HF_CONF_DURATION, /* "10s"; min, max in ms */
 	HF_CONF_MODE,	  /* "0660" */
 	HF_CONF_RENEWAL,  /* "80%", "10d" */
+	HF_CONF_WINDOW,	  /* "02:00-04:00" */
+	HF_CONF_KEY,	  /* name of a key, or its URI */
 	HF_CONF_CHOICE,	  /* one of @words */
 	HF_CONF_CHOICES,  /* list of @words */
 	HF_CONF_TEXTS,	  /* list; max: how many */

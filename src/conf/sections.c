@@ -79,7 +79,11 @@ static const struct hf_conf_key principal_keys[] = {
 	  "any." },
 	NUMBER("rate", NULL, 1, 1000000,
 	       "Operations a second, of all clients of one user together. Without it: no limit."),
-	PLAIN("certs", HF_CONF_ANY, NULL, "Certificates, for the certificate agent."),
+	{ "certs", HF_CONF_TEXTS, NULL, 0, 256, NULL,
+	  "Certificates that the client may ask the certificate agent for and replace, as "
+	  "[\"aziot-edged/module/*\"]; needs uid or user." },
+	{ "modules", HF_CONF_TEXTS, NULL, 0, 256, NULL,
+	  "Modules whose certificates the client may have issued; likewise." },
 	KEY_END,
 };
 
@@ -103,6 +107,70 @@ static const struct hf_conf_key limit_keys[] = {
 	       "Requests of one user that wait; more are answered with busy."),
 	{ "idle", HF_CONF_DURATION, "0s", 0, 86400000, NULL,
 	  "Close connections that were silent for this long. 0s: never." },
+	KEY_END,
+};
+
+static const struct hf_conf_key certificates_keys[] = {
+	PLAIN("wait_for_ntp", HF_CONF_BOOLEAN, "false",
+	      "Issue and renew nothing before the kernel says that the clock is synchronised."),
+	PLAIN("system_store", HF_CONF_BOOLEAN, "false",
+	      "Put the trust bundle into the operating system's store as well."),
+	PLAIN("renew_window", HF_CONF_WINDOW, NULL,
+	      "The time of the day (local time) when certificates are renewed, unless one would "
+	      "expire before. Without it: any."),
+	{ "certd_socket", HF_CONF_PATH, NULL, 2, 103, NULL,
+	  "Where the agent answers as IoT Edge's certificate daemon does." },
+	{ "workload_socket", HF_CONF_PATH, NULL, 2, 103, NULL,
+	  "Where the agent answers as IoT Edge's workload API does." },
+	KEY_END,
+};
+
+#define ALGORITHMS "ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096 ed25519"
+
+static const struct hf_conf_key module_keys[] = {
+	WORDS("keys", HF_CONF_CHOICE, "csr", "csr token returned",
+	      "Where a module's private key is: with the module, which sends a request (csr); in a "
+	      "token; or made in memory and handed out once, as IoT Edge does (returned)."),
+	NUMBER("days", "30", 1, 3650, "Validity of the certificates of modules."),
+	WORDS("algorithm", HF_CONF_CHOICE, "rsa-2048", ALGORITHMS,
+	      "Of the keys of modules, where they are not the module's."),
+	KEY_END,
+};
+
+static const struct hf_conf_key credential_keys[] = {
+	PLAIN("id", HF_CONF_NAME, HF_CONF_REQUIRED, "Name of the certificate."),
+	WORDS("method", HF_CONF_CHOICE, NULL, "est local_ca self_signed files",
+	      "Who issues it. files: nobody, it is there already. Without it: the issuer."),
+	PLAIN("issuer", HF_CONF_NAME, NULL,
+	      "The certificate, by its id, of the CA on this device that issues it."),
+	PLAIN("key", HF_CONF_KEY, NULL,
+	      "Its private key. Without it: one of the name of the certificate."),
+	PLAIN("token", HF_CONF_NAME, NULL, "Token of the key. Without it: the default token."),
+	WORDS("algorithm", HF_CONF_CHOICE, "ec-p256", ALGORITHMS, "Of a key that is made."),
+	TEXT("common_name", NULL, 256, "Its subject, if that is only a common name."),
+	{ "sans", HF_CONF_TEXTS, NULL, 0, 64, NULL,
+	  "Further names, as [\"DNS:pump-7.example.org\", \"IP:192.0.2.7\"]; also URI: and "
+	  "email:." },
+	{ "eku", HF_CONF_TEXTS, NULL, 0, 16, NULL,
+	  "What it is for: serverAuth, clientAuth... or OIDs. Without it: nothing is said." },
+	PLAIN("ca", HF_CONF_BOOLEAN, "false", "Whether it is a CA itself."),
+	NUMBER("pathlen", NULL, 0, 16, "Of a CA: how many CAs may be below it. Without it: 0."),
+	NUMBER("days", NULL, 1, 36500, "Its validity, where we decide it. Without it: 90."),
+	{ "file", HF_CONF_PATH, NULL, 2, 1000, NULL,
+	  "Where the certificate and its chain are. Without it: ID.pem among the certificates." },
+	{ "reference", HF_CONF_PATH, NULL, 2, 1000, NULL,
+	  "Where the file is that programs take for the private key. Without it: ID.key.pem." },
+	TEXT("owner", NULL, 63, "User who owns the files. Without it: the agent's."),
+	TEXT("group", NULL, 63, "Group who owns the files. Without it: the agent's."),
+	PLAIN("mode", HF_CONF_MODE, "0644", "Who may read the files, as for chmod."),
+	KEY_END,
+};
+
+static const struct hf_conf_key hook_keys[] = {
+	{ "exec", HF_CONF_TEXTS, HF_CONF_REQUIRED, 0, 16, NULL,
+	  "Program, by its absolute path, and arguments: run when there is a new certificate." },
+	TEXT("user", NULL, 63, "User it runs as. Without it: the agent's."),
+	{ "timeout", HF_CONF_DURATION, "60s", 1000, 3600000, NULL, "It is killed after that." },
 	KEY_END,
 };
 
@@ -171,12 +239,16 @@ static const struct hf_conf_key issued_keys[] = {
 	      "Who issues the certificate."),
 	NUMBER("expiry_days", NULL, 1, 36500, "Its validity, where we decide it."),
 	TEXT("common_name", NULL, 256, "Its subject, if that is only a common name."),
+	WORDS("algorithm", HF_CONF_CHOICE, "ec-p256", ALGORITHMS, "Of the key, when it is made."),
+	PLAIN("token", HF_CONF_NAME, NULL, "Token of the key. Without it: the default token."),
 	KEY_END,
 };
 
 static const struct hf_conf_key est_auth_keys[] = {
 	TEXT("username", NULL, 256, "For HTTP authentication at the EST server."),
 	TEXT("password", NULL, 256, "For HTTP authentication at the EST server."),
+	{ "password_file", HF_CONF_PATH, NULL, 2, 1000, NULL,
+	  "Instead of password: its first line, read when it is needed." },
 	PLAIN("identity_cert", HF_CONF_FILE_URI, NULL, "Certificate for TLS to the EST server."),
 	PLAIN("identity_pk", HF_CONF_URI, NULL, "Its private key."),
 	PLAIN("bootstrap_identity_cert", HF_CONF_FILE_URI, NULL,
@@ -187,6 +259,10 @@ static const struct hf_conf_key est_auth_keys[] = {
 };
 
 static const struct hf_conf_key edge_ca_keys[] = {
+	PLAIN("enabled", HF_CONF_BOOLEAN, NULL,
+	      "Whether this device has an Edge CA. Without it: yes, unless there are "
+	      "[[credential]] "
+	      "and nothing of IoT Edge."),
 	PLAIN("cert", HF_CONF_FILE_URI, NULL, "An Edge CA certificate that exists already."),
 	PLAIN("pk", HF_CONF_URI, NULL, "Its private key."),
 	NUMBER("auto_generated_edge_ca_expiry_days", NULL, 1, 36500,
@@ -195,6 +271,8 @@ static const struct hf_conf_key edge_ca_keys[] = {
 	      "Who issues the certificate."),
 	NUMBER("expiry_days", NULL, 1, 36500, "Its validity, where we decide it."),
 	TEXT("common_name", NULL, 256, "Its subject, if that is only a common name."),
+	WORDS("algorithm", HF_CONF_CHOICE, "ec-p256", ALGORITHMS, "Of the key, when it is made."),
+	PLAIN("token", HF_CONF_NAME, NULL, "Token of the key. Without it: the default token."),
 	KEY_END,
 };
 
@@ -204,6 +282,9 @@ static const struct hf_conf_key renew_keys[] = {
 	PLAIN("threshold", HF_CONF_RENEWAL, NULL,
 	      "When: share of the lifetime, or time before its end."),
 	PLAIN("retry", HF_CONF_RENEWAL, NULL, "How long after a failure: likewise."),
+	PLAIN("window", HF_CONF_WINDOW, NULL,
+	      "The time of the day when it is renewed. Without it: renew_window of "
+	      "[certificates]."),
 	KEY_END,
 };
 
@@ -214,7 +295,31 @@ static const struct hf_conf_key subject_keys[] = {
 
 static const struct hf_conf_key est_keys[] = {
 	PLAIN("trusted_certs", HF_CONF_FILE_URIS, NULL,
-	      "CA certificates that EST servers are checked with."),
+	      "CA certificates that EST servers are checked with. Without it: those of the "
+	      "operating system."),
+	{ "fingerprint", HF_CONF_TEXT, NULL, 64, 64, NULL,
+	  "Instead of trusted_certs: SHA-256 of the CA certificate, in hex." },
+	WORDS("client_chain", HF_CONF_CHOICE, "full", "full leaf",
+	      "What of the certificate and its chain is sent to EST servers."),
+	WORDS("binding", HF_CONF_CHOICE, "auto", "auto tls-unique tls-exporter none",
+	      "Tie requests to their TLS connection: when the server asks for it, always, never."),
+	PLAIN("follow_redirects", HF_CONF_BOOLEAN, "false",
+	      "Whether an EST server may send us to another one."),
+	PLAIN("proxy", HF_CONF_URL, NULL, "HTTP proxy to EST servers. Without it: none."),
+	KEY_END,
+};
+
+static const struct hf_conf_key own_est_keys[] = {
+	PLAIN("identity", HF_CONF_NAME, NULL,
+	      "The certificate, by its id, that proves to the EST server who we are."),
+	PLAIN("bootstrap", HF_CONF_NAME, NULL, "The one to begin with, while that is not there."),
+	PLAIN("trusted_certs", HF_CONF_FILE_URIS, NULL,
+	      "As in [cert_issuance.est], like those that follow."),
+	{ "fingerprint", HF_CONF_TEXT, NULL, 64, 64, NULL, "Likewise." },
+	WORDS("client_chain", HF_CONF_CHOICE, NULL, "full leaf", "Likewise."),
+	WORDS("binding", HF_CONF_CHOICE, NULL, "auto tls-unique tls-exporter none", "Likewise."),
+	PLAIN("follow_redirects", HF_CONF_BOOLEAN, NULL, "Likewise."),
+	PLAIN("proxy", HF_CONF_URL, NULL, "Likewise."),
 	KEY_END,
 };
 
@@ -268,6 +373,11 @@ static const struct hf_conf_key no_keys[] = { KEY_END };
 		  HF_CONF_AGENT,                                                                   \
 		  { subject_keys, NULL },                                                          \
 		  "Its subject." },                                                                \
+		{ path ".hook",                                                                    \
+		  HF_CONF_TABLE,                                                                   \
+		  HF_CONF_AGENT,                                                                   \
+		  { hook_keys, NULL },                                                             \
+		  "What is run when it is new." },                                                 \
 	{                                                                                          \
 		path ".auto_renew", HF_CONF_TABLE, HF_CONF_AGENT, { renew_keys, NULL },            \
 			"Its renewal."                                                             \
@@ -338,6 +448,7 @@ const struct hf_conf_section hf_conf_sections[] = {
 	  "The Edge CA: of files, issued by EST or the local CA, or quickstart." },
 	AGENT("edge_ca.subject", subject_keys, "Its subject."),
 	AGENT("edge_ca.auto_renew", renew_keys, "Its renewal."),
+	AGENT("edge_ca.hook", hook_keys, "What is run when it is new."),
 	AGENT("preloaded_keys", preloaded_key_keys, "Keys that exist already, by id."),
 	AGENT("preloaded_certs", preloaded_cert_keys, "Certificates that exist already, by id."),
 	{ "aziot_keys",
@@ -353,6 +464,21 @@ const struct hf_conf_section hf_conf_sections[] = {
 	AGENT("moby_runtime.content_trust", no_keys, "Signed images."),
 	AGENT("moby_runtime.content_trust.ca_certs", preloaded_cert_keys,
 	      "CA certificates by registry."),
+	{ "credential",
+	  HF_CONF_TABLES,
+	  HF_CONF_AGENT,
+	  { credential_keys, NULL },
+	  "A certificate of any other kind, that the agent gets and renews." },
+	AGENT("credential.subject", subject_keys, "Its subject."),
+	AGENT("credential.renew", renew_keys, "Its renewal."),
+	AGENT("credential.hook", hook_keys, "What is run when it is new."),
+	{ "credential.est",
+	  HF_CONF_TABLE,
+	  HF_CONF_AGENT,
+	  { own_est_keys, est_auth_keys },
+	  "How it is got from an EST server, where [cert_issuance.est] is not right for it." },
+	AGENT("module", module_keys, "Certificates of modules, which the Edge CA issues."),
+	AGENT("certificates", certificates_keys, "What is about all certificates."),
 	OTHERS("agent"),
 	OTHERS("connect"),
 	OTHERS("listen"),

@@ -9,12 +9,13 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "conf/making.h"
+#include "conf/credential.h"
 #include "conf/p11uri.h"
 #include "conf/value.h"
 
 #define TOKENS_MAX 8
 #define KEYS_MAX   32
+#define WANTED_MAX 128
 
 static const char *const of_tpm2[] = { "tcti", "primary_handle" };
 static const char *const of_pkcs11[] = { "module",	   "uri",     "pin_file",
@@ -144,28 +145,72 @@ static bool is_in(const struct hf_p11uri *key, const struct pkcs11 *t)
 	       hf_p11uri_within(t->uri.token, key->token);
 }
 
-/* The keys of [preloaded_keys] that are in this token, each by its own attributes. */
+/* A key that is in a PKCS#11 token already, and that the broker is to adopt. */
+struct wanted {
+	const char *name, *uri;
+	bool ca;
+	const struct hf_node *at;
+};
+
+static bool add_wanted(struct wanted *list, size_t *n, const char *name, const char *uri, bool ca,
+		       const struct hf_node *at)
+{
+	size_t i;
+
+	if (strncmp(uri, "pkcs11:", 7))
+		return true;
+	for (i = 0; i < *n; i++)
+		if (!strcmp(list[i].name, name))
+			return true;
+	if (*n == WANTED_MAX)
+		return false;
+	list[(*n)++] = (struct wanted){ name, uri, ca, at };
+	return true;
+}
+
+/* Those of certificates first: they tell what a key is for. */
+static size_t find_wanted(const struct hf_making *m, struct wanted list[WANTED_MAX])
+{
+	const struct hf_node *keys = hf_node_get(m->root, "preloaded_keys"), *k;
+	bool fits = true;
+	size_t n = 0, i;
+
+	for (i = 0; m->creds && i < m->creds->n; i++) {
+		const struct hf_cred *c = m->creds->list[i];
+
+		fits = add_wanted(list, &n, c->key.name, c->key.uri, c->key.ca, c->at) && fits;
+	}
+	for (k = keys ? keys->children : NULL; k; k = k->next) /* the original's name */
+		fits = add_wanted(list, &n, k->key, k->text, !strcmp(k->key, "aziot-edged-ca"),
+				  k) &&
+		       fits;
+	if (!fits)
+		hf_problem_add(m->p, HF_PROBLEM_ERROR, keys, "more than %d keys are in tokens",
+			       WANTED_MAX);
+	return n;
+}
+
+/* The keys that are in this token, each by its own attributes. */
 static json_object *keys_json(const struct hf_making *m, const struct pkcs11 *t)
 {
-	const struct hf_node *list = hf_node_get(m->root, "preloaded_keys"), *n;
 	json_object *keys = json_object_new_array(), *o;
+	struct wanted list[WANTED_MAX];
+	size_t n = find_wanted(m, list), i;
 	struct hf_p11uri uri;
 	char text[HF_P11URI_MAX];
 
-	for (n = list ? list->children : NULL; n; n = n->next) {
-		if (strncmp(n->text, "pkcs11:", 7) || hf_p11uri_parse(&uri, n->text) ||
-		    !is_in(&uri, t))
+	for (i = 0; i < n; i++) {
+		if (hf_p11uri_parse(&uri, list[i].uri) || !is_in(&uri, t))
 			continue;
 		(void)snprintf(text, sizeof(text), "pkcs11:%s", uri.object);
 		o = json_object_new_object();
-		hf_making_set_text(o, "name", n->key);
+		hf_making_set_text(o, "name", list[i].name);
 		hf_making_set_text(o, "uri", text);
-		/* The original's name for the key of the Edge CA. */
-		hf_making_set_text(o, "usage", strcmp(n->key, "aziot-edged-ca") ? "sign" : "ca");
+		hf_making_set_text(o, "usage", list[i].ca ? "ca" : "sign");
 		json_object_array_add(keys, o);
 	}
 	if (json_object_array_length(keys) > KEYS_MAX)
-		hf_problem_add(m->p, HF_PROBLEM_ERROR, list,
+		hf_problem_add(m->p, HF_PROBLEM_ERROR, list[0].at,
 			       "more than %d preloaded keys are in token %s", KEYS_MAX, t->name);
 	explicit_bzero(&uri, sizeof(uri));
 	return keys;
@@ -246,39 +291,45 @@ static void check_aziot(const struct hf_making *m, bool alone)
 	}
 }
 
+static const char *check_wanted(const struct hf_making *m, const struct wanted *k, bool alone)
+{
+	const struct hf_node *token;
+	struct hf_p11uri uri;
+	const char *wrong = hf_p11uri_parse(&uri, k->uri);
+	struct pkcs11 t;
+	size_t found = 0;
+
+	if (!wrong && !uri.object[0])
+		wrong = "names no key: it has neither object nor id";
+	if (!wrong && !hf_value_name(k->name))
+		wrong = "is of a key whose name has other than letters, digits and . _ -";
+	for (token = hf_making_tables(m, "token"); !wrong && token; token = token->next)
+		if (is_pkcs11(token) && find_pkcs11(m, token, &t))
+			found += is_in(&uri, &t);
+	if (!wrong && alone && find_pkcs11(m, NULL, &t))
+		found += is_in(&uri, &t);
+	if (!wrong && found != 1 && !m->p->errors)
+		wrong = found ? "fits more than one [[token]]; add token=LABEL"
+			      : "names a token that is not configured; write a [[token]] "
+				"of type pkcs11, or [aziot_keys]";
+	explicit_bzero(&t, sizeof(t));
+	explicit_bzero(&uri, sizeof(uri));
+	return wrong;
+}
+
 /* A key in a token that is not configured could never be used. */
 static void check_preloaded(const struct hf_making *m, bool alone)
 {
-	const struct hf_node *list = hf_node_get(m->root, "preloaded_keys"), *n, *token;
-	struct hf_p11uri uri;
+	struct wanted list[WANTED_MAX];
+	size_t n = find_wanted(m, list), i;
 	const char *wrong;
 
-	for (n = list ? list->children : NULL; n; n = n->next) {
-		struct pkcs11 t;
-		size_t found = 0;
-
-		if (n->kind != HF_NODE_STRING || strncmp(n->text, "pkcs11:", 7))
-			continue;
-		wrong = hf_p11uri_parse(&uri, n->text);
-		if (!wrong && !uri.object[0])
-			wrong = "names no key: it has neither object nor id";
-		if (!wrong && !hf_value_name(n->key))
-			wrong = "is of a key whose name has other than letters, digits and . _ -";
-		for (token = hf_making_tables(m, "token"); !wrong && token; token = token->next)
-			if (is_pkcs11(token) && find_pkcs11(m, token, &t))
-				found += is_in(&uri, &t);
-		if (!wrong && alone && find_pkcs11(m, NULL, &t))
-			found += is_in(&uri, &t);
-		if (!wrong && found != 1 && !m->p->errors)
-			wrong = found ? "fits more than one [[token]]; add token=LABEL"
-				      : "names a token that is not configured; write a [[token]] "
-					"of type pkcs11, or [aziot_keys]";
+	for (i = 0; i < n; i++) {
+		wrong = check_wanted(m, &list[i], alone);
 		if (wrong)
-			hf_problem_add(m->p, HF_PROBLEM_ERROR, n, "the URI of key %.63s %s", n->key,
-				       wrong);
-		explicit_bzero(&t, sizeof(t));
+			hf_problem_add(m->p, HF_PROBLEM_ERROR, list[i].at,
+				       "the URI of key %.63s %s", list[i].name, wrong);
 	}
-	explicit_bzero(&uri, sizeof(uri));
 }
 
 void hf_making_tokens(const struct hf_making *m, json_object *out)
@@ -322,17 +373,15 @@ static void add_pin(const struct hf_making *m, const struct hf_node *token, json
 	explicit_bzero(&t, sizeof(t));
 }
 
-json_object *hf_conf_pins(const struct hf_node *root, const struct hf_paths *paths,
-			  struct hf_problems *p)
+json_object *hf_conf_pins(const struct hf_making *m)
 {
-	struct hf_making m = { root, paths, p };
 	json_object *pins = json_object_new_object();
 	const struct hf_node *n;
 
-	for (n = p->errors ? NULL : hf_making_tables(&m, "token"); n; n = n->next)
+	for (n = m->p->errors ? NULL : hf_making_tables(m, "token"); n; n = n->next)
 		if (is_pkcs11(n))
-			add_pin(&m, n, pins);
-	if (!p->errors && aziot_alone(&m))
-		add_pin(&m, NULL, pins);
+			add_pin(m, n, pins);
+	if (!m->p->errors && aziot_alone(m))
+		add_pin(m, NULL, pins);
 	return pins;
 }

@@ -72,6 +72,26 @@ bool hf_value_renewal(const char *text, unsigned *percent, uint64_t *seconds)
 	return scaled(text, units, 36500ull * 86400, seconds) && *seconds > 0;
 }
 
+static bool minutes(const char *p, int *out)
+{
+	int hour, min;
+
+	if (!isdigit((unsigned char)p[0]) || !isdigit((unsigned char)p[1]) || p[2] != ':' ||
+	    !isdigit((unsigned char)p[3]) || !isdigit((unsigned char)p[4]))
+		return false;
+	hour = (p[0] - '0') * 10 + p[1] - '0';
+	min = (p[3] - '0') * 10 + p[4] - '0';
+	*out = hour * 60 + min;
+	return hour < 24 && min < 60;
+}
+
+bool hf_value_window(const char *text, int *from_min, int *to_min)
+{
+	*from_min = *to_min = -1;
+	return strlen(text) == 11 && minutes(text, from_min) && text[5] == '-' &&
+	       minutes(text + 6, to_min) && *from_min != *to_min;
+}
+
 static bool letters(const char *text, const char *extra)
 {
 	size_t i;

@@ -18,6 +18,9 @@ bool hf_value_mode(const char *text, unsigned *mode);
  */
 bool hf_value_renewal(const char *text, unsigned *percent, uint64_t *seconds);
 
+/* "02:00-04:00", also over midnight: minutes of the day, not the same. */
+bool hf_value_window(const char *text, int *from_min, int *to_min);
+
 /* A name of a token or socket: 1 to 63 of A-Z a-z 0-9 . _ -, first a letter or digit. */
 bool hf_value_name(const char *text);
 

@@ -55,7 +55,6 @@ def test_full_config_is_good(home):
     p = home.run("config", "check")
     assert "good" in p.out
     assert "[agent] belongs to another daemon: skipped" in p.err
-    assert "[edge_ca] is for the certificate agent" in p.err
     assert "error" not in p.err and "warning" not in p.err
 
 
@@ -106,9 +105,11 @@ set -e
 mount --make-rprivate /
 cp /etc/passwd /etc/group /etc/ld.so.cache "$1"
 for f in nsswitch.conf ld.so.conf; do test ! -e /etc/$f || cp /etc/$f "$1"; done
-sed -i '/^aziotks:/d' "$1/passwd" "$1/group"
+sed -i '/^aziot[kc]s:/d' "$1/passwd" "$1/group"
 test -z "$2" || echo 'aziotks:x:64123:64124::/:/bin/false' >>"$1/passwd"
 test -z "$2" || echo 'aziotks:x:64124:' >>"$1/group"
+echo 'aziotcs:x:64125:64126::/:/bin/false' >>"$1/passwd"
+echo 'aziotcs:x:64126:' >>"$1/group"
 mkdir -p "$1/aziot" "$1/holdfast"
 mount --bind "$1" /etc
 mount --bind "$1/systemctl" /usr/bin/systemctl
@@ -183,13 +184,17 @@ def test_system_file_is_the_daemons_alone(home):
 def test_system_daemon_is_restarted_or_reloaded(home):
     system = System(home)
     system.apply()
-    assert system.calls() == ["is-active holdfastd.service", "try-restart holdfastd.service"]
+    assert system.calls() == ["is-active holdfastd.service", "try-restart holdfastd.service",
+                              "is-active holdfast-agent.service", "try-restart holdfast-agent.service"]
     system.write("[limits]\nconnections = 9\n")
     assert "told to reload" in system.apply().out
-    assert system.calls()[1:] == ["try-reload-or-restart holdfastd.service"]
+    assert system.calls()[1:] == ["try-reload-or-restart holdfastd.service",
+                                  "is-active holdfast-agent.service",
+                                  "try-reload-or-restart holdfast-agent.service"]
     system.write('[[token]]\nname = "other"\n')
     assert "restarted" in system.apply().out
-    assert system.calls()[1:] == ["try-restart holdfastd.service"]
+    assert system.calls()[1:] == ["try-restart holdfastd.service", "is-active holdfast-agent.service",
+                                  "try-reload-or-restart holdfast-agent.service"]
 
 
 @as_root
@@ -210,7 +215,8 @@ def test_system_daemon_that_does_not_run(home):
     system = System(home)
     system.systemd(3, 1)
     p = system.apply()
-    assert "does not run" in p.out and system.calls() == ["is-active holdfastd.service"]
+    assert "does not run" in p.out
+    assert system.calls() == ["is-active holdfastd.service", "is-active holdfast-agent.service"]
     system.systemd(1, 0)  # systemctl itself is in trouble
     system.apply(code=1)
 
@@ -239,7 +245,7 @@ def test_failed_apply_leaves_the_old_file(home, bad):
     assert "nothing was changed" in p.err
     assert home.read("etc/holdfastd.json") == old
     assert os.stat(home.path("etc/holdfastd.json")).st_ino == inode
-    assert sorted(os.listdir(home.path("etc"))) == ["config.toml", "holdfastd.json"]
+    assert sorted(os.listdir(home.path("etc"))) == ["agent.json", "config.toml", "holdfastd.json"]
 
 
 def test_full_disk_leaves_the_old_file(home):
@@ -253,9 +259,9 @@ def test_full_disk_leaves_the_old_file(home):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
     p = home.run("config", "apply", code=1, preexec_fn=limit)
-    assert "holdfastd.json" in p.err
+    assert "agent.json" in p.err
     assert home.read("etc/holdfastd.json") == old
-    assert sorted(os.listdir(home.path("etc"))) == ["config.toml", "holdfastd.json"]
+    assert sorted(os.listdir(home.path("etc"))) == ["agent.json", "config.toml", "holdfastd.json"]
 
 
 def test_drop_ins_merge_in_order(home):
@@ -352,6 +358,13 @@ def explained(home):
     return home.json("config", "explain")["sections"]
 
 
+def parents(sections, s):
+    """Tables below a [[list]] of tables want an element of that before them."""
+    above = s["path"].split(".")[0]
+    lists = {x["path"] for x in sections if x["section"].startswith("[[")}
+    return f"[[{above}]]\n" if above in lists and "." in s["path"] else "\n"
+
+
 def nearest_mistakes(name):
     """The slips people make: a letter missing, twice, or exchanged with its neighbour."""
     middle = len(name) // 2
@@ -364,7 +377,8 @@ def nearest_mistakes(name):
 def test_every_key_misspelt_gives_line_and_name(home):
     """Out of the schema itself, so that no key that is added later is without it."""
     tried = 0
-    for s in explained(home):
+    sections = explained(home)
+    for s in sections:
         names = {k["name"] for k in s["keys"]}
         if "*" in names or s["owner"] == "other":
             continue
@@ -373,7 +387,7 @@ def test_every_key_misspelt_gives_line_and_name(home):
             for slip in nearest_mistakes(name):
                 if slip in names:
                     continue
-                home.write(f"{header}\n\n{slip} = 1\n")
+                home.write(f"{parents(sections, s)}{header}\n{slip} = 1\n")
                 problems = home.json("config", "check", code=2)["problems"]
                 (found,) = [p for p in problems if p["line"] == 3]
                 assert f"'{slip}' is not known" in found["message"], (s["section"], slip)
@@ -384,13 +398,14 @@ def test_every_key_misspelt_gives_line_and_name(home):
 
 def test_every_section_misspelt_gives_its_name(home):
     tried = 0
-    for s in explained(home):
+    sections = explained(home)
+    for s in sections:
         if not s["path"]:
             continue
         parent, _, last = s["path"].rpartition(".")
         for slip in nearest_mistakes(last):
             path = f"{parent}.{slip}" if parent else slip
-            home.write(s["section"].replace(s["path"], path) + "\n")
+            home.write(parents(sections, s) + s["section"].replace(s["path"], path) + "\n")
             p = home.run("config", "check", code=2)
             assert s["path"] in p.err or f"'{last}'" in p.err, (path, p.err)
             tried += 1

@@ -34,7 +34,7 @@ static char *translate(const char *text, size_t n, struct hf_problems *p)
 	root = hf_toml_parse(text, n, "config.toml", p);
 	if (root) {
 		hf_conf_check(root, p);
-		json = hf_daemonfile_make(root, &paths, p);
+		json = hf_daemonfile_make(&(struct hf_making){ root, &paths, p, NULL, NULL });
 	}
 	if (json)
 		out = strdup(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
