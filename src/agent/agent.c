@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "agent/bundle.h"
+#include "agent/enrol.h"
+#include "agent/hook.h"
+#include "agent/renew.h"
+#include "agent/running.h"
+#include "agent/status.h"
+#include "base/log.h"
+#include "base/process.h"
+
+#define LOOK_MS 60000 /* at least so often: a suspended machine, a clock that was set */
+#define POLLED	(3 + HF_RUNNING_MAX)
+
+struct hf_credential *hf_agent_find(struct hf_agent *a, const char *id)
+{
+	const struct hf_credential_conf *conf =
+		id[0] ? hf_agent_settings_find(a->settings, id) : NULL;
+
+	return conf ? &a->credentials[conf - a->settings->credentials] : NULL;
+}
+
+size_t hf_agent_index(const struct hf_agent *a, const struct hf_credential *c)
+{
+	return (size_t)(c - a->credentials);
+}
+
+static void finish_credentials(struct hf_agent *a)
+{
+	size_t i;
+
+	for (i = 0; i < a->n; i++)
+		hf_credential_finish(&a->credentials[i]);
+	free(a->credentials);
+	a->credentials = NULL;
+	a->n = 0;
+}
+
+/* Each from its file and its record. */
+static enum hf_rc load_credentials(struct hf_agent *a, struct hf_err *e)
+{
+	const struct hf_agent_settings *s = a->settings;
+	size_t i;
+
+	a->credentials = calloc(s->n_credentials + 1, sizeof(a->credentials[0]));
+	if (!a->credentials)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	a->n = s->n_credentials;
+	for (i = 0; i < a->n; i++) {
+		struct hf_credential *c = &a->credentials[i];
+
+		c->conf = &s->credentials[i];
+		hf_record_load(&c->record, s->state_dir, c->conf->id);
+		hf_credential_refresh(c, a->clock.wall);
+		/* What the clock says cannot be before what we made ourselves. */
+		if (c->held.leaf && c->record.settings[0])
+			hf_clock_floor(&a->clock, c->held.not_before);
+		if (c->conf->quickstart)
+			hf_log(HF_LOG_WARN,
+			       "certificate %s: the quickstart Edge CA is not for "
+			       "production; configure [edge_ca]",
+			       c->conf->id);
+	}
+	return HF_OK;
+}
+
+/* ---------------------------------------------------------------- what is due */
+
+static void warn_of_clamp(struct hf_credential *c)
+{
+	struct hf_schedule s = { .renew = &c->conf->renew,
+				 .not_before = c->held.not_before,
+				 .not_after = c->held.not_after };
+
+	if (c->clamp_said || !c->held.leaf || !hf_schedule_clamped(&s))
+		return;
+	c->clamp_said = true;
+	hf_log(HF_LOG_WARN,
+	       "certificate %s: its renewal threshold is longer than it lives (%lld "
+	       "days); it is renewed at half of its life",
+	       c->conf->id, (long long)(c->held.not_after - c->held.not_before) / 86400);
+}
+
+static void look_at(struct hf_agent *a, struct hf_credential *c)
+{
+	if (!strcmp(c->conf->method, "files")) {
+		hf_renew_watch(a, c);
+		return;
+	}
+	if (c->busy)
+		return;
+	if (!a->clock.trusted) {
+		c->next = HF_NEVER;
+		return;
+	}
+	hf_credential_plan(c, a->clock.wall);
+	if (c->next <= a->clock.wall || (!c->recovered && !c->record.failures))
+		hf_renew_begin(a, c);
+	if (c->record.hook_due)
+		hf_hook_run(a, c);
+	warn_of_clamp(c);
+}
+
+static void look(struct hf_agent *a)
+{
+	bool stepped, trusted = a->clock.trusted;
+	int64_t now = hf_clock_look(&a->clock, &stepped);
+	size_t i;
+
+	if (stepped)
+		hf_log(HF_LOG_NOTICE, "the clock was set; everything is planned anew");
+	a->changed = a->changed || stepped || trusted != a->clock.trusted;
+	for (i = 0; i < a->n && !a->stopping; i++)
+		look_at(a, &a->credentials[i]);
+	if (a->bundle_next <= now && a->clock.trusted)
+		hf_bundle_update(a);
+	if (a->changed)
+		hf_status_write(a);
+}
+
+/* The timer goes off when the next one is due, and when somebody sets the clock. */
+static void arm(struct hf_agent *a)
+{
+	struct itimerspec t = { .it_value = { .tv_sec = a->clock.wall + LOOK_MS / 1000 } };
+	size_t i;
+
+	for (i = 0; i < a->n; i++)
+		if (a->credentials[i].next < t.it_value.tv_sec)
+			t.it_value.tv_sec = a->credentials[i].next;
+	if (t.it_value.tv_sec <= a->clock.wall)
+		t.it_value.tv_sec = a->clock.wall + 1;
+	(void)timerfd_settime(a->timer, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &t, NULL);
+}
+
+/* ---------------------------------------------------------------- what comes in */
+
+static void hear_launcher(struct hf_agent *a)
+{
+	struct hf_launch_end end;
+	struct hf_running *r;
+	int fd = -1;
+	ssize_t n = hf_fd_recv(a->control, &end, sizeof(end), &fd);
+
+	hf_fd_close(&fd);
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+		hf_log(HF_LOG_ERR, "the launcher is gone; ending");
+		a->stopping = true;
+	}
+	if (n != (ssize_t)sizeof(end))
+		return;
+	r = hf_running_find(a, end.serial);
+	if (r && r->kind == HF_LAUNCH_EST)
+		hf_enrol_ended(a, r, &end);
+	else if (r && r->kind == HF_LAUNCH_HOOK)
+		hf_hook_ended(a, r, &end);
+	else if (r)
+		hf_running_free(r);
+}
+
+/* Atomic: what is under way goes on with what it knows, hence only when nothing is. */
+static void reload(struct hf_agent *a)
+{
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_agent_settings *fresh = hf_agent_settings_load(a->config, &err), *old;
+	size_t i;
+
+	if (!fresh) {
+		hf_log(HF_LOG_ERR, "%s; the configuration of before is kept", err.msg);
+		return;
+	}
+	for (i = 0; i < HF_RUNNING_MAX; i++)
+		if (a->running[i].serial) /* its end finds nobody: it is asked for again */
+			hf_running_free(&a->running[i]);
+	old = a->settings;
+	finish_credentials(a);
+	a->settings = fresh;
+	if (load_credentials(a, &err)) {
+		hf_log(HF_LOG_ERR, "%s", err.msg);
+		a->stopping = true;
+	}
+	a->clock.wait_for_ntp = fresh->clock.wait_for_ntp;
+	a->clock.dir = fresh->state_dir;
+	hf_agent_settings_free(old);
+	hf_bundle_update(a);
+	hf_log(HF_LOG_NOTICE, "the configuration was read again");
+}
+
+static void hear_signal(struct hf_agent *a)
+{
+	struct signalfd_siginfo s;
+
+	if (read(a->signals, &s, sizeof(s)) != (ssize_t)sizeof(s))
+		return;
+	if (s.ssi_signo == SIGHUP)
+		reload(a);
+	else
+		a->stopping = true;
+}
+
+static void turn(struct hf_agent *a)
+{
+	struct pollfd p[POLLED] = { { .fd = a->control, .events = POLLIN },
+				    { .fd = a->signals, .events = POLLIN },
+				    { .fd = a->timer, .events = POLLIN } };
+	uint64_t count;
+	size_t i;
+
+	for (i = 0; i < HF_RUNNING_MAX; i++) {
+		p[3 + i].fd = a->running[i].serial ? a->running[i].fd : -1;
+		p[3 + i].events = (short)(POLLIN | (a->running[i].out.n ? POLLOUT : 0));
+	}
+	arm(a);
+	if (poll(p, POLLED, LOOK_MS) < 0)
+		return;
+	for (i = 0; i < HF_RUNNING_MAX; i++)
+		if (p[3 + i].fd >= 0 && p[3 + i].revents)
+			hf_enrol_io(a, &a->running[i]);
+	if (p[2].revents)
+		(void)!read(a->timer, &count, sizeof(count)); /* or ECANCELED */
+	if (p[0].revents)
+		hear_launcher(a);
+	if (p[1].revents)
+		hear_signal(a);
+	look(a);
+}
+
+/* ---------------------------------------------------------------- beginning and end */
+
+static enum hf_rc open_all(struct hf_agent *a, struct hf_err *e)
+{
+	const struct hf_agent_settings *s = a->settings;
+	sigset_t mask;
+	bool stepped;
+	enum hf_rc rc;
+
+	(void)sigemptyset(&mask);
+	(void)sigaddset(&mask, SIGTERM);
+	(void)sigaddset(&mask, SIGINT);
+	(void)sigaddset(&mask, SIGHUP);
+	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
+	a->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	a->timer = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (a->signals < 0 || a->timer < 0)
+		return hf_fail_errno(e, HF_FAILED, "signalfd, timerfd");
+	rc = hf_dir_make(s->state_dir, 0700, e);
+	if (!rc)
+		rc = hf_dir_make(s->run_dir, 0755, e);
+	if (!rc)
+		rc = hf_dir_make(s->certs_dir, 0755, e);
+	if (rc)
+		return rc;
+	hf_clock_init(&a->clock, s->state_dir, s->clock.wait_for_ntp);
+	(void)hf_clock_look(&a->clock, &stepped);
+	a->keys = hf_keys_new(s->broker_socket, e);
+	return a->keys ? load_credentials(a, e) : e->rc;
+}
+
+static void close_all(struct hf_agent *a)
+{
+	size_t i;
+
+	for (i = 0; i < HF_RUNNING_MAX; i++)
+		if (a->running[i].serial)
+			hf_running_free(&a->running[i]);
+	finish_credentials(a);
+	hf_keys_free(a->keys);
+	hf_agent_settings_free(a->settings);
+	hf_fd_close(&a->control);
+	hf_fd_close(&a->signals);
+	hf_fd_close(&a->timer);
+	free(a);
+}
+
+int hf_agent_main(struct hf_agent_settings *settings, int control, void *arg)
+{
+	const struct hf_agent_args *args = arg;
+	struct hf_agent *a = calloc(1, sizeof(*a));
+	struct hf_err err = HF_ERR_INIT;
+	int code = 0;
+
+	if (!a)
+		return 1;
+	a->settings = settings;
+	a->config = args->config;
+	a->control = control;
+	a->signals = a->timer = -1;
+	a->bundle_next = HF_NEVER;
+	if (open_all(a, &err) || (!args->unconfined && hf_agent_confine(a, &err))) {
+		hf_log(HF_LOG_ERR, "%s", err.msg);
+		code = hf_rc_exit(err.rc);
+	} else {
+		a->changed = true;
+		look(a); /* what is due already, so that ready means ready */
+		hf_bundle_update(a);
+		hf_status_write(a);
+		if (args->ready_fd >= 0)
+			(void)!write(args->ready_fd, "\n", 1);
+		while (!a->stopping)
+			turn(a);
+	}
+	close_all(a);
+	return code;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/enrol.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/estjob.h"
+#include "agent/renew.h"
+#include "agent/running.h"
+#include "base/log.h"
+
+#define JOB_MAX	    (1u << 20)
+#define RESULT_MAX  (1u << 20)
+#define DEADLINE_MS 180000u /* holdfast-est has deadlines of its own, which are shorter */
+
+/* CA certificates that came from this server before; one file for each credential. */
+static enum hf_rc anchors_path(const struct hf_agent *a, const struct hf_credential *c,
+			       char out[HF_PATH_MAX], struct hf_err *e)
+{
+	char name[HF_ID_SIZE + 16];
+
+	(void)snprintf(name, sizeof(name), "%s.anchors.pem", c->conf->id);
+	return hf_path_join(out, a->settings->state_dir, name, e);
+}
+
+static void read_anchors(const struct hf_agent *a, const struct hf_credential *c,
+			 struct hf_buf *pem)
+{
+	char path[HF_PATH_MAX];
+
+	if (anchors_path(a, c, path, NULL) || access(path, F_OK) ||
+	    hf_file_read(path, true, pem, NULL) || strlen((const char *)pem->p) != pem->n)
+		hf_buf_finish(pem);
+}
+
+static void save_anchors(const struct hf_agent *a, const struct hf_credential *c, const char *pem)
+{
+	struct hf_err err = HF_ERR_INIT;
+	char path[HF_PATH_MAX];
+
+	if (anchors_path(a, c, path, &err) || hf_file_replace(path, pem, strlen(pem), 0600, &err))
+		hf_log(HF_LOG_ERR,
+		       "certificate %s: the server's CA certificates cannot be "
+		       "remembered: %s",
+		       c->conf->id, err.msg);
+}
+
+static bool usable(const struct hf_agent *a, const struct hf_credential *c)
+{
+	return c && c->held.leaf && c->held.not_after > a->clock.wall;
+}
+
+/*
+ * Who we are to the server: what is to be renewed if that is an EST identity, else the identity,
+ * else the bootstrap identity, else nobody (with a password).
+ */
+static enum hf_rc choose_identity(struct hf_agent *a, struct hf_credential *c,
+				  struct hf_credential **as, bool *bootstrap, struct hf_err *e)
+{
+	const struct hf_est_conf *est = &c->conf->est;
+	struct hf_credential *own = hf_agent_find(a, est->identity);
+	struct hf_credential *first = hf_agent_find(a, est->bootstrap);
+
+	*bootstrap = false;
+	*as = NULL;
+	if (!strcmp(c->conf->role, "est_id"))
+		own = c;
+	if (usable(a, own) && !(c->bootstrap && usable(a, first))) {
+		*as = own;
+		return HF_OK;
+	}
+	if (usable(a, first)) {
+		*as = first;
+		*bootstrap = true;
+		return HF_OK;
+	}
+	if (est->username[0] || (!est->identity[0] && !est->bootstrap[0]))
+		return HF_OK;
+	return hf_fail(e, HF_UNAVAILABLE,
+		       "neither the EST identity %s nor the bootstrap identity %s has a "
+		       "certificate that is valid",
+		       est->identity[0] ? est->identity : "(none)",
+		       est->bootstrap[0] ? est->bootstrap : "(none)");
+}
+
+static enum hf_rc write_job(struct hf_agent *a, struct hf_credential *c, const uint8_t spki[32],
+			    struct hf_running *r, struct hf_err *e)
+{
+	HF_AUTO_BUF anchors = HF_BUF(256u * 1024);
+	struct hf_credential *as;
+	enum hf_rc rc = choose_identity(a, c, &as, &r->as_bootstrap, e);
+	char settings[65];
+	bool replace;
+
+	if (rc)
+		return rc;
+	hf_credential_settings(c->conf, settings);
+	/* RFC 7030, section 4.2.2: the same names, and a certificate that still is one. */
+	replace = usable(a, c) && !r->as_bootstrap && !strcmp(settings, c->record.settings);
+	read_anchors(a, c, &anchors);
+	r->out = (struct hf_buf)HF_BUF(JOB_MAX);
+	r->in = (struct hf_buf)HF_BUF(RESULT_MAX);
+	return hf_estjob_write(c, spki, as, replace, anchors.p ? (const char *)anchors.p : "",
+			       a->clock.wall, &r->out, e);
+}
+
+enum hf_rc hf_enrol_begin(struct hf_agent *a, struct hf_credential *c,
+			  const uint8_t spki_sha256[32], struct hf_err *e)
+{
+	struct hf_running *r = hf_running_new(a, c, HF_LAUNCH_EST);
+	struct hf_launch_msg m = { .kind = HF_LAUNCH_EST, .timeout_ms = DEADLINE_MS };
+	int ends[2] = { -1, -1 };
+	enum hf_rc rc;
+
+	if (!r)
+		return hf_fail(e, HF_BUSY, "too much is under way");
+	memcpy(r->spki_sha256, spki_sha256, 32);
+	rc = write_job(a, c, spki_sha256, r, e);
+	if (!rc && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		rc = hf_fail_errno(e, HF_FAILED, "socketpair");
+	if (!rc) {
+		(void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
+		r->fd = ends[0];
+		m.serial = r->serial;
+		(void)hf_copy(m.credential, sizeof(m.credential), c->conf->id);
+		if (hf_fd_send(a->control, &m, sizeof(m), ends[1]) != (ssize_t)sizeof(m))
+			rc = hf_fail_errno(e, HF_FAILED, "the launcher does not listen");
+	}
+	hf_fd_close(&ends[1]);
+	if (rc)
+		hf_running_free(r);
+	else
+		c->busy = true;
+	return rc;
+}
+
+static void write_more(struct hf_running *r)
+{
+	ssize_t n = send(r->fd, r->out.p + r->sent, r->out.n - r->sent, MSG_NOSIGNAL);
+
+	if (n > 0)
+		r->sent += (size_t)n;
+	/* It has ended without reading all: what it said is worth more than EPIPE. */
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		r->sent = r->out.n;
+	if (r->sent == r->out.n) {
+		(void)shutdown(r->fd, SHUT_WR);
+		hf_buf_finish(&r->out); /* it has secrets in it */
+		r->sent = 0;
+	}
+}
+
+static void read_more(struct hf_running *r)
+{
+	char block[16384];
+	ssize_t n = recv(r->fd, block, sizeof(block), 0);
+
+	if (n > 0)
+		hf_buf_add(&r->in, block, (size_t)n);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		hf_fd_close(&r->fd);
+}
+
+void hf_enrol_io(struct hf_agent *a, struct hf_running *r)
+{
+	(void)a;
+	if (r->out.n)
+		write_more(r);
+	if (r->fd >= 0)
+		read_more(r);
+}
+
+static void digest(struct hf_agent *a, struct hf_credential *c, struct hf_running *r,
+		   const struct hf_launch_end *end)
+{
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_estjob_result result;
+
+	memset(&result, 0, sizeof(result));
+	if (end->late)
+		(void)hf_fail(&err, HF_TIMEOUT, "the EST server did not answer in time");
+	else if (r->in.bad || !r->in.n)
+		(void)hf_fail(&err, HF_FAILED, "holdfast-est ended without a result (%d)",
+			      end->status);
+	else
+		(void)hf_estjob_read(&result, r->in.p, r->in.n, &err);
+	if (err.rc) {
+		hf_renew_failed(a, c, "network", err.msg, 0);
+	} else {
+		if (result.cacerts)
+			save_anchors(a, c, result.cacerts);
+		/* The next one is with the bootstrap identity, if there is one; then again so. */
+		c->bootstrap = hf_estjob_refused(&result) && !r->as_bootstrap;
+		if (!strcmp(result.status, "ok"))
+			hf_renew_take(a, c, result.certificates);
+		else
+			hf_renew_failed(a, c, result.status, result.message, result.retry_after_s);
+	}
+	hf_estjob_finish(&result);
+}
+
+void hf_enrol_ended(struct hf_agent *a, struct hf_running *r, const struct hf_launch_end *end)
+{
+	struct hf_credential *c = &a->credentials[r->credential];
+
+	while (r->fd >= 0 && !end->late) { /* what it said before it ended */
+		size_t before = r->in.n;
+
+		hf_buf_finish(&r->out);
+		read_more(r);
+		if (r->fd >= 0 && r->in.n == before)
+			break;
+	}
+	c->busy = false;
+	digest(a, c, r, end);
+	hf_running_free(r);
+	hf_credential_plan(c, a->clock.wall);
+	a->changed = true;
+}

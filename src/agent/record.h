@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * record.h: what the agent has to remember of a credential over a crash or a reboot: one JSON file
+ * each, replaced as a whole. Everything else is in the certificate, and in the broker.
+ */
+#ifndef HF_AGENT_RECORD_H
+#define HF_AGENT_RECORD_H
+
+#include "agent/settings.h"
+
+struct hf_record {
+	int64_t version;
+	char transaction[33]; /* hex; "": no generation was asked for */
+	char staged[65];      /* hex of its SPKI's SHA-256, once known */
+	char settings[65];    /* of what the certificate was made for */
+	char hook_old[65]; /* fingerprint of the certificate before, while its hook is to be run */
+	bool hook_due, wanted,
+		rotate; /* wanted: somebody asked for a renewal; rotate: with a new key */
+	int64_t tried, failures, retry_after; /* see schedule.h */
+	int64_t renewals, failed;	      /* since ever */
+	int64_t last;			      /* when the last attempt ended */
+	char result[24], message[400];	      /* of it */
+};
+
+void hf_record_init(struct hf_record *r);
+
+/* One that is not there is an empty one. A damaged one is set aside and said, never an end. */
+void hf_record_load(struct hf_record *r, const char *state_dir, const char *id);
+/* Durable. */
+enum hf_rc hf_record_save(const struct hf_record *r, const char *state_dir, const char *id,
+			  struct hf_err *e);
+
+#endif

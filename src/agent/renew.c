@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/renew.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "agent/bundle.h"
+#include "agent/commit.h"
+#include "agent/enrol.h"
+#include "agent/hook.h"
+#include "agent/issue.h"
+#include "base/log.h"
+#include "est/certs.h"
+#include "wire/packet.h"
+
+#define ORPHAN_S 600 /* a generation that nobody has taken for so long */
+
+static void save(struct hf_agent *a, struct hf_credential *c)
+{
+	struct hf_err err = HF_ERR_INIT;
+
+	if (hf_record_save(&c->record, a->settings->state_dir, c->conf->id, &err))
+		hf_log(HF_LOG_ERR, "certificate %s: %s", c->conf->id, err.msg);
+}
+
+/* ---------------------------------------------------------------- which key */
+
+static const struct hf_generation *generation_of(const struct hf_key_state *key,
+						 const uint8_t spki_sha256[32])
+{
+	size_t i;
+
+	for (i = 0; i < key->n; i++)
+		if (hf_mem_equal(key->generations[i].spki_sha256, spki_sha256, 32))
+			return &key->generations[i];
+	return NULL;
+}
+
+static enum hf_rc get_key(struct hf_agent *a, struct hf_credential *c, struct hf_key_state *key,
+			  struct hf_err *e)
+{
+	const struct hf_credential_conf *conf = c->conf;
+	enum hf_rc rc = hf_keys_get(a->keys, conf->key.name, key, e);
+
+	if (rc != HF_NO_KEY)
+		return rc;
+	if (conf->key.uri[0])
+		return hf_fail(e, HF_NO_KEY,
+			       "key %s is to come from %s and is not in a token yet; run 'holdfast "
+			       "config apply' as root, which takes it in",
+			       conf->key.name, conf->key.uri);
+	return hf_keys_create(a->keys, conf->key.name, conf->key.token, conf->key.algorithm,
+			      conf->key.usage, key, e);
+}
+
+/* The transaction is on the disk before the key is asked for: the same one comes again. */
+static enum hf_rc stage(struct hf_agent *a, struct hf_credential *c, uint8_t spki[32],
+			struct hf_err *e)
+{
+	struct hf_record *r = &c->record;
+	uint8_t transaction[16];
+	enum hf_rc rc;
+
+	if (!r->transaction[0]) {
+		if (getrandom(transaction, sizeof(transaction), 0) != sizeof(transaction))
+			return hf_fail_errno(e, HF_FAILED, "getrandom");
+		(void)hf_hex(r->transaction, sizeof(r->transaction), transaction, 16);
+		r->staged[0] = '\0';
+		rc = hf_record_save(r, a->settings->state_dir, c->conf->id, e);
+		if (rc) {
+			r->transaction[0] = '\0';
+			return rc;
+		}
+	}
+	if (!hf_unhex(transaction, sizeof(transaction), r->transaction)) {
+		r->transaction[0] = '\0';
+		return hf_fail(e, HF_CORRUPT, "its record is damaged; beginning anew");
+	}
+	return hf_keys_stage(a->keys, c->conf->key.name, "", transaction, spki, e);
+}
+
+/* The key pair that the next certificate is for, and on the disk that it is so. */
+static enum hf_rc choose_key(struct hf_agent *a, struct hf_credential *c, uint8_t spki[32],
+			     struct hf_err *e)
+{
+	bool rotate = c->record.wanted ? c->record.rotate : c->conf->renew.rotate_key;
+	struct hf_key_state key;
+	enum hf_rc rc = get_key(a, c, &key, e);
+	char hex[65];
+
+	if (rc)
+		return rc;
+	if (c->held.leaf && generation_of(&key, c->held.spki_sha256) && rotate)
+		rc = stage(a, c, spki, e);
+	else if (c->record.transaction[0]) /* begun, whatever has changed since */
+		rc = stage(a, c, spki, e);
+	else if (c->held.leaf && generation_of(&key, c->held.spki_sha256))
+		memcpy(spki, c->held.spki_sha256, 32);
+	else
+		memcpy(spki, key.current, 32);
+	if (rc || !strcmp(hf_hex(hex, sizeof(hex), spki, 32), c->record.staged))
+		return rc;
+	(void)hf_copy(c->record.staged, sizeof(c->record.staged), hex);
+	return hf_record_save(&c->record, a->settings->state_dir, c->conf->id, e);
+}
+
+/* ---------------------------------------------------------------- issuing here */
+
+/* The CA that signs: its certificate and key. */
+static enum hf_rc load_issuer(struct hf_agent *a, const struct hf_credential *c,
+			      struct hf_credential **issuer, EVP_PKEY **key, struct hf_err *e)
+{
+	*issuer = hf_agent_find(a, c->conf->issuer);
+	*key = NULL;
+	if (!*issuer || !(*issuer)->held.leaf)
+		return hf_fail(e, HF_UNAVAILABLE, "its issuer %s has no certificate yet",
+			       c->conf->issuer);
+	*key = hf_keys_load_generation(a->keys, (*issuer)->held.spki_sha256, e);
+	return *key ? HF_OK : hf_within(e, "issuer %s", c->conf->issuer);
+}
+
+static void write_chain(X509 *cert, const struct hf_credential *issuer, struct hf_buf *pem)
+{
+	STACK_OF(X509) *all = sk_X509_new_null();
+	int i;
+
+	(void)hf_certs_add(all, cert);
+	if (issuer && !hf_cert_is_root(issuer->held.leaf))
+		(void)hf_certs_add(all, issuer->held.leaf);
+	for (i = 0; issuer && i < sk_X509_num(issuer->held.others); i++)
+		(void)hf_certs_add(all, sk_X509_value(issuer->held.others, i));
+	hf_certs_write(all, pem);
+	hf_certs_free(all);
+}
+
+static enum hf_rc issue_here(struct hf_agent *a, struct hf_credential *c, const uint8_t spki[32],
+			     struct hf_buf *pem, struct hf_err *e)
+{
+	struct hf_credential *issuer = NULL;
+	struct hf_issue i = { .lib = hf_keys_lib(a->keys),
+			      .eku = c->conf->eku,
+			      .n_eku = c->conf->n_eku,
+			      .ca = c->conf->ca,
+			      .pathlen = c->conf->pathlen,
+			      .days = c->conf->days,
+			      .now = a->clock.wall };
+	X509 *cert = NULL;
+	enum hf_rc rc = HF_OK;
+
+	i.key = hf_keys_load_generation(a->keys, spki, e);
+	rc = i.key ? HF_OK : e->rc;
+	if (!rc && !strcmp(c->conf->method, "local_ca")) {
+		rc = load_issuer(a, c, &issuer, &i.issuer_key, e);
+		i.issuer = issuer ? issuer->held.leaf : NULL;
+	}
+	i.subject = rc ? NULL : hf_issue_subject(c->conf, e);
+	if (i.subject && !hf_issue_sans(c->conf, &i.sans, e))
+		cert = hf_issue(&i, e);
+	if (cert)
+		write_chain(cert, issuer, pem);
+	if (cert && pem->bad)
+		rc = hf_fail(e, HF_NO_MEMORY, "out of memory");
+	else if (!cert && !rc)
+		rc = e->rc;
+	X509_free(cert);
+	GENERAL_NAMES_free(i.sans);
+	X509_NAME_free(i.subject);
+	EVP_PKEY_free(i.issuer_key);
+	EVP_PKEY_free(i.key);
+	return rc;
+}
+
+/* ---------------------------------------------------------------- how it ends */
+
+void hf_renew_failed(struct hf_agent *a, struct hf_credential *c, const char *result,
+		     const char *message, int64_t retry_after)
+{
+	struct hf_record *r = &c->record;
+	bool pending = !strcmp(result, "pending");
+
+	r->failures++;
+	r->failed += !pending;
+	r->tried = r->last = a->clock.wall;
+	r->retry_after = retry_after;
+	(void)hf_copy(r->result, sizeof(r->result), result);
+	if (!hf_copy(r->message, sizeof(r->message), message)) {
+		memcpy(r->message, message, sizeof(r->message) - 1);
+		r->message[sizeof(r->message) - 1] = '\0';
+	}
+	c->busy = false;
+	save(a, c);
+	hf_credential_plan(c, a->clock.wall);
+	a->changed = true;
+	hf_log(pending ? HF_LOG_NOTICE : HF_LOG_ERR, "certificate %s: %s%s%s; again in %lld s",
+	       c->conf->id, message,
+	       c->held.leaf && c->held.not_after > a->clock.wall ? "; the one before goes on" : "",
+	       "", (long long)(c->next - a->clock.wall));
+}
+
+/* Those that had to wait for this one need not wait any longer. */
+static void wake_dependents(struct hf_agent *a, const struct hf_credential *c)
+{
+	size_t i;
+
+	for (i = 0; i < a->n; i++) {
+		struct hf_credential *d = &a->credentials[i];
+
+		if (d == c || d->held.leaf || d->busy ||
+		    (strcmp(d->conf->issuer, c->conf->id) &&
+		     strcmp(d->conf->est.identity, c->conf->id) &&
+		     strcmp(d->conf->est.bootstrap, c->conf->id)))
+			continue;
+		d->record.failures = 0;
+		hf_credential_plan(d, a->clock.wall);
+	}
+}
+
+void hf_renew_take(struct hf_agent *a, struct hf_credential *c, const char *pem)
+{
+	struct hf_err err = HF_ERR_INIT;
+	enum hf_rc rc = hf_commit(a, c, pem, &err);
+
+	c->busy = false;
+	if (rc && rc != HF_REFUSED && pem != c->answer) {
+		free(c->answer);
+		c->answer = strdup(pem); /* it need not be asked for again */
+	}
+	if (!rc || rc == HF_REFUSED) {
+		free(c->answer);
+		c->answer = NULL;
+	}
+	if (rc) {
+		hf_renew_failed(a, c, rc == HF_REFUSED ? "answer" : "commit", err.msg, 0);
+		return;
+	}
+	hf_credential_plan(c, a->clock.wall);
+	wake_dependents(a, c);
+	hf_hook_run(a, c);
+}
+
+/* ---------------------------------------------------------------- from outside */
+
+void hf_renew_begin(struct hf_agent *a, struct hf_credential *c)
+{
+	HF_AUTO_BUF pem = HF_BUF(256u * 1024);
+	struct hf_err err = HF_ERR_INIT;
+	uint8_t spki[32];
+	enum hf_rc rc;
+
+	hf_renew_recover(a, c);
+	if (!c->recovered || c->next > a->clock.wall)
+		return;
+	if (c->answer) {
+		hf_renew_take(a, c, c->answer);
+		return;
+	}
+	rc = choose_key(a, c, spki, &err);
+	if (!rc && !strcmp(c->conf->method, "est"))
+		rc = hf_enrol_begin(a, c, spki, &err);
+	else if (!rc)
+		rc = issue_here(a, c, spki, &pem, &err);
+	if (rc)
+		hf_renew_failed(a, c, "failed", err.msg, 0);
+	else if (pem.n)
+		hf_renew_take(a, c, (const char *)pem.p);
+	a->changed = true;
+}
+
+/* Generations that were staged for something that will never come. */
+static void collect_orphans(struct hf_agent *a, struct hf_credential *c,
+			    const struct hf_key_state *key)
+{
+	struct hf_err err = HF_ERR_INIT;
+	char hex[65];
+	size_t i;
+
+	for (i = 0; i < key->n && !c->record.transaction[0]; i++) {
+		const struct hf_generation *g = &key->generations[i];
+
+		(void)hf_hex(hex, sizeof(hex), g->spki_sha256, 32);
+		if (g->state != hf_Generation_State_STAGED || !strcmp(hex, c->record.staged) ||
+		    g->created + ORPHAN_S > a->clock.wall ||
+		    hf_mem_equal(g->spki_sha256, c->held.spki_sha256, 32))
+			continue;
+		if (hf_keys_retire(a->keys, key->name, g->spki_sha256, &err))
+			hf_log(HF_LOG_WARN, "%s", err.msg);
+		else
+			hf_log(HF_LOG_NOTICE,
+			       "key %s: generation %s belonged to nothing, and is "
+			       "gone",
+			       key->name, hex);
+	}
+}
+
+/* A certificate for other names or another issuer, or of a key that is not there, is replaced. */
+static void compare(struct hf_agent *a, struct hf_credential *c, const struct hf_key_state *key)
+{
+	struct hf_record *r = &c->record;
+	char settings[65];
+	const char *why = NULL;
+
+	if (!strcmp(c->conf->method, "files") || !c->held.leaf || r->wanted)
+		return;
+	hf_credential_settings(c->conf, settings);
+	if (!key || !generation_of(key, c->held.spki_sha256))
+		why = "its key is in no token of ours";
+	else if (r->settings[0] && strcmp(settings, r->settings))
+		why = "its configuration has changed";
+	if (!why)
+		return;
+	hf_log(HF_LOG_NOTICE, "certificate %s: %s; it is replaced", c->conf->id, why);
+	r->wanted = true;
+	r->rotate = c->conf->renew.rotate_key;
+	r->failures = 0;
+	save(a, c);
+}
+
+void hf_renew_recover(struct hf_agent *a, struct hf_credential *c)
+{
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_key_state key;
+	enum hf_rc rc;
+
+	if (c->recovered)
+		return;
+	hf_commit_recover(a, c);
+	rc = hf_keys_get(a->keys, c->conf->key.name, &key, &err);
+	if (rc && rc != HF_NO_KEY) {
+		hf_renew_failed(a, c, "key", err.msg, 0);
+		return;
+	}
+	c->recovered = true;
+	if (!rc && c->held.leaf && generation_of(&key, c->held.spki_sha256) &&
+	    hf_commit_follow(a, c, &key, &err))
+		hf_log(HF_LOG_ERR, "certificate %s: %s", c->conf->id, err.msg);
+	if (!rc)
+		collect_orphans(a, c, &key);
+	compare(a, c, rc ? NULL : &key);
+	hf_credential_plan(c, a->clock.wall);
+	if (c->record.hook_due)
+		hf_hook_run(a, c);
+}
+
+enum hf_rc hf_renew_want(struct hf_agent *a, struct hf_credential *c, bool rotate, struct hf_err *e)
+{
+	bool wanted = c->record.wanted, before = c->record.rotate;
+	enum hf_rc rc;
+
+	if (!strcmp(c->conf->method, "files"))
+		return hf_fail(e, HF_REFUSED,
+			       "certificate %s comes as a file; it is renewed by who made %s",
+			       c->conf->id, c->conf->file);
+	if (c->busy)
+		return hf_fail(e, HF_BUSY, "certificate %s: its renewal is under way", c->conf->id);
+	c->record.wanted = true;
+	c->record.rotate = rotate;
+	rc = hf_record_save(&c->record, a->settings->state_dir, c->conf->id, e);
+	if (rc) {
+		c->record.wanted = wanted;
+		c->record.rotate = before;
+		return rc;
+	}
+	c->record.failures = 0;
+	hf_credential_plan(c, a->clock.wall);
+	return HF_OK;
+}
+
+enum hf_rc hf_renew_reset(struct hf_agent *a, struct hf_credential *c, struct hf_err *e)
+{
+	return hf_renew_want(a, c, true, e);
+}
+
+void hf_renew_watch(struct hf_agent *a, struct hf_credential *c)
+{
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_key_state key;
+
+	c->trouble[0] = '\0';
+	hf_credential_refresh(c, a->clock.wall);
+	if (!c->held.leaf)
+		(void)snprintf(c->trouble, sizeof(c->trouble), "%.290s",
+			       c->held.error[0] ? c->held.error : "there is no such file");
+	else if (c->held.not_after <= a->clock.wall)
+		(void)hf_copy(c->trouble, sizeof(c->trouble), "it has ended");
+	else if (c->conf->ca && X509_check_ca(c->held.leaf) != 1)
+		(void)hf_copy(c->trouble, sizeof(c->trouble), "it is not a CA's certificate");
+	else if (hf_keys_get(a->keys, c->conf->key.name, &key, &err))
+		(void)snprintf(c->trouble, sizeof(c->trouble), "%.290s", err.msg);
+	else if (!generation_of(&key, c->held.spki_sha256))
+		(void)snprintf(c->trouble, sizeof(c->trouble), "it is not for the key %.100s",
+			       c->conf->key.name);
+	else if (hf_commit_follow(a, c, &key, &err))
+		(void)snprintf(c->trouble, sizeof(c->trouble), "%.290s", err.msg);
+	a->changed = true;
+}
