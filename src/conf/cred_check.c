@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cred_check.c: what only shows when all certificates are known. */
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -260,6 +261,21 @@ static void check_bundles(struct hf_creds *c)
 		}
 }
 
+static void check_hook(struct hf_creds *c, const struct hf_cred *k)
+{
+	const struct hf_node *exec = hf_node_get(k->hook, "exec");
+	const struct hf_node *user = hf_node_get(k->hook, "user");
+
+	if (exec && (!exec->children || exec->children->text[0] != '/'))
+		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, exec,
+			       "the hook of %s has to be a program by its absolute path, and its "
+			       "arguments: exec = [\"/PATH\", ...]",
+			       k->id);
+	if (user && !getpwnam(user->text))
+		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, user,
+			       "hook: there is no user \"%s\" on this system", user->text);
+}
+
 /* http:// of servers that nothing uses yet. */
 static void check_urls(struct hf_creds *c)
 {
@@ -284,6 +300,7 @@ void hf_creds_check(struct hf_creds *c)
 		check_circle(c, c->list[i]);
 		check_shared(c, i);
 		check_renewal(c, c->list[i]);
+		check_hook(c, c->list[i]);
 	}
 	check_bundles(c);
 	check_urls(c);

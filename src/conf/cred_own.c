@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cred_own.c: [[credential]], for any certificate that IoT Edge has no section for. */
 #include <arpa/inet.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +37,22 @@ static void take_method(struct hf_creds *c, struct hf_cred *k, const struct hf_n
 			       "out");
 }
 
+static void take_accounts(struct hf_creds *c, struct hf_cred *k, const struct hf_node *t)
+{
+	const struct hf_node *owner = hf_node_get(t, "owner"), *group = hf_node_get(t, "group");
+
+	if (owner)
+		k->owner = owner->text;
+	if (group)
+		k->group = group->text;
+	if (owner && !getpwnam(owner->text))
+		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, owner,
+			       "owner: there is no user \"%s\" on this system", owner->text);
+	if (group && !getgrnam(group->text))
+		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, group,
+			       "group: there is no group \"%s\" on this system", group->text);
+}
+
 static void take_files(struct hf_creds *c, struct hf_cred *k, const struct hf_node *t)
 {
 	const char *file = hf_cred_text(t, "file"), *reference = hf_cred_text(t, "reference");
@@ -52,8 +70,7 @@ static void take_files(struct hf_creds *c, struct hf_cred *k, const struct hf_no
 			       k->id);
 	if (k->method == HF_CRED_FILES && !key)
 		k->key.name[0] = k->reference[0] = '\0';
-	k->owner = hf_cred_text(t, "owner") ? hf_cred_text(t, "owner") : k->owner;
-	k->group = hf_cred_text(t, "group") ? hf_cred_text(t, "group") : k->group;
+	take_accounts(c, k, t);
 	(void)hf_value_mode(hf_making_text(&table, "mode"), &k->mode);
 }
 
@@ -114,17 +131,6 @@ static void take_names(struct hf_creds *c, struct hf_cred *k, const struct hf_no
 
 /* ---------------------------------------------------------------- one */
 
-static void check_hook(struct hf_creds *c, const struct hf_cred *k)
-{
-	const struct hf_node *exec = hf_node_get(k->hook, "exec");
-
-	if (exec && (!exec->children || exec->children->text[0] != '/'))
-		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, exec,
-			       "the hook of %s has to be a program by its absolute path, and its "
-			       "arguments: exec = [\"/PATH\", ...]",
-			       k->id);
-}
-
 static void credential(struct hf_creds *c, const struct hf_node *t)
 {
 	struct hf_cred *k = hf_cred_add(c, hf_cred_text(t, "id"), "other", t);
@@ -149,7 +155,6 @@ static void credential(struct hf_creds *c, const struct hf_node *t)
 			       "another method",
 			       k->id);
 	k->hook = hf_node_get(t, "hook");
-	check_hook(c, k);
 	if (k->method == HF_CRED_EST)
 		hf_cred_enroll(c, k, hf_node_get(t, "est"));
 }

@@ -8,7 +8,7 @@
 
 #include "conf/making.h"
 
-#define HF_CREDS_MAX	    128
+#define HF_CREDS_MAX	    64
 #define HF_CRED_ID_MAX	    64 /* with the NUL, as names of keys */
 #define HF_CRED_SUBJECT_MAX 16
 #define HF_CRED_CN_MAX	    64 /* characters: ub-common-name of RFC 5280 */

@@ -79,10 +79,10 @@ static const struct hf_conf_key principal_keys[] = {
 	  "any." },
 	NUMBER("rate", NULL, 1, 1000000,
 	       "Operations a second, of all clients of one user together. Without it: no limit."),
-	{ "certs", HF_CONF_TEXTS, NULL, 0, 256, NULL,
+	{ "certs", HF_CONF_TEXTS, NULL, 0, 64, NULL,
 	  "Certificates that the client may ask the certificate agent for and replace, as "
 	  "[\"aziot-edged/module/*\"]; needs uid or user." },
-	{ "modules", HF_CONF_TEXTS, NULL, 0, 256, NULL,
+	{ "modules", HF_CONF_TEXTS, NULL, 0, 16, NULL,
 	  "Modules whose certificates the client may have issued; likewise." },
 	KEY_END,
 };
@@ -147,11 +147,11 @@ static const struct hf_conf_key credential_keys[] = {
 	      "Its private key. Without it: one of the name of the certificate."),
 	PLAIN("token", HF_CONF_NAME, NULL, "Token of the key. Without it: the default token."),
 	WORDS("algorithm", HF_CONF_CHOICE, "ec-p256", ALGORITHMS, "Of a key that is made."),
-	TEXT("common_name", NULL, 256, "Its subject, if that is only a common name."),
-	{ "sans", HF_CONF_TEXTS, NULL, 0, 64, NULL,
+	TEXT("common_name", NULL, 255, "Its subject, if that is only a common name."),
+	{ "sans", HF_CONF_TEXTS, NULL, 0, 32, NULL,
 	  "Further names, as [\"DNS:pump-7.example.org\", \"IP:192.0.2.7\"]; also URI: and "
 	  "email:." },
-	{ "eku", HF_CONF_TEXTS, NULL, 0, 16, NULL,
+	{ "eku", HF_CONF_TEXTS, NULL, 0, 8, NULL,
 	  "What it is for: serverAuth, clientAuth... or OIDs. Without it: nothing is said." },
 	PLAIN("ca", HF_CONF_BOOLEAN, "false", "Whether it is a CA itself."),
 	NUMBER("pathlen", NULL, 0, 16, "Of a CA: how many CAs may be below it. Without it: 0."),
@@ -238,15 +238,15 @@ static const struct hf_conf_key issued_keys[] = {
 	WORDS("method", HF_CONF_CHOICE, NULL, "est local_ca self_signed",
 	      "Who issues the certificate."),
 	NUMBER("expiry_days", NULL, 1, 36500, "Its validity, where we decide it."),
-	TEXT("common_name", NULL, 256, "Its subject, if that is only a common name."),
+	TEXT("common_name", NULL, 255, "Its subject, if that is only a common name."),
 	WORDS("algorithm", HF_CONF_CHOICE, "ec-p256", ALGORITHMS, "Of the key, when it is made."),
 	PLAIN("token", HF_CONF_NAME, NULL, "Token of the key. Without it: the default token."),
 	KEY_END,
 };
 
 static const struct hf_conf_key est_auth_keys[] = {
-	TEXT("username", NULL, 256, "For HTTP authentication at the EST server."),
-	TEXT("password", NULL, 256, "For HTTP authentication at the EST server."),
+	TEXT("username", NULL, 255, "For HTTP authentication at the EST server."),
+	TEXT("password", NULL, 255, "For HTTP authentication at the EST server."),
 	{ "password_file", HF_CONF_PATH, NULL, 2, 1000, NULL,
 	  "Instead of password: its first line, read when it is needed." },
 	PLAIN("identity_cert", HF_CONF_FILE_URI, NULL, "Certificate for TLS to the EST server."),
@@ -270,7 +270,7 @@ static const struct hf_conf_key edge_ca_keys[] = {
 	WORDS("method", HF_CONF_CHOICE, NULL, "est local_ca self_signed",
 	      "Who issues the certificate."),
 	NUMBER("expiry_days", NULL, 1, 36500, "Its validity, where we decide it."),
-	TEXT("common_name", NULL, 256, "Its subject, if that is only a common name."),
+	TEXT("common_name", NULL, 255, "Its subject, if that is only a common name."),
 	WORDS("algorithm", HF_CONF_CHOICE, "ec-p256", ALGORITHMS, "Of the key, when it is made."),
 	PLAIN("token", HF_CONF_NAME, NULL, "Token of the key. Without it: the default token."),
 	KEY_END,
@@ -289,14 +289,14 @@ static const struct hf_conf_key renew_keys[] = {
 };
 
 static const struct hf_conf_key subject_keys[] = {
-	TEXT("*", NULL, 256, "An attribute of the subject, by its short name (CN, O, L, ST...)."),
+	TEXT("*", NULL, 255, "An attribute of the subject, by its short name (CN, O, L, ST...)."),
 	KEY_END,
 };
 
 static const struct hf_conf_key est_keys[] = {
-	PLAIN("trusted_certs", HF_CONF_FILE_URIS, NULL,
-	      "CA certificates that EST servers are checked with. Without it: those of the "
-	      "operating system."),
+	{ "trusted_certs", HF_CONF_FILE_URIS, NULL, 0, 16, NULL,
+	  "CA certificates that EST servers are checked with. Without it: those of the "
+	  "operating system." },
 	{ "fingerprint", HF_CONF_TEXT, NULL, 64, 64, NULL,
 	  "Instead of trusted_certs: SHA-256 of the CA certificate, in hex." },
 	WORDS("client_chain", HF_CONF_CHOICE, "full", "full leaf",
@@ -313,8 +313,8 @@ static const struct hf_conf_key own_est_keys[] = {
 	PLAIN("identity", HF_CONF_NAME, NULL,
 	      "The certificate, by its id, that proves to the EST server who we are."),
 	PLAIN("bootstrap", HF_CONF_NAME, NULL, "The one to begin with, while that is not there."),
-	PLAIN("trusted_certs", HF_CONF_FILE_URIS, NULL,
-	      "As in [cert_issuance.est], like those that follow."),
+	{ "trusted_certs", HF_CONF_FILE_URIS, NULL, 0, 16, NULL,
+	  "As in [cert_issuance.est], like those that follow." },
 	{ "fingerprint", HF_CONF_TEXT, NULL, 64, 64, NULL, "Likewise." },
 	WORDS("client_chain", HF_CONF_CHOICE, NULL, "full leaf", "Likewise."),
 	WORDS("binding", HF_CONF_CHOICE, NULL, "auto tls-unique tls-exporter none", "Likewise."),
