@@ -327,6 +327,11 @@ void hf_renew_recover(struct hf_agent *a, struct hf_credential *c)
 
 	if (c->recovered)
 		return;
+	if (!c->conf->key.name[0]) { /* a certificate alone, such as a root */
+		c->recovered = true;
+		hf_credential_plan(c, a->clock.wall);
+		return;
+	}
 	hf_commit_recover(a, c);
 	rc = hf_keys_get(a->keys, c->conf->key.name, &key, &err);
 	if (rc && rc != HF_NO_KEY) {
@@ -388,6 +393,8 @@ void hf_renew_watch(struct hf_agent *a, struct hf_credential *c)
 		(void)hf_copy(c->trouble, sizeof(c->trouble), "it has ended");
 	else if (c->conf->ca && X509_check_ca(c->held.leaf) != 1)
 		(void)hf_copy(c->trouble, sizeof(c->trouble), "it is not a CA's certificate");
+	else if (!c->conf->key.name[0])
+		c->trouble[0] = '\0'; /* nothing to compare it with */
 	else if (hf_keys_get(a->keys, c->conf->key.name, &key, &err))
 		(void)snprintf(c->trouble, sizeof(c->trouble), "%.290s", err.msg);
 	else if (!generation_of(&key, c->held.spki_sha256))

@@ -57,7 +57,7 @@ static const struct hf_row est_rows[] = {
 
 typedef IN(struct hf_credential_conf, key) key_t_;
 static const struct hf_row key_rows[] = {
-	HF_ROW_OF_TEXT(key_t_, name, 1),      HF_ROW_OF_TEXT(key_t_, token, 0),
+	HF_ROW_OF_TEXT(key_t_, name, 0),      HF_ROW_OF_TEXT(key_t_, token, 0),
 	HF_ROW_OF_TEXT(key_t_, algorithm, 0), HF_ROW_OF_TEXT(key_t_, usage, 1),
 	HF_ROW_OF_TEXT(key_t_, uri, 0),	      HF_ROW_END,
 };

@@ -228,6 +228,7 @@ enum hf_rc hf_config_run_apply(struct hf_cli *c, struct hf_err *e)
 		report(&holdfastd, c->result);
 		report(&agent, o);
 		json_object_object_add(c->result, "agent", json_object_get(o));
+		rc = hf_apply_keys(c, made.keys, holdfastd.done == HF_SERVICE_RESTARTED, e);
 	}
 	json_object_put(o);
 	hf_prepared_finish(&made);

@@ -60,6 +60,8 @@ static void make(const struct hf_cli *c, const struct hf_config *config,
 	out->holdfastd = hf_daemonfile_make(&m);
 	if (!problems->errors)
 		out->agent = hf_agentfile_make(&creds, &host);
+	if (!problems->errors)
+		out->keys = hf_agentfile_keys(&creds);
 	out->pins = hf_conf_pins(&m);
 	hf_creds_finish(&creds);
 }
@@ -97,6 +99,7 @@ void hf_prepared_finish(struct hf_prepared *p)
 	json_object_put(p->holdfastd);
 	json_object_put(p->agent);
 	json_object_put(p->pins);
+	json_object_put(p->keys);
 	memset(p, 0, sizeof(*p));
 }
 

@@ -9,10 +9,18 @@
 struct hf_prepared {
 	json_object *holdfastd, *agent; /* the two files */
 	json_object *pins;		/* {path: PIN}, beside them */
+	json_object *keys;		/* private keys in files: hf_agentfile_keys() */
 };
 
 /* Reads and checks all there is; what was found is in c->result. */
 enum hf_rc hf_config_prepare(struct hf_cli *c, struct hf_prepared *out, struct hf_err *e);
 void hf_prepared_finish(struct hf_prepared *p);
+
+/*
+ * Puts the private keys that are in files into their tokens, if they are not there yet; what
+ * became of each is in c->result. @restarted: the broker was, so that it may need a moment.
+ * Without a broker this is left for later, which is said, and no failure.
+ */
+enum hf_rc hf_apply_keys(struct hf_cli *c, json_object *keys, bool restarted, struct hf_err *e);
 
 #endif

@@ -270,7 +270,7 @@ static enum hf_rc register_issuer(struct conversion *v, const char *id, struct h
 static enum hf_rc store_key(struct conversion *v, const char *id, struct hf_err *e)
 {
 	struct hf_import what = { id, v->b.path, hf_cli_option(v->c, "token"),
-				  hf_cli_option(v->c, "usage") };
+				  hf_cli_option(v->c, "usage"), false };
 	json_object *o = json_object_new_object();
 	bool there = false;
 	enum hf_rc rc;

@@ -12,6 +12,7 @@ struct hf_import {
 	const char *path;  /* of the file that it comes from, for messages; or a pkcs11: URI */
 	const char *token; /* NULL: the default token */
 	const char *usage; /* NULL: sign */
+	bool stage;	   /* a further generation of a key that there is, not yet current */
 };
 
 /*

@@ -20,6 +20,7 @@ struct import {
 	hf_KeyRef ref;
 	const char *token, *path;
 	unsigned usage;
+	bool stage;
 	const char *format;
 	struct hf_buf blob, spki;
 	bool software;
@@ -32,6 +33,7 @@ static enum hf_rc read_options(struct hf_cli *c, const struct hf_import *what, s
 
 	i->token = what->token ? what->token : "";
 	i->path = what->path;
+	i->stage = what->stage;
 	i->usage = hf_usage_parse(usage);
 	if (hf_session_key(&i->ref, what->id, e))
 		return e->rc;
@@ -127,6 +129,7 @@ static enum hf_rc send_import(struct hf_cli *c, const struct import *i, struct h
 	(void)hf_copy(q->token, sizeof(q->token), i->token);
 	(void)hf_copy(q->format, sizeof(q->format), i->format);
 	q->usage = i->usage;
+	q->stage = i->stage;
 	(void)HF_PB_SET(q->spki, i->spki.p, i->spki.n);
 	if (i->blob.bad || !HF_PB_SET(q->blob, i->blob.p, i->blob.n))
 		return hf_fail(e, HF_ARGUMENT, "%s: the key is longer than %zu bytes", i->path,
@@ -188,7 +191,7 @@ enum hf_rc hf_import(struct hf_cli *c, const struct hf_import *what, struct hf_s
 enum hf_rc hf_key_import(struct hf_cli *c, struct hf_err *e)
 {
 	struct hf_import what = { c->words[0], c->words[1], hf_cli_option(c, "token"),
-				  hf_cli_option(c, "usage") };
+				  hf_cli_option(c, "usage"), false };
 	bool uri = !strncmp(what.path, "pkcs11:", 7);
 	struct hf_softkey k;
 	enum hf_rc rc = HF_OK;

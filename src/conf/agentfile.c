@@ -377,3 +377,49 @@ json_object *hf_agentfile_make(struct hf_creds *c, const struct hf_host *host)
 	json_object_put(out);
 	return NULL;
 }
+
+/* ---------------------------------------------------------------- private keys in files */
+
+static bool key_is_used(const struct hf_creds *c, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < c->n; i++)
+		if (!strcmp(c->list[i]->key.name, name) || !strcmp(c->list[i]->alias, name))
+			return true;
+	return false;
+}
+
+static void add_file(json_object *list, const char *name, const char *uri, const char *token,
+		     bool ca, const char *certificate)
+{
+	json_object *o;
+	char path[HF_PATH_MAX];
+
+	if (!hf_cred_uri_path(uri, path))
+		return;
+	o = json_object_new_object();
+	hf_making_set_text(o, "name", name);
+	hf_making_set_text(o, "file", path);
+	hf_making_set_text(o, "usage", ca ? "ca" : "sign");
+	hf_making_set_text(o, "token", token);
+	hf_making_set_text(o, "certificate", certificate);
+	json_object_array_add(list, o);
+}
+
+json_object *hf_agentfile_keys(struct hf_creds *c)
+{
+	const struct hf_node *keys = hf_node_get(c->m->root, "preloaded_keys"), *n;
+	json_object *list = json_object_new_array();
+	size_t i;
+
+	for (i = 0; i < c->n; i++) {
+		const struct hf_cred *k = c->list[i];
+
+		add_file(list, k->key.name, k->key.uri, k->key.token, k->key.ca, k->file);
+	}
+	for (n = keys ? keys->children : NULL; n; n = n->next)
+		if (!key_is_used(c, n->key) && hf_value_name(n->key))
+			add_file(list, n->key, n->text, "", false, "");
+	return list;
+}

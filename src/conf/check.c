@@ -43,14 +43,14 @@ static bool fits_file_uri(const struct hf_conf_key *k, const struct hf_node *n)
 
 static bool fits_uri(const struct hf_conf_key *k, const struct hf_node *n)
 {
-	return is_text(n) &&
+	return is_text(n) && strlen(n->text) <= 511 &&
 	       (fits_file_uri(k, n) || starts(n->text, "pkcs11:") || starts(n->text, "holdfast:"));
 }
 
 static bool fits_url(const struct hf_conf_key *k, const struct hf_node *n)
 {
-	(void)k;
-	return is_text(n) && (starts(n->text, "https://") || starts(n->text, "http://"));
+	return is_text(n) && (int64_t)strlen(n->text) <= (k->max ? k->max : 1000) &&
+	       (starts(n->text, "https://") || starts(n->text, "http://"));
 }
 
 static bool each(const struct hf_conf_key *k, const struct hf_node *list,

@@ -199,6 +199,17 @@ static void check_est(struct hf_creds *c, const struct hf_cred *k)
 		(void)other(c, k, k->est.bootstrap, "bootstrap identity");
 }
 
+static void check_uri(struct hf_creds *c, const struct hf_cred *k)
+{
+	char path[HF_PATH_MAX];
+
+	if (!strncmp(k->key.uri, "file:", 5) && !hf_cred_uri_path(k->key.uri, path))
+		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, k->at,
+			       "the private key of %s is at a file:/// URI with a %% that is not "
+			       "followed by two hex digits (write %%25)",
+			       k->id);
+}
+
 /* Two certificates in one file, or of one key that one of them rotates, destroy each other. */
 static void check_shared(struct hf_creds *c, size_t i)
 {
@@ -299,6 +310,7 @@ void hf_creds_check(struct hf_creds *c)
 		check_est(c, c->list[i]);
 		check_circle(c, c->list[i]);
 		check_shared(c, i);
+		check_uri(c, c->list[i]);
 		check_renewal(c, c->list[i]);
 		check_hook(c, c->list[i]);
 	}

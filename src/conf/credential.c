@@ -123,28 +123,39 @@ const struct hf_node *hf_cred_table(const struct hf_creds *c, const char *path)
 	return n && n->kind == HF_NODE_TABLE ? n : NULL;
 }
 
-bool hf_cred_path(struct hf_creds *c, const struct hf_node *n, char out[HF_PATH_MAX])
+/* What is wrong with it, as the end of a sentence; NULL: nothing. */
+static const char *decode(const char *uri, char out[HF_PATH_MAX])
 {
-	const char *p = n->text + strlen("file://"), *what = NULL;
+	const char *p = uri + strlen("file://");
 	size_t used = 0;
 	uint8_t byte;
 	char hex[3];
 
-	for (; *p && !what; p++) {
+	for (out[0] = '\0'; *p; p++) {
 		byte = (uint8_t)*p;
 		if (*p == '%') {
 			(void)snprintf(hex, sizeof(hex), "%.2s", p + 1);
-			if (hf_unhex(&byte, 1, hex) && byte)
-				p += 2;
-			else
-				what = "has a % that is not followed by two hex digits (write %25)";
+			if (!hf_unhex(&byte, 1, hex) || !byte)
+				return "has a % that is not followed by two hex digits (write %25)";
+			p += 2;
 		}
 		if (used == HF_PATH_MAX - 1)
-			what = "is too long for a path";
-		else
-			out[used++] = (char)byte;
+			return "is too long for a path";
+		out[used++] = (char)byte;
+		out[used] = '\0';
 	}
-	out[used] = '\0';
+	return NULL;
+}
+
+bool hf_cred_uri_path(const char *uri, char out[HF_PATH_MAX])
+{
+	return !strncmp(uri, "file:///", 8) && !decode(uri, out);
+}
+
+bool hf_cred_path(struct hf_creds *c, const struct hf_node *n, char out[HF_PATH_MAX])
+{
+	const char *what = decode(n->text, out);
+
 	if (what)
 		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, n, "%s %s", n->key ? n->key : "the URI",
 			       what);

@@ -18,6 +18,9 @@ const struct hf_node *hf_cred_table(const struct hf_creds *c, const char *path);
 /* "file:///a%20b" into "/a b"; false and an error at @n if it is none. */
 bool hf_cred_path(struct hf_creds *c, const struct hf_node *n, char out[HF_PATH_MAX]);
 
+/* The same without an error; false for any other URI as well. */
+bool hf_cred_uri_path(const char *uri, char out[HF_PATH_MAX]);
+
 /* The certificate is in @cert, its key at @pk (NULL: it has none). */
 void hf_cred_files(struct hf_creds *c, struct hf_cred *k, const struct hf_node *cert,
 		   const struct hf_node *pk);

@@ -68,8 +68,11 @@ void hf_making_grants(const struct hf_making *m, json_object *principals)
 		return;
 	grant(principals, m->host, keys_of(m->creds, false, false), "public sign create rotate");
 	grant(principals, m->host, keys_of(m->creds, true, false), "public ca create rotate");
-	grant(principals, m->host, keys_of(m->creds, false, true), "public sign");
-	/* rotate: the subject of its certificate is registered, which binds what it issues. */
+	/*
+	 * rotate: who replaces the files by hand has imported a further generation, and the agent
+	 * makes it the current one; of a ca key it registers the certificate.
+	 */
+	grant(principals, m->host, keys_of(m->creds, false, true), "public sign rotate");
 	grant(principals, m->host, keys_of(m->creds, true, true), "public ca rotate");
 	keys = json_object_new_array();
 	if (how && !strcmp(how->text, "token"))

@@ -305,7 +305,8 @@ static const struct hf_conf_key est_keys[] = {
 	      "Tie requests to their TLS connection: when the server asks for it, always, never."),
 	PLAIN("follow_redirects", HF_CONF_BOOLEAN, "false",
 	      "Whether an EST server may send us to another one."),
-	PLAIN("proxy", HF_CONF_URL, NULL, "HTTP proxy to EST servers. Without it: none."),
+	{ "proxy", HF_CONF_URL, NULL, 0, 255, NULL,
+	  "HTTP proxy to EST servers. Without it: none." },
 	KEY_END,
 };
 
@@ -319,7 +320,7 @@ static const struct hf_conf_key own_est_keys[] = {
 	WORDS("client_chain", HF_CONF_CHOICE, NULL, "full leaf", "Likewise."),
 	WORDS("binding", HF_CONF_CHOICE, NULL, "auto tls-unique tls-exporter none", "Likewise."),
 	PLAIN("follow_redirects", HF_CONF_BOOLEAN, NULL, "Likewise."),
-	PLAIN("proxy", HF_CONF_URL, NULL, "Likewise."),
+	{ "proxy", HF_CONF_URL, NULL, 0, 255, NULL, "Likewise." },
 	KEY_END,
 };
 

@@ -321,7 +321,7 @@ static void rights_of_the_agent(void **state)
 	       "{\"uid\":64125,\"gid\":-1,\"socket\":\"main\",\"keys\":[\"edge-ca\"],\"rights\":"
 	       "[\"public\",\"ca\",\"create\",\"rotate\"],\"schemes\":[],\"rate\":0},"
 	       "{\"uid\":64125,\"gid\":-1,\"socket\":\"main\",\"keys\":[\"device-id\"],"
-	       "\"rights\":[\"public\",\"sign\"],\"schemes\":[],\"rate\":0},"
+	       "\"rights\":[\"public\",\"sign\",\"rotate\"],\"schemes\":[],\"rate\":0},"
 	       "{\"uid\":64125,\"gid\":-1,\"socket\":\"main\",\"keys\":[\"module-*\"],"
 	       "\"rights\":[\"public\",\"sign\",\"create\",\"rotate\",\"delete\"],"
 	       "\"schemes\":[],\"rate\":0}]");
