@@ -9,9 +9,9 @@ _holdfast_commands() {
 	policy) echo explain ;;
 	config) echo check apply explain ;;
 	est) echo cacerts csrattrs enroll reenroll ;;
-	help) echo key sign est token policy config convert status version ;;
-	sign | convert | status | version) ;;
-	*) echo key sign est token policy config convert status version help ;;
+	help) echo key sign est token policy config check convert status version ;;
+	sign | check | convert | status | version) ;;
+	*) echo key sign est token policy config check convert status version help ;;
 	esac
 }
 
@@ -36,6 +36,7 @@ _holdfast_options() {
 		;;&
 	"est enroll") echo --subject --san ;;
 	"est reenroll") echo --replace ;;
+	"check "*) echo --fix --offline --only --list --warnings-as-errors ;;
 	"convert "*) echo --password-file --key --token --usage --out --trust-out ;;
 	"config check" | "config apply") echo --config ;;
 	esac
@@ -48,6 +49,10 @@ _holdfast_keys() {
 
 _holdfast_tokens() {
 	holdfast token list --json "$@" 2>/dev/null | sed -n 's/^      "name": "\(.*\)",$/\1/p'
+}
+
+_holdfast_checks() {
+	holdfast check --list --json 2>/dev/null | sed -n 's/^      "id": "\(.*\)",$/\1/p'
 }
 
 # The words before the cursor without options; the options that name a broker in $where.
@@ -63,7 +68,7 @@ _holdfast_words() {
 		--token | --algorithm | --usage | --out | --cert | --grace | --scheme | --config) ((i++)) ;;
 		--server | --trust | --fingerprint | --anchors | --user | --password-file | --token-file | \
 			--cert-key | --client-chain | --proxy | --timeout | --key | --eku | --pathlen | \
-			--tolerate | --binding | --cacerts-out | --subject | --san | --replace | --trust-out) ((i++)) ;;
+			--tolerate | --binding | --cacerts-out | --subject | --san | --replace | --trust-out | --only) ((i++)) ;;
 		-*) ;;
 		*) words+=("${COMP_WORDS[i]}") ;;
 		esac
@@ -93,6 +98,7 @@ _holdfast() {
 	--binding) choices="auto tls-unique tls-exporter none" ;;
 	--tolerate) choices="subject san eku" ;;
 	--eku) choices="serverAuth clientAuth" ;;
+	--only) choices=$(_holdfast_checks) ;;
 	--grace) choices="10min 1h 24h 7d" ;;
 	--scheme)
 		choices="ecdsa-sha256 ecdsa-sha384 ecdsa-sha512 rsa-pkcs1-sha1 rsa-pkcs1-sha256 rsa-pkcs1-sha384

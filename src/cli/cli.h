@@ -49,6 +49,7 @@ struct hf_cli {
 	char root[HF_PATH_MAX]; /* absolute; "": the system */
 	struct hf_paths paths;
 	json_object *result;
+	int exit; /* of a command that ended well */
 	struct hf_session *session;
 };
 

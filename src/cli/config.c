@@ -39,9 +39,8 @@ static void publish(struct hf_cli *c, const struct hf_problems *p)
 	json_object_object_add(c->result, "problems", list);
 }
 
-/* Everything that is made of @config; what only shows then is added to @problems. */
-static void make(const struct hf_cli *c, const struct hf_config *config,
-		 struct hf_problems *problems, struct hf_prepared *out)
+void hf_config_make(const struct hf_cli *c, const struct hf_config *config,
+		    struct hf_problems *problems, struct hf_prepared *out)
 {
 	struct hf_making m = { config->root, &c->paths, problems, NULL, NULL };
 	struct hf_creds creds;
@@ -78,7 +77,7 @@ enum hf_rc hf_config_prepare(struct hf_cli *c, struct hf_prepared *out, struct h
 	memset(out, 0, sizeof(*out));
 	rc = hf_config_load(&config, &c->paths, hf_cli_option(c, "config"), &problems, e);
 	if (!rc) {
-		make(c, &config, &problems, out);
+		hf_config_make(c, &config, &problems, out);
 		files = json_object_new_array();
 		for (i = 0; i < config.n_files; i++)
 			json_object_array_add(files, json_object_new_string(config.files[i]));

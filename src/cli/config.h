@@ -4,6 +4,7 @@
 #define HF_CLI_CONFIG_H
 
 #include "cli/cli.h"
+#include "conf/load.h"
 
 /* Whatever is there is the caller's: hf_prepared_finish(). */
 struct hf_prepared {
@@ -14,6 +15,9 @@ struct hf_prepared {
 
 /* Reads and checks all there is; what was found is in c->result. */
 enum hf_rc hf_config_prepare(struct hf_cli *c, struct hf_prepared *out, struct hf_err *e);
+/* Everything that is made of @config; what only shows then is added to @problems. */
+void hf_config_make(const struct hf_cli *c, const struct hf_config *config,
+		    struct hf_problems *problems, struct hf_prepared *out);
 void hf_prepared_finish(struct hf_prepared *p);
 
 /*

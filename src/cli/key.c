@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "cli/broker.h"
 #include "cli/keyjson.h"
 #include "cli/output.h"
 #include "cli/session.h"
@@ -69,15 +70,12 @@ enum hf_rc hf_key_create(struct hf_cli *c, struct hf_err *e)
 	return HF_OK;
 }
 
-enum hf_rc hf_key_list(struct hf_cli *c, struct hf_err *e)
+enum hf_rc hf_broker_summaries(struct hf_cli *c, json_object *list, struct hf_err *e)
 {
-	json_object *list = json_object_new_array();
 	char after[64] = "";
 	bool more = true;
-	enum hf_rc rc;
+	enum hf_rc rc = hf_session_open(c, e);
 
-	json_object_object_add(c->result, "keys", list);
-	rc = hf_session_open(c, e);
 	while (!rc && more) {
 		hf_KeyListReply *r = &c->session->rep.result.key_list;
 		pb_size_t i;
@@ -96,6 +94,35 @@ enum hf_rc hf_key_list(struct hf_cli *c, struct hf_err *e)
 			(void)hf_copy(after, sizeof(after), r->keys[r->keys_count - 1].name);
 	}
 	return rc;
+}
+
+enum hf_rc hf_broker_keys(struct hf_cli *c, json_object *list, struct hf_err *e)
+{
+	json_object *names = json_object_new_array();
+	enum hf_rc rc = hf_broker_summaries(c, names, e);
+	size_t i;
+
+	for (i = 0; !rc && i < json_object_array_length(names); i++) {
+		rc = hf_session_get(c, hf_out_get(json_object_array_get_idx(names, i), "name"), e);
+		if (!rc) {
+			json_object *o = json_object_new_object();
+
+			hf_keyjson_info(o, &c->session->rep.result.key);
+			json_object_array_add(list, o);
+		} else if (rc == HF_NO_KEY) {
+			rc = HF_OK; /* gone meanwhile */
+		}
+	}
+	json_object_put(names);
+	return rc;
+}
+
+enum hf_rc hf_key_list(struct hf_cli *c, struct hf_err *e)
+{
+	json_object *list = json_object_new_array();
+
+	json_object_object_add(c->result, "keys", list);
+	return hf_broker_summaries(c, list, e);
 }
 
 void hf_key_list_show(const struct hf_cli *c)

@@ -182,7 +182,7 @@ int hf_out_finish(struct hf_cli *c, enum hf_rc rc, struct hf_err *e)
 		rc = hf_out_flush(e);
 	if (rc)
 		report(c, rc, e);
-	return hf_rc_exit(rc);
+	return rc ? hf_rc_exit(rc) : c->exit;
 }
 
 static enum hf_rc write_to(int fd, const char *name, const uint8_t *p, size_t n, struct hf_err *e)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "cli/broker.h"
 #include "cli/output.h"
 #include "cli/session.h"
 
@@ -45,13 +46,11 @@ static json_object *token_json(const hf_TokenInfo *t)
 	return o;
 }
 
-static enum hf_rc get_tokens(struct hf_cli *c, struct hf_err *e)
+enum hf_rc hf_broker_tokens(struct hf_cli *c, json_object *list, struct hf_err *e)
 {
-	json_object *list = json_object_new_array();
 	enum hf_rc rc = hf_session_open(c, e);
 	pb_size_t i;
 
-	json_object_object_add(c->result, "tokens", list);
 	if (rc)
 		return rc;
 	c->session->req.which_op = hf_Request_token_list_tag;
@@ -66,7 +65,10 @@ static enum hf_rc get_tokens(struct hf_cli *c, struct hf_err *e)
 
 enum hf_rc hf_token_list(struct hf_cli *c, struct hf_err *e)
 {
-	return get_tokens(c, e);
+	json_object *list = json_object_new_array();
+
+	json_object_object_add(c->result, "tokens", list);
+	return hf_broker_tokens(c, list, e);
 }
 
 enum hf_rc hf_token_provision(struct hf_cli *c, struct hf_err *e)
@@ -115,7 +117,7 @@ void hf_token_show(const struct hf_cli *c)
 	}
 }
 
-enum hf_rc hf_status(struct hf_cli *c, struct hf_err *e)
+enum hf_rc hf_broker_status(struct hf_cli *c, json_object *o, struct hf_err *e)
 {
 	const hf_StatusReply *s;
 	enum hf_rc rc = hf_session_open(c, e);
@@ -127,14 +129,24 @@ enum hf_rc hf_status(struct hf_cli *c, struct hf_err *e)
 	if (rc)
 		return rc;
 	s = &c->session->rep.result.status_reply;
-	hf_out_text(c->result, "software", s->software);
-	hf_out_number(c->result, "uptime_s", s->uptime_s);
-	hf_out_number(c->result, "connections", s->connections);
-	hf_out_number(c->result, "keys", s->keys);
-	hf_out_number(c->result, "operations", s->operations);
-	hf_out_number(c->result, "refusals", s->refusals);
-	hf_out_number(c->result, "set_aside", s->set_aside);
-	return get_tokens(c, e);
+	hf_out_text(o, "software", s->software);
+	hf_out_number(o, "uptime_s", s->uptime_s);
+	hf_out_number(o, "connections", s->connections);
+	hf_out_number(o, "keys", s->keys);
+	hf_out_number(o, "operations", s->operations);
+	hf_out_number(o, "refusals", s->refusals);
+	hf_out_number(o, "set_aside", s->set_aside);
+	return HF_OK;
+}
+
+enum hf_rc hf_status(struct hf_cli *c, struct hf_err *e)
+{
+	json_object *list = json_object_new_array();
+
+	json_object_object_add(c->result, "tokens", list);
+	if (hf_broker_status(c, c->result, e))
+		return e->rc;
+	return hf_broker_tokens(c, list, e);
 }
 
 void hf_status_show(const struct hf_cli *c)

@@ -6,8 +6,12 @@
 #include "cli/cli.h"
 
 extern const struct hf_option hf_convert_options[];
+extern const struct hf_option hf_check_options[];
 
 enum hf_rc hf_convert(struct hf_cli *c, struct hf_err *e);
 void hf_convert_show(const struct hf_cli *c);
+
+enum hf_rc hf_check(struct hf_cli *c, struct hf_err *e);
+void hf_check_show(const struct hf_cli *c);
 
 #endif

@@ -43,10 +43,10 @@ class Home:
         with open(self.path(name), "rb") as f:
             return f.read()
 
-    def run(self, *words, code=0, stdin=b"", root=True, **more):
+    def run(self, *words, code=0, stdin=b"", root=True, env=(), **more):
         args = [CLI, *words] + (["--root", self.dir] if root else [])
-        p = Done(subprocess.run(args, input=stdin, capture_output=True, timeout=60, env=ENV,
-                                cwd=self.dir, **more))
+        p = Done(subprocess.run(args, input=stdin, capture_output=True, timeout=60,
+                                env={**ENV, **dict(env)}, cwd=self.dir, **more))
         assert code is None or p.code == code, (words, p.code, p.out, p.err)
         return p
 

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checks of keys: left over, not only in the token, still lying about in files. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "base/file.h"
+#include "cli/certview.h"
+#include "cli/check.h"
+#include "cli/output.h"
+#include "cli/softkey.h"
+
+#define FILES_MAX 4096u
+#define STAGED_S  3600 /* no renewal takes longer to get its certificate, unless it waits */
+
+static time_t time_of(json_object *o, const char *member)
+{
+	struct tm tm;
+
+	memset(&tm, 0, sizeof(tm));
+	return strptime(hf_out_get(o, member), "%Y-%m-%dT%H:%M:%SZ", &tm) ? timegm(&tm) : 0;
+}
+
+static json_object *generations(json_object *key)
+{
+	json_object *list = hf_inventory_at(key, "generations");
+
+	return json_object_is_type(list, json_type_array) ? list : NULL;
+}
+
+/* Does the agent wait for a certificate for it? */
+static bool under_way(const struct hf_checkup *k, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < k->inventory.n; i++) {
+		const struct hf_credview *v = &k->inventory.list[i];
+		const char *state = hf_inventory_text(v->status, "state");
+
+		if (!strcmp(hf_inventory_text(v->status, "key"), name) &&
+		    (!strcmp(state, "pending") || !strcmp(state, "renewing") ||
+		     !strcmp(state, "held") || hf_inventory_number(v->status, "attempts")))
+			return true;
+	}
+	return false;
+}
+
+static void orphans(struct hf_checkup *k, const char *arg)
+{
+	int64_t aside = hf_inventory_number(k->broker, "set_aside");
+	size_t i, j;
+
+	(void)arg;
+	if (!hf_check_needs_broker(k))
+		return;
+	if (aside)
+		hf_check_say(k, HF_CHECK_WARNING,
+			     "%lld damaged or unfinished files of keys were set aside in "
+			     "%s/set-aside: see 'journalctl -u holdfastd'",
+			     (long long)aside, k->cli->paths.state);
+	for (i = 0; i < json_object_array_length(k->keys); i++) {
+		json_object *key = json_object_array_get_idx(k->keys, i), *list = generations(key);
+		const char *name = hf_out_get(key, "name");
+
+		for (j = 0; list && j < json_object_array_length(list); j++) {
+			json_object *g = json_object_array_get_idx(list, j);
+
+			if (!strcmp(hf_out_get(g, "state"), "staged") && !under_way(k, name) &&
+			    time_of(g, "created") < k->now - STAGED_S)
+				hf_check_say(
+					k, HF_CHECK_WARNING,
+					"key %s has a generation %.16s... that was made %s and "
+					"never got a certificate; a running agent collects it",
+					name, hf_out_get(g, "sha256"), hf_out_get(g, "created"));
+		}
+	}
+}
+
+static void origins(struct hf_checkup *k, const char *arg)
+{
+	size_t i, j;
+
+	(void)arg;
+	if (!hf_check_needs_broker(k))
+		return;
+	for (i = 0; i < json_object_array_length(k->keys); i++) {
+		json_object *key = json_object_array_get_idx(k->keys, i), *list = generations(key);
+		const char *name = hf_out_get(key, "name");
+
+		if (hf_inventory_true(key, "exported"))
+			hf_check_say(k, HF_CHECK_WARNING,
+				     "the file of key %s is, or was, outside: who has it, and the "
+				     "token, uses the key past all rules. 'holdfast key rotate %s' "
+				     "makes a new one",
+				     name, name);
+		for (j = 0; list && j < json_object_array_length(list); j++)
+			if (hf_inventory_true(json_object_array_get_idx(list, j), "imported")) {
+				hf_check_say(k, HF_CHECK_WARNING,
+					     "key %s was in software before, so there may be "
+					     "copies. 'holdfast key rotate %s' makes a new one, "
+					     "which needs a new certificate",
+					     name, name);
+				break;
+			}
+	}
+}
+
+/* ---------------------------------------------------------------- keys in files */
+
+static int no_password(char *buf, int size, int writing, void *arg)
+{
+	(void)buf;
+	(void)size;
+	(void)writing;
+	(void)arg;
+	return -1;
+}
+
+static EVP_PKEY *read_key(const struct hf_buf *file)
+{
+	const unsigned char *p = file->p;
+	BIO *bio = BIO_new_mem_buf(file->p, (int)file->n);
+	EVP_PKEY *key = NULL;
+
+	if (memmem(file->p, file->n, "PRIVATE KEY-----", 16))
+		key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
+	else if (file->p[0] == 0x30)
+		key = d2i_AutoPrivateKey(NULL, &p, (long)file->n);
+	BIO_free(bio);
+	ERR_clear_error();
+	return key;
+}
+
+/* The key in a token that has this public half, or NULL. */
+static const char *in_token(const struct hf_checkup *k, EVP_PKEY *key)
+{
+	unsigned char *der = NULL, hash[32];
+	int n = i2d_PUBKEY(key, &der);
+	char hex[65] = "";
+	size_t i, j;
+
+	if (n > 0 && EVP_Q_digest(NULL, "SHA256", NULL, der, (size_t)n, hash, NULL) == 1)
+		hf_hex(hex, sizeof(hex), hash, sizeof(hash));
+	OPENSSL_free(der);
+	for (i = 0; i < json_object_array_length(k->keys); i++) {
+		json_object *o = json_object_array_get_idx(k->keys, i), *list = generations(o);
+
+		for (j = 0; list && j < json_object_array_length(list); j++)
+			if (!strcmp(hf_out_get(json_object_array_get_idx(list, j), "sha256"), hex))
+				return hf_out_get(o, "name");
+	}
+	return NULL;
+}
+
+static void look_at(struct hf_checkup *k, const char *path)
+{
+	HF_AUTO_BUF file = HF_BUF(HF_SOFTKEY_MAX);
+	struct hf_err ignored = HF_ERR_INIT;
+	const char *name;
+	EVP_PKEY *key;
+
+	if (hf_file_read(path, true, &file, &ignored) || file.n < 16)
+		return;
+	if (memmem(file.p, file.n, "-----BEGIN ENCRYPTED PRIVATE KEY-----", 37)) {
+		hf_check_say(
+			k, HF_CHECK_WARNING,
+			"%s is a private key in software, encrypted: 'holdfast convert' puts it "
+			"into a token",
+			path);
+		return;
+	}
+	key = read_key(&file);
+	name = key ? in_token(k, key) : NULL;
+	if (name)
+		hf_check_say(
+			k, HF_CHECK_ERROR,
+			"%s still has the private key of %s, which is in a token now: when all "
+			"works, delete it, and its backups",
+			path, name);
+	else if (key)
+		hf_check_say(k, HF_CHECK_WARNING,
+			     "%s is a private key in software: 'holdfast key import ID %s' puts it "
+			     "into a token",
+			     path, path);
+	EVP_PKEY_free(key);
+}
+
+static void look_into(struct hf_checkup *k, const char *dir)
+{
+	struct hf_err ignored = HF_ERR_INIT;
+	DIR *list = opendir(dir);
+	const struct dirent *d;
+	char path[HF_PATH_MAX];
+	unsigned n = 0;
+
+	while (list && n++ < FILES_MAX && (d = readdir(list)))
+		if (d->d_name[0] != '.' && !hf_path_join(path, dir, d->d_name, &ignored))
+			look_at(k, path);
+	if (list)
+		(void)closedir(list);
+}
+
+static void software_keys(struct hf_checkup *k, const char *arg)
+{
+	/* Of the original's daemons, and where files of certificates are. */
+	static const char *const system[] = { "/var/aziot/secrets", "/var/lib/aziot/keyd/keys",
+					      "/var/aziot/certs" };
+	static const char *const below[] = { "secrets", "keyd/keys", "certs" };
+	struct hf_err ignored = HF_ERR_INIT;
+	char dir[HF_PATH_MAX];
+	size_t i;
+
+	(void)arg;
+	for (i = 0; i < HF_COUNT(system); i++) {
+		(void)hf_copy(dir, sizeof(dir), system[i]);
+		if (k->cli->root[0] && hf_path_join(dir, k->cli->root, below[i], &ignored))
+			continue;
+		look_into(k, dir);
+	}
+}
+
+const struct hf_check hf_checks_keys[] = {
+	{ "key-orphans", "no generation of a key is left over", orphans, NULL },
+	{ "key-origins", "keys have never been outside of their tokens", origins, NULL },
+	{ "software-keys", "no private key is left in a file", software_keys, NULL },
+	{ NULL, NULL, NULL, NULL },
+};
