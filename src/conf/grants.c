@@ -131,6 +131,19 @@ static void compare(const struct hf_making *m, const struct hf_cred *ca, const s
 			ca->key.name, (long long)self, (long long)ca->days, (long long)ca->days);
 }
 
+/*
+ * Does the profile that every ca key has do for it? Then nothing is said about a CA that nobody
+ * configured: people may use a key of that name for purposes of their own.
+ */
+static bool standard_fits(const struct hf_cred *ca, int64_t days)
+{
+	struct hf_making_table t = { hf_conf_section_find("ca_profile"), NULL };
+
+	return !ca->at && days <= hf_making_number(&t, "max_days") &&
+	       ca->days <= hf_making_number(&t, "self_max_days") &&
+	       ca->pathlen <= hf_making_number(&t, "pathlen");
+}
+
 void hf_making_profiles(const struct hf_making *m, json_object *profiles)
 {
 	const struct hf_node *own;
@@ -141,7 +154,7 @@ void hf_making_profiles(const struct hf_making *m, json_object *profiles)
 		const struct hf_cred *ca = m->creds->list[i];
 		int64_t days = longest(m, ca);
 
-		if (!ca->ca || !ca->key.name[0])
+		if (!ca->ca || !ca->key.name[0] || standard_fits(ca, days))
 			continue;
 		own = profile_of(m, ca->key.name);
 		if (own) {
