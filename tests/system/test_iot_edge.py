@@ -459,7 +459,8 @@ identity = "vpn"
 
 
 def test_settings_of_the_agent(home):
-    home.write("""[certificates]
+    home.write("""[edge_ca]
+[certificates]
 wait_for_ntp = true
 system_store = true
 renew_window = "02:00-04:00"

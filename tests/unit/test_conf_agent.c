@@ -299,7 +299,7 @@ static void rights_of_the_agent(void **state)
 	static const char text[] =
 		MANUAL "identity_cert = \"file:///a\"\nidentity_pk = \"file:///b\"\n"
 		       "[[credential]]\nid = \"web\"\nissuer = \"edge-ca\"\ncommon_name = "
-		       "\"x\"\ndays = 45\n"
+		       "\"x\"\ndays = 95\n"
 		       "[module]\nkeys = \"token\"\n"
 		       "[[principal]]\nuid = 7\nkeys = [\"k\"]\nrights = [\"sign\"]\n";
 	struct hf_problems p;
@@ -327,7 +327,7 @@ static void rights_of_the_agent(void **state)
 	       "\"schemes\":[],\"rate\":0}]");
 	json_object_put(own);
 	expect(json_object_object_get(m.holdfastd, "profiles"),
-	       "[{\"key\":\"edge-ca\",\"max_days\":45,\"self_max_days\":90,\"pathlen\":0,"
+	       "[{\"key\":\"edge-ca\",\"max_days\":95,\"self_max_days\":90,\"pathlen\":0,"
 	       "\"names\":[]}]");
 	expect(json_object_object_get(m.agent, "principals"),
 	       "[{\"uid\":64127,\"certs\":[\"aziot-edged-ca\",\"aziot-edged/module/*\"],"
