@@ -204,7 +204,13 @@ void hf_commit_recover(struct hf_agent *a, struct hf_credential *c)
 	struct hf_err err = HF_ERR_INIT;
 	char waiting[HF_PATH_MAX];
 
-	if (waiting_path(a, c, waiting, NULL) || access(waiting, F_OK))
+	if (waiting_path(a, c, waiting, NULL))
+		return;
+	hf_file_sweep(waiting);
+	hf_file_sweep(c->conf->file);
+	if (c->conf->reference[0])
+		hf_file_sweep(c->conf->reference);
+	if (access(waiting, F_OK))
 		return;
 	if (c->record.staged[0] && !hf_file_read(waiting, true, &file, &err) &&
 	    strlen((const char *)file.p) == file.n) {

@@ -84,6 +84,7 @@ void hf_credential_plan(struct hf_credential *c, int64_t now)
 		.seed = seed_of(c),
 		.tried = c->record.tried,
 		.failures = (uint32_t)c->record.failures,
+		.local = hf_record_local(&c->record),
 		.retry_after = c->record.retry_after,
 		.wanted = c->record.wanted,
 		.utc_offset = localtime_r(&t, &tm) ? tm.tm_gmtoff : 0,

@@ -31,6 +31,11 @@ static const struct hf_row rows[] = {
 	HF_ROW_END,
 };
 
+bool hf_record_local(const struct hf_record *r)
+{
+	return !strcmp(r->result, HF_RESULT_LOCAL) || !strcmp(r->result, "key");
+}
+
 void hf_record_init(struct hf_record *r)
 {
 	memset(r, 0, sizeof(*r));
@@ -65,7 +70,10 @@ void hf_record_load(struct hf_record *r, const char *state_dir, const char *id)
 	json_object *json = NULL;
 
 	hf_record_init(r);
-	if (path_of(path, state_dir, id, NULL) || access(path, F_OK))
+	if (path_of(path, state_dir, id, NULL))
+		return;
+	hf_file_sweep(path);
+	if (access(path, F_OK))
 		return;
 	if (!hf_file_read(path, true, &file, &err) &&
 	    !hf_reader_parse((const char *)file.p, file.n, path, &json, &err) &&

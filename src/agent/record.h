@@ -22,6 +22,11 @@ struct hf_record {
 	char result[24], message[400];	      /* of it */
 };
 
+#define HF_RESULT_LOCAL "local" /* of an attempt that nobody else had a part in */
+
+/* Token, broker or disk were at fault: @result is HF_RESULT_LOCAL, or holdfast-est's "key". */
+bool hf_record_local(const struct hf_record *r);
+
 void hf_record_init(struct hf_record *r);
 
 /* One that is not there is an empty one. A damaged one is set aside and said, never an end. */

@@ -234,7 +234,7 @@ void hf_renew_take(struct hf_agent *a, struct hf_credential *c, const char *pem)
 		c->answer = NULL;
 	}
 	if (rc) {
-		hf_renew_failed(a, c, rc == HF_REFUSED ? "answer" : "commit", err.msg, 0);
+		hf_renew_failed(a, c, rc == HF_REFUSED ? "answer" : HF_RESULT_LOCAL, err.msg, 0);
 		return;
 	}
 	hf_credential_plan(c, a->clock.wall);
@@ -264,7 +264,7 @@ void hf_renew_begin(struct hf_agent *a, struct hf_credential *c)
 	else if (!rc)
 		rc = issue_here(a, c, spki, &pem, &err);
 	if (rc)
-		hf_renew_failed(a, c, "failed", err.msg, 0);
+		hf_renew_failed(a, c, HF_RESULT_LOCAL, err.msg, 0);
 	else if (pem.n)
 		hf_renew_take(a, c, (const char *)pem.p);
 	a->changed = true;
@@ -335,7 +335,7 @@ void hf_renew_recover(struct hf_agent *a, struct hf_credential *c)
 	hf_commit_recover(a, c);
 	rc = hf_keys_get(a->keys, c->conf->key.name, &key, &err);
 	if (rc && rc != HF_NO_KEY) {
-		hf_renew_failed(a, c, "key", err.msg, 0);
+		hf_renew_failed(a, c, HF_RESULT_LOCAL, err.msg, 0);
 		return;
 	}
 	c->recovered = true;

@@ -93,8 +93,9 @@ static int64_t pause(const struct hf_schedule *s)
 		wait = s->renew->retry.seconds;
 	else
 		wait = HOUR;
-	/* Without a certificate, or with one that has ended, nothing works: hurry. */
-	if (!s->issued || s->tried >= s->not_after) {
+	/* Without a certificate, or with one that has ended, nothing works: hurry. So where nobody
+	 * else is asked: a broker that was restarted is back in a minute. */
+	if (!s->issued || s->tried >= s->not_after || s->local) {
 		uint32_t n = s->failures < 7 ? s->failures - 1 : 6;
 
 		wait = earlier(wait, earlier((int64_t)MINUTE << n, HOUR));

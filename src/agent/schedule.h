@@ -18,6 +18,7 @@ struct hf_schedule {
 	uint32_t seed;	     /* of this certificate: spreads many devices */
 	int64_t tried;	     /* the last attempt that failed, if @failures */
 	uint32_t failures;   /* in a row */
+	bool local;	     /* it was our token, broker or disk, which no server minds */
 	int64_t retry_after; /* a server's wish, in seconds after @tried; 0: none */
 	bool wanted;	     /* somebody asked for it by hand, or its settings changed */
 	int64_t utc_offset;  /* of local time, for the window */

@@ -146,7 +146,9 @@ void hf_status_write(struct hf_agent *a)
 
 	a->changed = false;
 	if (hf_path_join(path, a->settings->run_dir, "status.json", &err) ||
-	    hf_file_replace(path, out, strlen(out), 0644, &err))
+	    hf_file_replace(path, out, strlen(out), 0644, &err)) {
 		hf_log(HF_LOG_ERR, "status: %s", err.msg);
+		a->changed = true; /* with the next look */
+	}
 	json_object_put(o);
 }

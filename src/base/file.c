@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -118,6 +119,28 @@ enum hf_rc hf_file_replace_as(const char *path, const void *p, size_t n, mode_t 
 		return e ? e->rc : HF_IO;
 	}
 	return hf_dir_sync(dir, e);
+}
+
+void hf_file_sweep(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	char dir[HF_PATH_MAX], full[HF_PATH_MAX];
+	size_t n = strlen(name);
+	struct dirent *entry;
+	DIR *d;
+
+	if (parent_of(dir, path, NULL))
+		return;
+	d = opendir(dir);
+	while (d && (entry = readdir(d)))
+		if (!strncmp(entry->d_name, name, n) && entry->d_name[n] == '.' &&
+		    strlen(entry->d_name) == n + 7 &&
+		    strspn(entry->d_name + n + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTU"
+						  "VWXYZ0123456789") == 6 &&
+		    !hf_path_join(full, dir, entry->d_name, NULL))
+			(void)unlink(full);
+	if (d)
+		(void)closedir(d);
 }
 
 enum hf_rc hf_dir_make(const char *dir, mode_t mode, struct hf_err *e)

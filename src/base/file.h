@@ -32,6 +32,12 @@ enum hf_rc hf_file_replace(const char *path, const void *p, size_t n, mode_t mod
 enum hf_rc hf_file_replace_as(const char *path, const void *p, size_t n, mode_t mode, uid_t uid,
 			      gid_t gid, struct hf_err *e);
 
+/*
+ * Removes what a killed hf_file_replace() of @path has left beside it. Only for who is the only one
+ * that writes @path. Failing is fine.
+ */
+void hf_file_sweep(const char *path);
+
 /* fsync of a directory: makes renames and unlinks in it durable. */
 enum hf_rc hf_dir_sync(const char *dir, struct hf_err *e);
 

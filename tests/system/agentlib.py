@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """holdfastd and holdfast-agent on a software TPM, with a clock that a test can set."""
+import hashlib
 import json
 import os
 import shutil
@@ -45,7 +46,7 @@ class Device:
         self.env = dict(keep, OPENSSL_MODULES=os.path.join(BUILD, "provider"),
                         OPENSSL_CONF="/dev/null",
                         HOLDFAST_SOCKET=os.path.join(self.dir, "run", "holdfast.sock"))
-        self.agent_env = env or {}
+        self.agent_env, self.agent_options = env or {}, []
         self.broker = self.agent = None
         os.makedirs(os.path.join(self.dir, "etc"))
         if start:
@@ -91,8 +92,8 @@ class Device:
 
     def start_agent(self, ready=True, **env):
         self.agent = self._daemon([os.path.join(BUILD, "src/agent/holdfast-agent"), "--root",
-                                   self.dir, "--est", os.path.join(BUILD, "src/est/holdfast-est")],
-                                  "agent", **dict(self.agent_env, **env))
+                                   self.dir, "--est", os.path.join(BUILD, "src/est/holdfast-est"),
+                                   *self.agent_options], "agent", **dict(self.agent_env, **env))
         assert self.agent.was_ready == ready, self.log()
 
     @staticmethod
@@ -128,11 +129,34 @@ class Device:
 
     # ---- the clock
 
+    def _wish(self, at, *values):
+        """Into the struct of clock.c, at its field number `at`."""
+        if not os.path.exists(self.clock):
+            with open(self.clock, "wb") as f:
+                f.write(bytes(48))
+        with open(self.clock, "r+b") as f:
+            f.seek(8 * at)
+            f.write(struct.pack("=%dq" % len(values), *(int(v) for v in values)))
+
     def set_clock(self, offset):
         """Seconds ahead of the real one. Programs that map the file see it at once."""
         self.offset = offset
-        with open(self.clock, "r+b" if os.path.exists(self.clock) else "wb") as f:
-            f.write(struct.pack("=q", int(offset)))
+        self._wish(0, offset)
+
+    def worker(self):
+        """The process id of the agent proper, the launcher's child."""
+        return self._children(self.agent.pid)[0]
+
+    def fault(self, at, error=0, victim=0):
+        """The agent's step number `at`, from now on: it is killed, or the disk fails with `error`,
+        or `victim` is killed. 0: nothing happens any more."""
+        self._wish(5, 0)
+        self._wish(1, 0, at, error, victim, self.worker() if at else 0)
+
+    def steps(self):
+        """How many there were."""
+        with open(self.clock, "rb") as f:
+            return struct.unpack("=6q", f.read(48))[1]
 
     def now(self):
         return time.time() + self.offset
@@ -181,11 +205,25 @@ class Device:
     def generations(self, key):
         return {g["sha256"]: g["state"] for g in self.json("key", "show", key)["generations"]}
 
+    def key_of(self, name="edge-ca"):
+        """SHA-256 of the certificate's SPKI."""
+        return hashlib.sha256(spki_of(self.cert(name))).hexdigest()
+
+    def keeper_pid(self):
+        """Of the keeper that runs now; the warden's child that is not the broker."""
+        for pid in self._children(self.broker.pid):
+            with open("/proc/%d/comm" % pid) as f:
+                if f.read().strip() == "holdfast-keeper":
+                    return pid
+        return 0
+
+    @staticmethod
+    def _children(pid):
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+            return [int(p) for p in f.read().split()]
+
     def check_pair(self, name="edge-ca", key=None):
         """The certificate's key is the current one, and signs."""
-        cert = self.cert(name)
-        digest = hashes.Hash(hashes.SHA256())
-        digest.update(spki_of(cert))
-        sha = digest.finalize().hex()
+        sha = self.key_of(name)
         assert self.generations(key or name)[sha] == "current"
         return sha

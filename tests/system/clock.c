@@ -1,43 +1,105 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LD_PRELOAD: wall clock time with an offset in seconds, which is the int64_t in the file that
- * HOLDFAST_TEST_CLOCK names. The file is mapped before any sandbox closes, and may be written to at
- * any time. Monotonic clocks stay as they are.
+ * LD_PRELOAD for tests: a wall clock with an offset, and a fault at the n-th step. What is wanted
+ * is in a struct in the file that HOLDFAST_TEST_CLOCK names; it is mapped before any sandbox closes
+ * and may be written to at any time. A step is a call that leaves something behind: on the disk, or
+ * at a peer. Monotonic clocks stay as they are.
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-static const volatile int64_t *offset;
+#define EXPORT __attribute__((visibility("default")))
+
+/* agentlib.py writes it. */
+struct wish {
+	int64_t offset;	 /* of the clock, in seconds */
+	int64_t count;	 /* steps of this program so far */
+	int64_t at;	 /* at this step: */
+	int64_t error;	 /* errno for it and all that follow on the disk; 0: SIGKILL */
+	int64_t victim;	 /* who is killed; 0: this program */
+	int64_t program; /* only in this process; 0: in none */
+};
+
+static struct wish *wish;
 
 __attribute__((constructor)) static void map(void)
 {
 	const char *path = getenv("HOLDFAST_TEST_CLOCK");
-	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	void *p = fd >= 0 ? mmap(NULL, sizeof(*offset), PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+	void *p = MAP_FAILED;
 
+	if (fd >= 0)
+		p = mmap(NULL, sizeof(*wish), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (fd >= 0)
 		(void)close(fd);
 	if (p != MAP_FAILED)
-		offset = p;
+		wish = p;
 }
 
-__attribute__((visibility("default"))) int clock_gettime(clockid_t id, struct timespec *t)
+/* 0: go on; else errno. @disk: it may fail for want of space. */
+static int step(int disk)
+{
+	if (!wish || !wish->program || getpid() != (pid_t)wish->program)
+		return 0;
+	wish->count++;
+	if (!wish->at || wish->count < wish->at)
+		return 0;
+	if (wish->error)
+		return disk ? (int)wish->error : 0;
+	if (wish->count == wish->at)
+		(void)kill(wish->victim ? (pid_t)wish->victim : getpid(), SIGKILL);
+	return 0;
+}
+
+/* One that stands in for libc's: a step, then the real one. */
+#define STEP(type, name, parameters, arguments, disk)                                              \
+	EXPORT type name parameters                                                                \
+	{                                                                                          \
+		static type(*real) parameters;                                                     \
+		int fault = step(disk);                                                            \
+                                                                                                   \
+		if (!real)                                                                         \
+			*(void **)&real = dlsym(RTLD_NEXT, #name);                                 \
+		if (fault) {                                                                       \
+			errno = fault;                                                             \
+			return -1;                                                                 \
+		}                                                                                  \
+		return real arguments;                                                             \
+	}
+
+STEP(int, rename, (const char *from, const char *to), (from, to), 1)
+STEP(int, unlink, (const char *path), (path), 0)
+STEP(int, fsync, (int fd), (fd), 1)
+STEP(int, fchmod, (int fd, mode_t mode), (fd, mode), 1)
+/* Is mkostemp64 where file offsets have 64 bits. */
+STEP(int, mkostemp, (char *path, int flags), (path, flags), 1)
+STEP(int, connect, (int fd, __CONST_SOCKADDR_ARG to, socklen_t n), (fd, to, n), 0)
+STEP(ssize_t, send, (int fd, const void *p, size_t n, int flags), (fd, p, n, flags), 0)
+STEP(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags), 0)
+STEP(int, shutdown, (int fd, int how), (fd, how), 0)
+
+EXPORT int clock_gettime(clockid_t id, struct timespec *t)
 {
 	int rc = (int)syscall(SYS_clock_gettime, id, t);
 
-	if (!rc && offset && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
-		t->tv_sec += *offset;
+	if (!rc && wish && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
+		t->tv_sec += wish->offset;
 	return rc;
 }
 
-__attribute__((visibility("default"))) time_t time(time_t *out)
+EXPORT time_t time(time_t *out)
 {
 	struct timespec t;
 
@@ -47,8 +109,7 @@ __attribute__((visibility("default"))) time_t time(time_t *out)
 	return t.tv_sec;
 }
 
-__attribute__((visibility("default"))) int gettimeofday(struct timeval *restrict tv,
-							void *restrict zone)
+EXPORT int gettimeofday(struct timeval *restrict tv, void *restrict zone)
 {
 	struct timespec t;
 
