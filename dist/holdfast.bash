@@ -7,7 +7,7 @@ _holdfast_commands() {
 	key) echo create list show public reference import export rotate delete issuer ;;
 	token) echo list provision ;;
 	policy) echo explain ;;
-	config) echo check apply explain ;;
+	config) echo init check apply explain ;;
 	est) echo cacerts csrattrs enroll reenroll ;;
 	help) echo key sign est token policy config check convert status version ;;
 	sign | check | convert | status | version) ;;
@@ -38,6 +38,7 @@ _holdfast_options() {
 	"est reenroll") echo --replace ;;
 	"check "*) echo --fix --offline --only --list --warnings-as-errors ;;
 	"convert "*) echo --password-file --key --token --usage --out --trust-out ;;
+	"config init") echo --template ;;
 	"config check" | "config apply") echo --config ;;
 	esac
 }
@@ -65,7 +66,7 @@ _holdfast_words() {
 			where+=("${COMP_WORDS[i]}" "${COMP_WORDS[i + 1]}")
 			((i++))
 			;;
-		--token | --algorithm | --usage | --out | --cert | --grace | --scheme | --config) ((i++)) ;;
+		--token | --algorithm | --usage | --out | --cert | --grace | --scheme | --config | --template) ((i++)) ;;
 		--server | --trust | --fingerprint | --anchors | --user | --password-file | --token-file | \
 			--cert-key | --client-chain | --proxy | --timeout | --key | --eku | --pathlen | \
 			--tolerate | --binding | --cacerts-out | --subject | --san | --replace | --trust-out | --only) ((i++)) ;;
@@ -81,7 +82,7 @@ _holdfast() {
 
 	_holdfast_words
 	case $prev in
-	--socket | --out | --cert | --config | --trust | --anchors | --password-file | --token-file | \
+	--socket | --out | --cert | --config | --template | --trust | --anchors | --password-file | --token-file | \
 		--cacerts-out | --replace | --trust-out)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return

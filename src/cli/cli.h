@@ -88,6 +88,7 @@ enum hf_rc hf_status(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_policy_explain(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_config_run_check(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_config_run_apply(struct hf_cli *c, struct hf_err *e);
+enum hf_rc hf_config_run_init(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_config_run_explain(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_version(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_help(struct hf_cli *c, struct hf_err *e);

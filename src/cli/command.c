@@ -72,6 +72,10 @@ static const struct hf_option policy_options[] = {
 	{ "scheme", "NAME", "such as ecdsa-sha256 (else whatever it is)" },
 	END,
 };
+static const struct hf_option init_options[] = {
+	{ "template", "FILE", "copy FILE instead of the template that is installed" },
+	END,
+};
 static const struct hf_option config_options[] = {
 	{ "config", "FILE", "read FILE instead of config.toml" },
 	END,
@@ -118,6 +122,9 @@ const struct hf_command hf_commands[] = {
 	{ "policy", "explain", "", 0, 0, policy_options,
 	  "say what the policy allows somebody, and which rule does", hf_policy_explain,
 	  hf_policy_explain_show },
+	{ "config", "init", "", 0, 0, init_options,
+	  "write a config.toml to begin with, unless there is one", hf_config_run_init,
+	  hf_text_show },
 	{ "config", "check", "", 0, 0, config_options, "check config.toml and its drop-ins",
 	  hf_config_run_check, hf_config_check_show },
 	{ "config", "apply", "", 0, 0, config_options, "check, then put into effect",

@@ -28,6 +28,31 @@ static void check_writers(const char *path, struct hf_problems *p)
 			      (unsigned)st.st_uid);
 }
 
+static bool ends_in(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	return n > m && !strcmp(text + n - m, end);
+}
+
+/* Until IoT Edge 1.1 it was YAML: by its name, or by what nobody writes in TOML. */
+static bool is_yaml(const char *path, const struct hf_buf *text)
+{
+	const char *p = text->p ? (const char *)text->p : "";
+
+	return ends_in(path, ".yaml") || ends_in(path, ".yml") ||
+	       !strncmp(p, "provisioning:", 13) || strstr(p, "\nprovisioning:");
+}
+
+static void say_yaml(const char *path, struct hf_problems *p)
+{
+	hf_problem_at(
+		p, HF_PROBLEM_ERROR, path, 0,
+		"this is a config.yaml of IoT Edge 1.1 or older; 'iotedge config import' makes "
+		"/etc/aziot/config.toml of it. Without IoT Edge: 'holdfast config init' writes "
+		"a config.toml to begin with, with what the old file says to be written anew");
+}
+
 static enum hf_rc read_one(struct hf_config *c, const char *path, struct hf_problems *p,
 			   struct hf_err *e)
 {
@@ -47,6 +72,10 @@ static enum hf_rc read_one(struct hf_config *c, const char *path, struct hf_prob
 	if (rc)
 		return rc;
 	check_writers(name, p);
+	if (is_yaml(path, &text)) {
+		say_yaml(name, p);
+		return HF_OK;
+	}
 	tree = hf_toml_parse(text.p ? (const char *)text.p : "", text.n, name, p);
 	if (!tree)
 		return HF_OK; /* said in @p */
@@ -104,6 +133,8 @@ enum hf_rc hf_config_load(struct hf_config *c, const struct hf_paths *paths, con
 		rc = read_one(c, file, p, e);
 	else if (!access(paths->config, F_OK) || errno != ENOENT)
 		rc = read_one(c, paths->config, p, e);
+	else if (!access(paths->legacy, F_OK))
+		say_yaml(paths->legacy, p);
 	else
 		hf_problem_at(p, HF_PROBLEM_NOTE, paths->config, 0,
 			      "there is no such file: everything has its default");

@@ -9,6 +9,7 @@ static const struct {
 	const char *system, *below;
 } layout[] = {
 	{ offsetof(struct hf_paths, config), "/etc/aziot/config.toml", "etc/config.toml" },
+	{ offsetof(struct hf_paths, legacy), "/etc/iotedge/config.yaml", "etc/config.yaml" },
 	{ offsetof(struct hf_paths, config_dir), "/etc/aziot/config.d", "etc/config.d" },
 	{ offsetof(struct hf_paths, daemon_file), "/etc/holdfast/holdfastd.json",
 	  "etc/holdfastd.json" },

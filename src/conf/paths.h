@@ -8,6 +8,7 @@
 
 struct hf_paths {
 	char config[HF_PATH_MAX];      /* config.toml, which people write */
+	char legacy[HF_PATH_MAX];      /* config.yaml of IoT Edge 1.1 */
 	char config_dir[HF_PATH_MAX];  /* its drop-ins, config.d */
 	char daemon_file[HF_PATH_MAX]; /* holdfastd.json, which `config apply` writes */
 	char agent_file[HF_PATH_MAX];  /* agent.json, likewise, with the same owner's secrets */

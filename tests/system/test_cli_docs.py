@@ -136,7 +136,7 @@ def test_configuration_examples_are_good(home):
     """What the manual shows can be typed in."""
     text = page("holdfast-config.5").split(".Sh EXAMPLES")[1]
     examples = re.findall(r"\.Bd [^\n]*\n(.*?)\n\.Ed", text, flags=re.S)
-    assert len(examples) == 2
+    assert len(examples) == 3
     for example in examples:
         home.write(example.replace('"www-data"', '"root"'))
         home.run("config", "check")

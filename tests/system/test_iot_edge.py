@@ -191,6 +191,69 @@ def test_templates_as_they_are(home, name):
     assert got["agent"]["credentials"][0]["quickstart"] is True
 
 
+TEMPLATE = os.path.join(ROOT, "dist", "config.toml.template")
+
+
+def examples():
+    """Each block of lines that a # stands directly in front of."""
+    with open(TEMPLATE) as f:
+        text = f.read()
+    for block in text.split("\n\n"):
+        lines = block.split("\n")
+        if lines[0].startswith("#") and not lines[0].startswith("# "):
+            yield "\n".join(line.removeprefix("#") for line in lines)
+
+
+EXAMPLES = list(examples())
+
+
+def test_our_template_as_it_is(home):
+    assert [c["id"] for c in made(home, TEMPLATE)["agent"]["credentials"]] == ["edge-ca"]
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=[b.split("\n")[0] for b in EXAMPLES])
+def test_examples_of_our_template(home, block):
+    """Every one of them, with a way to the EST server where it needs one."""
+    if 'method = "est"' in block and "est.urls" not in block:
+        block += "\n" + next(b for b in EXAMPLES if b.startswith("[cert_issuance.est]"))
+    if 'user = "www-data"' in block:
+        block = block.replace("www-data", "root")
+    home.write(block)
+    p = home.run("config", "check")
+    assert "warning" not in p.err
+
+
+def test_init_writes_the_template_once(home):
+    os.unlink(home.path("etc/config.toml"))
+    p = home.run("config", "init", "--template", TEMPLATE)
+    assert home.path("etc/config.toml") in p.out
+    with open(TEMPLATE, "rb") as f:
+        assert home.read("etc/config.toml") == f.read()
+    assert os.stat(home.path("etc/config.toml")).st_mode & 0o777 == 0o600
+    home.write("hostname = 'x'\n")
+    p = home.run("config", "init", "--template", TEMPLATE, code=1)
+    assert "is there already, and stays as it is" in p.err
+    assert home.read("etc/config.toml") == b"hostname = 'x'\n"
+    assert "template" in home.run("config", "init", "--template", home.path("none"), code=1).err
+
+
+YAML = "provisioning:\n  source: 'manual'\n  device_connection_string: 'x'\nhostname: 'gate'\n"
+
+
+def test_configuration_of_iot_edge_1_1(home):
+    want = "'iotedge config import' makes"
+    home.write(YAML, "config.yaml")
+    assert want in home.run("config", "check", "--config", home.path("config.yaml"), code=2).err
+    home.write("# copied\n" + YAML)
+    assert want in home.run("config", "apply", code=2).err
+    os.unlink(home.path("etc/config.toml"))
+    home.write(YAML, "etc/config.yaml")
+    p = home.run("config", "apply", code=2)
+    assert want in p.err and home.path("etc/config.yaml") in p.err
+    assert want.replace("makes", "") in home.run("config", "init", "--template", TEMPLATE).err
+    home.run("config", "check")
+
+
 # ---------------------------------------------------------------- variations, as users write them
 
 DPS = """
