@@ -21,6 +21,7 @@ static void fill_profile(hf_KeeperSign *to, const struct hf_profile *p, const st
 	to->profile.max_days = p->max_days;
 	to->profile.self_max_days = p->self_max_days;
 	to->profile.pathlen = p->pathlen;
+	to->profile.ca_levels = p->ca_levels;
 	to->profile.names_count = (pb_size_t)p->n_names;
 	for (i = 0; i < p->n_names && i < HF_COUNT(to->profile.names); i++)
 		(void)hf_copy(to->profile.names[i], sizeof(to->profile.names[i]), p->names[i]);

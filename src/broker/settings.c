@@ -273,6 +273,7 @@ static const struct member profile_rows[] = {
 	ROW_NUMBER(struct hf_profile, max_days, 1, 36500),
 	ROW_NUMBER(struct hf_profile, self_max_days, 1, 36500),
 	ROW_NUMBER(struct hf_profile, pathlen, 0, 16),
+	{ "ca_levels", NUMBER, offsetof(struct hf_profile, ca_levels), 0, 16, NULL, true },
 	ROW_LIST(names, 16, read_names),
 	ROW_END,
 };

@@ -61,6 +61,7 @@ struct hf_grant {
 struct hf_profile {
 	char key[HF_NAME_SIZE]; /* pattern */
 	uint32_t max_days, self_max_days, pathlen;
+	uint32_t ca_levels; /* of CAs below it that it may issue */
 	char names[16][128];
 	size_t n_names;
 };

@@ -237,6 +237,20 @@ static void check_shared(struct hf_creds *c, size_t i)
 	}
 }
 
+/* A CA below another one, for which that one's own certificate leaves no room. */
+static void check_depth(struct hf_creds *c, const struct hf_cred *k)
+{
+	const struct hf_cred *issuer = hf_creds_find(c, k->issuer);
+
+	if (k->method != HF_CRED_LOCAL_CA || !k->ca || !issuer || !issuer->ca || issuer == k)
+		return;
+	if (issuer->method != HF_CRED_FILES && k->pathlen >= issuer->pathlen)
+		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, k->at,
+			       "%s is a CA with pathlen %d below %s, which has pathlen %d; write a "
+			       "larger pathlen there, or a smaller one here",
+			       k->id, k->pathlen, issuer->id, issuer->pathlen);
+}
+
 /* Issuers in a circle would wait for each other. */
 static void check_circle(struct hf_creds *c, const struct hf_cred *k)
 {
@@ -309,6 +323,7 @@ void hf_creds_check(struct hf_creds *c)
 		check_issuer(c, c->list[i]);
 		check_est(c, c->list[i]);
 		check_circle(c, c->list[i]);
+		check_depth(c, c->list[i]);
 		check_shared(c, i);
 		check_uri(c, c->list[i]);
 		check_renewal(c, c->list[i]);

@@ -222,7 +222,8 @@ static void add_principals(const struct hf_making *m, json_object *out)
 
 static void add_profiles(const struct hf_making *m, json_object *out)
 {
-	static const char *const numbers[] = { "max_days", "self_max_days", "pathlen" };
+	static const char *const numbers[] = { "max_days", "self_max_days", "pathlen",
+					       "ca_levels" };
 	json_object *list = json_object_new_array();
 	const struct hf_node *n;
 	size_t i;

@@ -99,6 +99,23 @@ static int64_t longest(const struct hf_making *m, const struct hf_cred *ca)
 	return days ? days : 90;
 }
 
+/* The CAs below @ca, however deep. */
+static int64_t levels(const struct hf_making *m, const struct hf_cred *ca, size_t depth)
+{
+	int64_t most = 0, n;
+	size_t i;
+
+	for (i = 0; depth < m->creds->n && i < m->creds->n; i++) {
+		const struct hf_cred *k = m->creds->list[i];
+
+		if (!k->ca || k->method != HF_CRED_LOCAL_CA || strcmp(k->issuer, ca->id))
+			continue;
+		n = 1 + levels(m, k, depth + 1);
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
 static const struct hf_node *profile_of(const struct hf_making *m, const char *key)
 {
 	const struct hf_node *n;
@@ -123,6 +140,12 @@ static void compare(const struct hf_making *m, const struct hf_cred *ca, const s
 			"this [[ca_profile]] lets %s issue for %lld days, but certificates of "
 			"%lld days are asked of it; write max_days = %lld",
 			ca->key.name, (long long)max, (long long)days, (long long)days);
+	if (hf_making_number(&t, "ca_levels") < levels(m, ca, 0))
+		hf_problem_add(
+			m->p, HF_PROBLEM_ERROR, own,
+			"this [[ca_profile]] lets %s issue no CAs, or not deep enough, but one "
+			"is asked of it; write ca_levels = %lld",
+			ca->key.name, (long long)levels(m, ca, 0));
 	if (ca->method == HF_CRED_SELF_SIGNED && self < ca->days)
 		hf_problem_add(
 			m->p, HF_PROBLEM_ERROR, own,
@@ -135,11 +158,11 @@ static void compare(const struct hf_making *m, const struct hf_cred *ca, const s
  * Does the profile that every ca key has do for it? Then nothing is said about a CA that nobody
  * configured: people may use a key of that name for purposes of their own.
  */
-static bool standard_fits(const struct hf_cred *ca, int64_t days)
+static bool standard_fits(const struct hf_making *m, const struct hf_cred *ca, int64_t days)
 {
 	struct hf_making_table t = { hf_conf_section_find("ca_profile"), NULL };
 
-	return !ca->at && days <= hf_making_number(&t, "max_days") &&
+	return !ca->at && !levels(m, ca, 0) && days <= hf_making_number(&t, "max_days") &&
 	       ca->days <= hf_making_number(&t, "self_max_days") &&
 	       ca->pathlen <= hf_making_number(&t, "pathlen");
 }
@@ -154,7 +177,7 @@ void hf_making_profiles(const struct hf_making *m, json_object *profiles)
 		const struct hf_cred *ca = m->creds->list[i];
 		int64_t days = longest(m, ca);
 
-		if (!ca->ca || !ca->key.name[0] || standard_fits(ca, days))
+		if (!ca->ca || !ca->key.name[0] || standard_fits(m, ca, days))
 			continue;
 		own = profile_of(m, ca->key.name);
 		if (own) {
@@ -166,6 +189,7 @@ void hf_making_profiles(const struct hf_making *m, json_object *profiles)
 		hf_making_set_number(o, "max_days", days);
 		hf_making_set_number(o, "self_max_days", ca->days ? ca->days : 1);
 		hf_making_set_number(o, "pathlen", ca->pathlen > 0 ? ca->pathlen : 0);
+		hf_making_set_number(o, "ca_levels", levels(m, ca, 0));
 		json_object_object_add(o, "names", json_object_new_array());
 		json_object_array_add(profiles, o);
 	}

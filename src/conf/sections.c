@@ -95,6 +95,9 @@ static const struct hf_conf_key profile_keys[] = {
 	NUMBER("self_max_days", "3650", 1, 36500,
 	       "Longest validity of the key's own, self-signed certificate."),
 	NUMBER("pathlen", "0", 0, 16, "Largest pathLenConstraint of its own certificate."),
+	NUMBER("ca_levels", "0", 0, 16,
+	       "How many levels of CAs it may issue below itself; 0: certificates of end entities "
+	       "only."),
 	{ "names", HF_CONF_TEXTS, NULL, 0, 16, NULL,
 	  "DNS names and common names that it may issue; may have * and ?. Without it: any." },
 	KEY_END,

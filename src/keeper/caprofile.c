@@ -312,6 +312,22 @@ static enum hf_rc check_issuer(const struct hf_ca_input *in, const struct parts 
 	return HF_OK;
 }
 
+/* A CA below ours, which the profile allows: it says so in full, and how far down it reaches. */
+static enum hf_rc check_sub_ca(const struct hf_ca_claims *claims, const hf_CaProfile *profile,
+			       struct hf_err *e)
+{
+	if (!claims->constraints_critical || !claims->ca || !claims->has_pathlen ||
+	    claims->pathlen >= (long)profile->ca_levels)
+		return hf_fail(e, HF_REFUSED,
+			       "a CA below this key needs a pathlen of at most %u, as its profile "
+			       "says (basicConstraints=critical,CA:TRUE,pathlen:%u)",
+			       profile->ca_levels - 1, profile->ca_levels - 1);
+	if (!claims->usage_critical || !claims->signs_certificates)
+		return hf_fail(e, HF_REFUSED,
+			       "a CA below this key needs keyUsage=critical,keyCertSign");
+	return HF_OK;
+}
+
 /* ---- the four kinds */
 
 static enum hf_rc check_leaf(const struct hf_ca_input *in, const struct parts *p, const X509 *x,
@@ -343,14 +359,18 @@ static enum hf_rc check_leaf(const struct hf_ca_input *in, const struct parts *p
 		return hf_fail(e, HF_REFUSED,
 			       "nothing says that the certificate is not a CA; add "
 			       "basicConstraints=critical,CA:FALSE (openssl x509: -extfile)");
-	if (claims.ca || claims.has_pathlen)
+	if ((claims.ca || claims.has_pathlen) && in->profile->ca_levels) {
+		if (check_sub_ca(&claims, in->profile, e))
+			return e->rc;
+	} else if (claims.ca || claims.has_pathlen) {
 		return hf_fail(e, HF_REFUSED,
 			       "the certificate would be a CA (CA:TRUE or pathlen); this key "
 			       "issues end entity certificates only: CA:FALSE");
-	if (claims.signs_certificates || claims.signs_crls)
+	} else if (claims.signs_certificates || claims.signs_crls) {
 		return hf_fail(e, HF_REFUSED,
 			       "keyUsage has keyCertSign or cRLSign, which are for CAs; "
 			       "leave them out");
+	}
 	if (claims.signs_ocsp)
 		return hf_fail(e, HF_REFUSED,
 			       "extendedKeyUsage has OCSPSigning, which would speak for the "

@@ -274,6 +274,104 @@ static void test_certificates(void **state)
 		check_row(&rows[i]);
 }
 
+static void sub_ca(X509 *x)
+{
+	ca_set_ext(x, NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
+	ca_set_ext(x, NID_key_usage, "critical,keyCertSign,cRLSign");
+}
+static void sub_ca_1(X509 *x)
+{
+	sub_ca(x);
+	ca_set_ext(x, NID_basic_constraints, "critical,CA:TRUE,pathlen:1");
+}
+static void sub_ca_endless(X509 *x)
+{
+	sub_ca(x);
+	ca_set_ext(x, NID_basic_constraints, "critical,CA:TRUE");
+}
+static void sub_ca_loose(X509 *x)
+{
+	sub_ca(x);
+	ca_set_ext(x, NID_basic_constraints, "CA:TRUE,pathlen:0");
+}
+static void sub_ca_no_usage(X509 *x)
+{
+	sub_ca(x);
+	ca_set_ext(x, NID_key_usage, NULL);
+}
+static void sub_ca_half(X509 *x)
+{
+	false_pathlen(x);
+	ca_set_ext(x, NID_key_usage, "critical,keyCertSign");
+}
+static void sub_ca_91(X509 *x)
+{
+	sub_ca(x);
+	days_91(x);
+}
+static void sub_ca_ocsp(X509 *x)
+{
+	sub_ca(x);
+	ocsp(x);
+}
+static void sub_ca_own_name(X509 *x)
+{
+	sub_ca(x);
+	subject_of_issuer(x);
+}
+
+/* CAs below the key: as many levels as its profile says, and with everything that a CA needs. */
+static void test_cas_below(void **state)
+{
+	static const struct {
+		const char *what;
+		uint32_t levels;
+		void (*change)(X509 *);
+		const char *refusal; /* NULL: signed */
+	} cases[] = {
+		{ "not allowed", 0, sub_ca, "would be a CA" },
+		{ "one level", 1, sub_ca, NULL },
+		{ "one level too many", 1, sub_ca_1, "pathlen of at most 0" },
+		{ "two levels", 2, sub_ca_1, NULL },
+		{ "no pathlen", 2, sub_ca_endless, "pathlen of at most 1" },
+		{ "not critical", 1, sub_ca_loose, "critical,CA:TRUE" },
+		{ "no keyUsage", 1, sub_ca_no_usage, "keyCertSign" },
+		{ "CA:FALSE with a pathlen", 1, sub_ca_half, "critical,CA:TRUE" },
+		{ "too long", 1, sub_ca_91, "91 days" },
+		{ "OCSPSigning", 1, sub_ca_ocsp, "OCSPSigning" },
+		{ "the issuer's own name", 1, sub_ca_own_name, "issuer's own name" },
+		{ "an end entity", 1, nothing, NULL },
+		{ "an end entity that signs certificates", 1, cert_sign, "keyCertSign" },
+		{ "an end entity that signs CRLs", 1, crl_sign, "cRLSign" },
+	};
+	hf_CaProfile profile = { .max_days = 90 };
+	unsigned char *spki = NULL;
+	int n = i2d_PUBKEY(ca_keys.own, &spki);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < HF_COUNT(cases); i++) {
+		X509 *x = ca_new_leaf();
+		struct hf_err e = HF_ERR_INIT;
+		struct hf_ca_input in = { .scheme = hf_scheme_find("ecdsa-sha256"),
+					  .spki = { spki, (size_t)n }, .profile = &profile, .now = NOW };
+		hf_Issued out;
+		enum hf_rc rc;
+
+		profile.ca_levels = cases[i].levels;
+		in.issuer_subject = ca_issuer_name();
+		cases[i].change(x);
+		in.data = ca_tbs_of(x, ca_keys.own, EVP_sha256());
+		rc = hf_ca_check(&in, &out, &e);
+		if (rc != (cases[i].refusal ? HF_REFUSED : HF_OK) ||
+		    (rc && !strstr(e.msg, cases[i].refusal)))
+			fail_msg("%s: %d, %s", cases[i].what, rc, e.msg);
+		ca_release(in.data);
+		X509_free(x);
+	}
+	OPENSSL_free(spki);
+}
+
 /* max_days counts from now; the issuer's end is another rule, so it is out of the way here. */
 static void test_back_dating_is_free(void **state)
 {
@@ -370,6 +468,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_certificates),
+		cmocka_unit_test(test_cas_below),
 		cmocka_unit_test(test_back_dating_is_free),
 		cmocka_unit_test(test_issued),
 		cmocka_unit_test(test_every_byte),

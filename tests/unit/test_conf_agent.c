@@ -199,6 +199,13 @@ static const struct {
 	  "write max_days = 30" },
 	{ "[[ca_profile]]\nkey = \"*\"\nself_max_days = 10\n[edge_ca]\n", 1,
 	  "write self_max_days = 90" },
+	{ "[edge_ca]\nmethod = \"local_ca\"\n[cert_issuance.local_ca.cert]\n"
+	  "method = \"self_signed\"\nexpiry_days = 60\n[[ca_profile]]\nkey = \"local-ca\"\n",
+	  6, "write ca_levels = 1" },
+	{ "[[credential]]\nid = \"root\"\nmethod = \"self_signed\"\nca = true\ncommon_name = "
+	  "\"r\"\n[[credential]]\nid = \"sub\"\nissuer = \"root\"\nca = true\ncommon_name = "
+	  "\"s\"\n",
+	  6, "larger pathlen" },
 	{ "[preloaded_certs]\nall = [\n\"a\"]\n", 3,
 	  "names a certificate \"a\" that there is not" },
 	{ "[preloaded_certs]\n\"a b\" = \"file:///x\"\n", 2, "cannot be the id" },
@@ -328,7 +335,7 @@ static void rights_of_the_agent(void **state)
 	json_object_put(own);
 	expect(json_object_object_get(m.holdfastd, "profiles"),
 	       "[{\"key\":\"edge-ca\",\"max_days\":95,\"self_max_days\":90,\"pathlen\":0,"
-	       "\"names\":[]}]");
+	       "\"ca_levels\":0,\"names\":[]}]");
 	expect(json_object_object_get(m.agent, "principals"),
 	       "[{\"uid\":64127,\"certs\":[\"aziot-edged-ca\",\"aziot-edged/module/*\"],"
 	       "\"modules\":[\"*\"]},{\"uid\":64128,\"certs\":[\"device-id\"],\"modules\":[]}]");

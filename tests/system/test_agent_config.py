@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From config.toml to certificates: what is configured is what the agent does."""
+import os
+import subprocess
+
+from agentlib import Device
+from keeperlib import until
+
+CHAIN = """
+[cert_issuance.local_ca.cert]
+method = "self_signed"
+expiry_days = 3650
+[edge_ca]
+method = "local_ca"
+expiry_days = 60
+[[credential]]
+id = "web"
+issuer = "edge-ca"
+sans = ["DNS:pump-7.example.org"]
+eku = ["serverAuth"]
+days = 10
+"""
+
+
+def test_local_ca_issues_the_edge_ca():
+    """Three levels, every key in the TPM, and each CA key signs no more than its profile says."""
+    with Device(CHAIN) as d:
+        until(lambda: all(os.path.exists(d.path(n + ".pem")) for n in ("local-ca", "edge-ca", "web")), 30)
+        p = subprocess.run(["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile",
+                            d.path("local-ca.pem"), "-untrusted", d.path("edge-ca.pem"), d.path("web.pem")],
+                           capture_output=True, text=True)
+        assert p.returncode == 0, p.stdout + p.stderr
+        keys = {k["name"]: k for k in d.json("key", "list", "--root", d.dir)["keys"]}
+        assert keys["local-ca"]["usage"] == ["ca"] == keys["edge-ca"]["usage"]
+        assert keys["web"]["usage"] == ["sign"]
+
+
+def test_certificates_without_a_key():
+    """A root among the preloaded: watched, and nothing is asked of the broker."""
+    with Device(start=False) as d:
+        root = os.path.join(d.dir, "root.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                        "-nodes", "-keyout", os.devnull, "-out", root, "-subj", "/CN=root", "-days", "9"],
+                       check=True, capture_output=True)
+        d.apply(f'[preloaded_certs]\nsite-root = "file://{root}"\n')
+        d.start_broker()
+        d.start_agent()
+        until(lambda: d.credential("site-root")["state"] == "ok", 20)
+        assert d.credential("site-root")["subject"] == "CN=root"
+        os.unlink(root)
+        d.wake()
+        until(lambda: d.credential("site-root")["state"] != "ok", 20)
+
+
+def test_files_of_a_pki_are_replaced_by_hand():
+    """A new pair in the same files: config apply takes the key, the agent follows the certificate."""
+    def make():
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                        "-nodes", "-keyout", key, "-out", cert, "-subj", "/CN=vpn", "-days", "9"],
+                       check=True, capture_output=True)
+
+    with Device(start=False) as d:
+        cert, key = os.path.join(d.dir, "vpn.pem"), os.path.join(d.dir, "vpn.key.pem")
+        config = f'[[credential]]\nid = "vpn"\nmethod = "files"\nfile = "{cert}"\nkey = "file://{key}"\n'
+        make()
+        d.apply(config)
+        d.start_broker()
+        d.apply(config)
+        d.start_agent()
+        until(lambda: d.credential("vpn")["state"] == "ok", 20)
+        old = d.credential("vpn")["spki_sha256"]
+        reference = d.path("vpn.key.pem")
+        assert "HOLDFAST KEY REFERENCE" in open(reference).read()
+        make()
+        d.apply(config)
+        d.wake()
+        until(lambda: d.credential("vpn")["spki_sha256"] not in ("", old), 20)
+        until(lambda: d.credential("vpn")["state"] == "ok", 20)
+        env = dict(d.env, OPENSSL_CONF=os.path.join(d.dir, "openssl.cnf"))
+        with open(env["OPENSSL_CONF"], "w") as f:
+            f.write("openssl_conf = i\n[i]\nproviders = p\n[p]\ndefault = d\nholdfast = h\n[d]\nactivate = 1\n"
+                    "[h]\nactivate = 1\n")
+        public = subprocess.run(["openssl", "pkey", "-in", reference, "-pubout"], env=env, check=True,
+                                capture_output=True).stdout
+        shown = subprocess.run(["openssl", "x509", "-in", cert, "-noout", "-pubkey"], check=True,
+                               capture_output=True).stdout
+        assert public == shown
