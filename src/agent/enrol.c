@@ -73,18 +73,20 @@ static enum hf_rc choose_identity(struct hf_agent *a, struct hf_credential *c,
 		*as = own;
 		return HF_OK;
 	}
+	/* Only an EST identity is had by the bootstrap one, unless there is no such identity. */
+	if (own && own != c)
+		return hf_fail(e, HF_UNAVAILABLE, "it waits for the EST identity %s",
+			       own->conf->id);
 	if (usable(a, first)) {
 		*as = first;
 		*bootstrap = true;
 		return HF_OK;
 	}
-	if (est->username[0] || (!est->identity[0] && !est->bootstrap[0]))
+	if (est->username[0] || !est->bootstrap[0])
 		return HF_OK;
 	return hf_fail(e, HF_UNAVAILABLE,
-		       "neither the EST identity %s nor the bootstrap identity %s has a "
-		       "certificate that is valid",
-		       est->identity[0] ? est->identity : "(none)",
-		       est->bootstrap[0] ? est->bootstrap : "(none)");
+		       "the bootstrap identity %s has no certificate that is valid",
+		       est->bootstrap);
 }
 
 static enum hf_rc write_job(struct hf_agent *a, struct hf_credential *c, const uint8_t spki[32],

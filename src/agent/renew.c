@@ -209,7 +209,7 @@ static void wake_dependents(struct hf_agent *a, const struct hf_credential *c)
 	for (i = 0; i < a->n; i++) {
 		struct hf_credential *d = &a->credentials[i];
 
-		if (d == c || d->held.leaf || d->busy ||
+		if (d == c || d->busy || !d->record.failures || !hf_record_local(&d->record) ||
 		    (strcmp(d->conf->issuer, c->conf->id) &&
 		     strcmp(d->conf->est.identity, c->conf->id) &&
 		     strcmp(d->conf->est.bootstrap, c->conf->id)))

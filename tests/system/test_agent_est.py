@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent and a real EST server (Debian's libest): bootstrap, identities, Edge CA, ten years."""
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from agentlib import DAY, Device
+from keeperlib import ROOT
+from test_with import ENV
+
+pytestmark = pytest.mark.plain  # libest does not run below AddressSanitizer
+
+WITH_EST = os.path.join(ROOT, "swtpm-ci", "with-est")
+TELL = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
+
+CONFIG = """
+hostname = "gateway-1"
+trust_bundle_cert = "file://%(trust)s"
+
+[provisioning]
+source = "dps"
+global_endpoint = "https://global.azure-devices-provisioning.net"
+id_scope = "0ab1234"
+
+[provisioning.attestation]
+method = "x509"
+registration_id = "device-1"
+
+[provisioning.attestation.identity_cert]
+method = "est"
+common_name = "device-1"
+[provisioning.attestation.identity_cert.auto_renew]
+rotate_key = true
+threshold = "80%%"
+retry = "4%%"
+
+[cert_issuance.est]
+trusted_certs = ["file://%(trust)s"]
+
+[cert_issuance.est.auth]
+bootstrap_identity_cert = "file://%(cert)s"
+bootstrap_identity_pk = "file://%(key)s"
+
+[cert_issuance.est.urls]
+default = "%(url)s"
+
+[edge_ca]
+method = "est"
+common_name = "edge-ca-of-device-1"
+[edge_ca.auto_renew]
+rotate_key = true
+threshold = "80%%"
+retry = "4%%"
+"""
+IDS = ("est-id", "device-id", "edge-ca")
+
+
+@contextlib.contextmanager
+def est_server(mode="mtls", clock=None):
+    """The environment that with-est gives; the server goes by @clock, as a Device does."""
+    env = dict(ENV)
+    if clock:
+        env.update(LD_PRELOAD=clock.preload, HOLDFAST_TEST_CLOCK=clock.clock)
+    p = subprocess.Popen([WITH_EST, "--mode", mode, "--host-network", "/usr/bin/python3", "-c", TELL],
+                         env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield json.loads(p.stdout.readline())
+    finally:
+        p.stdin.close()
+        p.wait(20)
+        p.stdout.close()
+
+
+def issued(env):
+    """How many certificates the server has issued."""
+    with open(os.path.join(os.path.dirname(env["HOLDFAST_EST_TRUST"]), "index.txt")) as f:
+        return len(f.readlines())
+
+
+class Line:
+    """The way to the server, which can be cut, or swallow everything."""
+
+    def __init__(self, env):
+        url = env["HOLDFAST_EST_URL"]
+        self.to = int(url.split(":")[2].split("/")[0])
+        self.mode, self.tried, self.socket = "open", 0, socket.create_server(("127.0.0.1", 0))
+        self.env = dict(env, HOLDFAST_EST_URL=url.replace(
+            ":%d/" % self.to, ":%d/" % self.socket.getsockname()[1]))
+        threading.Thread(target=self.serve, daemon=True).start()
+        self.held = []
+
+    def serve(self):
+        while True:
+            try:
+                client = self.socket.accept()[0]
+            except OSError:
+                return
+            self.tried += 1
+            if self.mode == "cut":
+                client.close()
+            elif self.mode == "hung":
+                self.held.append(client)
+            else:
+                server = socket.create_connection(("127.0.0.1", self.to))
+                for a, b in ((client, server), (server, client)):
+                    threading.Thread(target=self.copy, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def copy(a, b):
+        with contextlib.suppress(OSError):
+            while data := a.recv(65536):
+                b.sendall(data)
+        with contextlib.suppress(OSError):
+            b.shutdown(socket.SHUT_WR)
+
+
+def config(env):
+    return CONFIG % {"trust": env["HOLDFAST_EST_TRUST"], "url": env["HOLDFAST_EST_URL"],
+                     "cert": env["HOLDFAST_EST_BOOTSTRAP_CERT"],
+                     "key": env["HOLDFAST_EST_BOOTSTRAP_KEY"]}
+
+
+def begin(device, env):
+    device.apply(config(env))
+    device.start_broker()
+    device.apply(config(env))  # takes the bootstrap key in
+    device.start_agent()
+    for name in IDS:
+        device.until(lambda: device.credential(name)["state"] == "ok", 60)
+
+
+def test_from_bootstrap_to_everything():
+    with Device(start=False) as device, est_server(clock=device) as env:
+        begin(device, env)
+        for name in IDS:
+            device.check_pair(name)
+        assert issued(env) == 3
+        assert "CN = device-1" in subprocess.run(
+            ["openssl", "x509", "-in", device.path("device-id.pem"), "-noout", "-subject"],
+            capture_output=True, text=True, env=device.env).stdout
+        # the EST identity, not the bootstrap one, is what the others were enrolled with
+        log = device.log()
+        assert "it waits for the EST identity est-id" in log
+        first = min(log.index("certificate %s: a new one" % name) for name in IDS)
+        assert first == log.index("certificate est-id: a new one")
+        for name in IDS:
+            assert device.cert(name).issuer.rfc4514_string() == "CN=EST root"
+
+
+def test_ten_years():
+    """Each certificate always fits its key, none ever ends, one renewal per period, no key is left."""
+    with Device(start=False) as device, est_server(clock=device) as env:
+        begin(device, env)
+        start, renewals = device.now(), {name: 1 for name in IDS}
+        while device.now() - start < 10 * 365 * DAY:
+            status = {c["id"]: c for c in device.status()["credentials"]}
+            due = min(status[name]["next"] for name in IDS)
+            assert device.now() < due < min(status[name]["not_after"] for name in IDS)
+            before = {name: device.fingerprint(name) for name in IDS}
+            device.advance(due - device.now() + 1)
+            ready = [name for name in IDS if status[name]["next"] <= device.now()]
+            for name in ready:
+                device.until(lambda: device.fingerprint(name) != before[name] and
+                             device.credential(name)["renewals"] == renewals[name] + 1, 60)
+                renewals[name] += 1
+            for name in IDS:
+                device.check_pair(name)
+                assert device.cert(name).not_valid_after.timestamp() > device.now()
+                if name not in ready:
+                    assert device.fingerprint(name) == before[name]
+        # 90 days, renewed at 80 % and a little: 72 to 73 days
+        assert all(48 <= n <= 52 for n in renewals.values()), renewals
+        assert issued(env) == sum(renewals.values())
+        # after a day of grace nothing is left of the keys before
+        at = max(device.credential(name)["last"]["at"] for name in IDS) + 1.1 * DAY
+        if at < min(device.credential(name)["next"] for name in IDS):
+            device.advance(at - device.now())
+            for name in IDS:
+                device.until(lambda: len(device.generations(name)) == 1)
+        for name in IDS:
+            assert "staged" not in device.generations(name).values()
+
+
+
+def test_server_down_for_thirty_days():
+    """It is asked at every retry interval, and when it is back all is renewed within one."""
+    with Device(start=False) as device, est_server(clock=device) as env:
+        line = Line(env)
+        begin(device, line.env)
+        fingerprints = {name: device.fingerprint(name) for name in IDS}
+        line.mode = "cut"
+        due = min(device.credential(name)["next"] for name in IDS)
+        device.advance(due - device.now() + 1)
+        back = device.now() + 30 * DAY
+        attempts = 0
+        while device.now() < back:
+            device.until(lambda: all(device.credential(name)["state"] != "renewing" for name in IDS)
+                         and any(device.credential(name)["attempts"] for name in IDS), 60)
+            assert {name: device.fingerprint(name) for name in IDS} == fingerprints
+            coming = [device.credential(name)["next"] for name in IDS]
+            # nobody has given up, whatever went wrong and however often
+            assert all(at < device.now() + 4 * DAY for at in coming), (coming, device.now())
+            tried = sum(device.credential(name)["attempts"] for name in IDS)
+            assert tried >= attempts
+            attempts = tried
+            device.advance(max(min(coming) - device.now(), 0) + 1)
+            device.until(lambda: sum(device.credential(name)["attempts"] for name in IDS) > tried, 60)
+        line.mode = "open"
+        coming = [device.credential(name)["next"] for name in IDS]
+        assert len(set(coming)) == 3, "they would all come at once"
+        device.advance(max(coming) - device.now() + 1)
+        for name in IDS:
+            device.until(lambda: device.fingerprint(name) != fingerprints[name], 60)
+            device.check_pair(name)
+        assert issued(env) == 6
+
+
+OTHER = """
+[[credential]]
+id = "web"
+method = "self_signed"
+common_name = "web.example"
+days = 30
+"""
+
+
+def test_a_server_that_hangs_delays_nothing_else():
+    with Device(start=False) as device, est_server(clock=device) as env:
+        line = Line(env)
+        line.mode = "hung"
+        device.apply(config(line.env) + OTHER)
+        device.start_broker()
+        device.apply(config(line.env) + OTHER)
+        device.start_agent()
+        device.until(lambda: device.credential("est-id")["state"] == "renewing" and line.tried)
+        device.until(lambda: device.credential("web")["state"] == "ok")
+        before = device.fingerprint("web")
+        device.set_clock(25 * DAY)
+        device.until(lambda: device.fingerprint("web") != before, 90)
+        assert device.end(device.agent) == 0  # and it ends at once
+        line.socket.close()
