@@ -5,13 +5,14 @@
 _holdfast_commands() {
 	case ${1-} in
 	key) echo create list show public reference import export rotate delete issuer ;;
+	cert) echo list show renew reset issue ;;
 	token) echo list provision ;;
 	policy) echo explain ;;
 	config) echo init check apply explain ;;
 	est) echo cacerts csrattrs enroll reenroll ;;
-	help) echo key sign est token policy config check convert status version ;;
+	help) echo key sign est cert token policy config check convert status version ;;
 	sign | check | convert | status | version) ;;
-	*) echo key sign est token policy config check convert status version help ;;
+	*) echo key sign est cert token policy config check convert status version help ;;
 	esac
 }
 
@@ -36,6 +37,9 @@ _holdfast_options() {
 		;;&
 	"est enroll") echo --subject --san ;;
 	"est reenroll") echo --replace ;;
+	"cert renew") echo --rotate-key --same-key --no-wait ;;
+	"cert reset") echo --yes ;;
+	"cert issue") echo --csr --key --subject --san --eku --issuer --days --out ;;
 	"check "*) echo --fix --offline --only --list --warnings-as-errors ;;
 	"convert "*) echo --password-file --key --token --usage --out --trust-out ;;
 	"config init") echo --template ;;
@@ -50,6 +54,10 @@ _holdfast_keys() {
 
 _holdfast_tokens() {
 	holdfast token list --json "$@" 2>/dev/null | sed -n 's/^      "name": "\(.*\)",$/\1/p'
+}
+
+_holdfast_certs() {
+	holdfast cert list --json "$@" 2>/dev/null | sed -n 's/^      "id": "\(.*\)",$/\1/p'
 }
 
 _holdfast_checks() {
@@ -69,7 +77,8 @@ _holdfast_words() {
 		--token | --algorithm | --usage | --out | --cert | --grace | --scheme | --config | --template) ((i++)) ;;
 		--server | --trust | --fingerprint | --anchors | --user | --password-file | --token-file | \
 			--cert-key | --client-chain | --proxy | --timeout | --key | --eku | --pathlen | \
-			--tolerate | --binding | --cacerts-out | --subject | --san | --replace | --trust-out | --only) ((i++)) ;;
+			--tolerate | --binding | --cacerts-out | --subject | --san | --replace | --trust-out | --only | \
+			--csr | --issuer | --days) ((i++)) ;;
 		-*) ;;
 		*) words+=("${COMP_WORDS[i]}") ;;
 		esac
@@ -83,7 +92,7 @@ _holdfast() {
 	_holdfast_words
 	case $prev in
 	--socket | --out | --cert | --config | --template | --trust | --anchors | --password-file | --token-file | \
-		--cacerts-out | --replace | --trust-out)
+		--cacerts-out | --replace | --trust-out | --csr)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
@@ -99,6 +108,7 @@ _holdfast() {
 	--binding) choices="auto tls-unique tls-exporter none" ;;
 	--tolerate) choices="subject san eku" ;;
 	--eku) choices="serverAuth clientAuth" ;;
+	--issuer) choices=$(_holdfast_certs "${where[@]}") ;;
 	--only) choices=$(_holdfast_checks) ;;
 	--grace) choices="10min 1h 24h 7d" ;;
 	--scheme)
@@ -123,6 +133,7 @@ _holdfast() {
 			return
 			;;
 		*,"est "*) ;;
+		*,"cert show" | *,"cert renew" | *,"cert reset") choices=$(_holdfast_certs "${where[@]}") ;;
 		*,"token provision") choices=$(_holdfast_tokens "${where[@]}") ;;
 		*)
 			if ((${#words[@]} == 0)); then

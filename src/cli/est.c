@@ -212,8 +212,7 @@ static void add_words(const struct hf_cli *c, const char *option, json_object *j
 	}
 }
 
-/* A name without its type has the one that it looks like. */
-static void add_sans(const struct hf_cli *c, json_object *job)
+void hf_est_add_sans(const struct hf_cli *c, json_object *job)
 {
 	static const char *const types[] = { "DNS:", "IP:", "URI:", "email:" };
 	json_object *array = json_object_new_array();
@@ -264,7 +263,7 @@ static enum hf_rc add_request(const struct hf_cli *c, json_object *job, struct h
 	if (subject)
 		hf_out_text(job, "subject", subject);
 	if (!strcmp(c->command->verb, "enroll"))
-		add_sans(c, job);
+		hf_est_add_sans(c, job);
 	add_words(c, "eku", job, "eku");
 	add_words(c, "tolerate", job, "tolerate");
 	json_object_object_add(job, "ca", json_object_new_boolean(hf_cli_option(c, "ca") != NULL));

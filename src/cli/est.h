@@ -13,6 +13,12 @@ enum hf_rc hf_est_ask(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_est_enroll(struct hf_cli *c, struct hf_err *e);
 
 /*
+ * The --san options as a list "sans" of @to: "DNS:web.local". A name without its type has the one
+ * that it looks like.
+ */
+void hf_est_add_sans(const struct hf_cli *c, json_object *to);
+
+/*
  * Runs holdfast-est with @job. *@result is its answer, the caller's. HF_UNAVAILABLE if it ends
  * without one.
  */

@@ -4,6 +4,7 @@
 #define HF_CLI_SESSION_H
 
 #include "cli/cli.h"
+#include "wire/mech.h"
 
 #define HF_CALL_MS   20000u
 #define HF_CREATE_MS 600000u /* a chip may take minutes to find the primes of an RSA key */
@@ -35,5 +36,9 @@ enum hf_rc hf_session_key(hf_KeyRef *ref, const char *text, struct hf_err *e);
 
 /* key_get: session->rep.result.key is then about @id. Opens the session if need be. */
 enum hf_rc hf_session_get(struct hf_cli *c, const char *id, struct hf_err *e);
+
+/* The scheme @wanted, or (NULL) the usual one of such a key, if the key has it. */
+enum hf_rc hf_sign_scheme(const hf_KeyInfo *key, const char *wanted,
+			  const struct hf_scheme **scheme, struct hf_err *e);
 
 #endif

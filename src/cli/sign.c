@@ -33,8 +33,8 @@ static const char *usual_scheme(const char *algorithm)
 	return "";
 }
 
-static enum hf_rc choose_scheme(const hf_KeyInfo *key, const char *wanted,
-				const struct hf_scheme **scheme, struct hf_err *e)
+enum hf_rc hf_sign_scheme(const hf_KeyInfo *key, const char *wanted,
+			  const struct hf_scheme **scheme, struct hf_err *e)
 {
 	const char *name = wanted ? wanted : usual_scheme(key->algorithm);
 	char known[240] = "";
@@ -129,7 +129,7 @@ static enum hf_rc prepare(struct hf_cli *c, struct hf_err *e)
 	enum hf_rc rc;
 	int fd = STDIN_FILENO;
 
-	rc = choose_scheme(key, hf_cli_option(c, "scheme"), &scheme, e);
+	rc = hf_sign_scheme(key, hf_cli_option(c, "scheme"), &scheme, e);
 	if (rc)
 		return rc;
 	if (strcmp(name, "-")) {

@@ -138,26 +138,3 @@ enum hf_rc hf_broker_status(struct hf_cli *c, json_object *o, struct hf_err *e)
 	hf_out_number(o, "set_aside", s->set_aside);
 	return HF_OK;
 }
-
-enum hf_rc hf_status(struct hf_cli *c, struct hf_err *e)
-{
-	json_object *list = json_object_new_array();
-
-	json_object_object_add(c->result, "tokens", list);
-	if (hf_broker_status(c, c->result, e))
-		return e->rc;
-	return hf_broker_tokens(c, list, e);
-}
-
-void hf_status_show(const struct hf_cli *c)
-{
-	printf("%s, up for %s s\nkeys         %s\nconnections  %s\noperations   %s (%s refused)\n",
-	       hf_out_get(c->result, "software"), hf_out_get(c->result, "uptime_s"),
-	       hf_out_get(c->result, "keys"), hf_out_get(c->result, "connections"),
-	       hf_out_get(c->result, "operations"), hf_out_get(c->result, "refusals"));
-	if (json_object_get_int(json_object_object_get(c->result, "set_aside")))
-		printf("set aside    %s damaged files of keys: see the journal of holdfastd\n",
-		       hf_out_get(c->result, "set_aside"));
-	printf("\n");
-	hf_token_show(c);
-}

@@ -7,11 +7,23 @@
 
 extern const struct hf_option hf_convert_options[];
 extern const struct hf_option hf_check_options[];
+extern const struct hf_option hf_cert_renew_options[];
+extern const struct hf_option hf_cert_reset_options[];
+extern const struct hf_option hf_cert_issue_options[];
 
 enum hf_rc hf_convert(struct hf_cli *c, struct hf_err *e);
 void hf_convert_show(const struct hf_cli *c);
 
 enum hf_rc hf_check(struct hf_cli *c, struct hf_err *e);
 void hf_check_show(const struct hf_cli *c);
+
+enum hf_rc hf_cert_list(struct hf_cli *c, struct hf_err *e);
+enum hf_rc hf_cert_show(struct hf_cli *c, struct hf_err *e);
+enum hf_rc hf_cert_renew(struct hf_cli *c, struct hf_err *e);
+enum hf_rc hf_cert_reset(struct hf_cli *c, struct hf_err *e);
+enum hf_rc hf_cert_issue(struct hf_cli *c, struct hf_err *e);
+void hf_cert_list_show(const struct hf_cli *c);
+void hf_cert_show_show(const struct hf_cli *c);
+void hf_cert_done_show(const struct hf_cli *c);
 
 #endif

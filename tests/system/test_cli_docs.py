@@ -125,6 +125,18 @@ def test_completion_offers_keys():
         r.close()
 
 
+def test_completion_offers_certificates_and_checks():
+    h = Home()
+    try:
+        h.run("config", "apply")
+        for verb in ("show", "renew", "reset"):
+            assert complete(f"holdfast --root {h.dir} cert {verb} ") == {"edge-ca"}
+        assert complete(f"holdfast --root {h.dir} cert issue x --issuer e") == {"edge-ca"}
+        assert complete("holdfast check --only software") == {"software-keys"}
+    finally:
+        h.close()
+
+
 def test_configuration_manual_is_the_schema(home):
     text = page("holdfast-config.5")
     inside = text.split(rows.BEGIN + "\n")[1].split(rows.END)[0].rstrip("\n").split("\n")
