@@ -50,6 +50,8 @@ void hf_config_make(const struct hf_cli *c, const struct hf_config *config,
 		return;
 	hf_host_find(&host, &c->paths);
 	hf_creds_make(&creds, &m, &host);
+	if (!problems->errors)
+		hf_config_check_files(&creds, problems);
 	m.creds = &creds;
 	m.host = &host;
 	if (c->paths.system && host.certs_uid < 0)

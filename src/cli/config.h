@@ -4,6 +4,7 @@
 #define HF_CLI_CONFIG_H
 
 #include "cli/cli.h"
+#include "conf/credential.h"
 #include "conf/load.h"
 
 /* Whatever is there is the caller's: hf_prepared_finish(). */
@@ -12,6 +13,9 @@ struct hf_prepared {
 	json_object *pins;		/* {path: PIN}, beside them */
 	json_object *keys;		/* private keys in files: hf_agentfile_keys() */
 };
+
+/* Adds to @p what is wrong with the files that the configuration names. */
+void hf_config_check_files(struct hf_creds *c, struct hf_problems *p);
 
 /* Reads and checks all there is; what was found is in c->result. */
 enum hf_rc hf_config_prepare(struct hf_cli *c, struct hf_prepared *out, struct hf_err *e);

@@ -57,6 +57,12 @@ class Home:
         shutil.rmtree(self.dir)
 
 
+def warnings(err):
+    """Those that are not of files which a test has no use for."""
+    return [line for line in err.split("\n") if line.startswith("warning: ") and
+            "there is no file" not in line and "cannot be run" not in line]
+
+
 class Running(Home):
     """...and with holdfastd running on what `config apply` made of it."""
 

@@ -7,11 +7,13 @@ it for its daemons. The same certificates, keys, issuers and renewals have to be
 import glob
 import os
 import re
+import subprocess
+import tempfile
 import tomllib
 
 import pytest
 
-from clilib import Home
+from clilib import Home, warnings
 from keeperlib import ROOT
 
 DATA = os.path.join(ROOT, "tests", "data", "iot-edge")
@@ -220,7 +222,7 @@ def test_examples_of_our_template(home, block):
         block = block.replace("www-data", "root")
     home.write(block)
     p = home.run("config", "check")
-    assert "warning" not in p.err
+    assert not warnings(p.err)
 
 
 def test_init_writes_the_template_once(home):
@@ -235,6 +237,74 @@ def test_init_writes_the_template_once(home):
     assert "is there already, and stays as it is" in p.err
     assert home.read("etc/config.toml") == b"hostname = 'x'\n"
     assert "template" in home.run("config", "init", "--template", home.path("none"), code=1).err
+
+
+# ---------------------------------------------------------------- files that are there
+
+
+@pytest.fixture(scope="module")
+def pki():
+    """Certificates of all kinds in a directory: cert(NAME, common name, extensions...)."""
+    with tempfile.TemporaryDirectory(prefix="hf-pki.") as where:
+        def cert(name, cn, *exts, days=9):
+            more = [w for e in exts for w in ("-addext", e)]
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                            "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{where}/{name}.key",
+                            "-out", f"{where}/{name}.pem", "-subj", f"/CN={cn}", "-days", str(days),
+                            "-config", "/dev/stdin", *more], check=True, capture_output=True,
+                           input=b"[req]\ndistinguished_name = d\n[d]\n")
+            return f"file://{where}/{name}.pem"
+
+        yield cert
+
+
+CA = ("basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,keyCertSign,digitalSignature")
+LEAF = ("basicConstraints=critical,CA:FALSE",)
+
+
+def problems(home, text):
+    home.write(text)
+    p = home.run("config", "check", code=None)
+    return [line for line in p.err.split("\n") if line.startswith(("error", "warning"))]
+
+
+def test_certificates_that_are_there_are_looked_at(home, pki):
+    device = MANUAL + 'identity_pk = "holdfast:device-id"\nidentity_cert = "%s"\n'
+    assert problems(home, device % pki("good", "my-device", *LEAF)) == []
+    (line,) = problems(home, device % pki("other", "their-device", *LEAF))
+    assert ':9: the common name in' in line and '"their-device"' in line and '"my-device"' in line
+    (line,) = problems(home, device % "file:///nowhere.pem")
+    assert line.startswith("warning") and "there is no file /nowhere.pem" in line
+    with open(home.path("junk.pem"), "w") as f:
+        f.write("hello\n")
+    (line,) = problems(home, device % f"file://{home.dir}/junk.pem")
+    assert line.startswith("error") and "junk.pem" in line
+
+
+def test_edge_ca_of_files_is_looked_at(home, pki):
+    edge = 'hostname = "gate-7"\n[edge_ca]\npk = "holdfast:edge-ca"\ncert = "%s"\n'
+    assert problems(home, edge % pki("ca", "gate-7 edge CA", *CA)) == []
+    (line,) = problems(home, edge % pki("host", "GATE-7", *CA))
+    assert line.startswith("error") and 'is the hostname "gate-7"' in line
+    (line,) = problems(home, edge % pki("leaf", "x", *LEAF))
+    assert "is not the certificate of a CA" in line
+    (line,) = problems(home, edge % pki("nosign", "x", CA[0], "keyUsage=critical,digitalSignature"))
+    assert "without keyCertSign" in line
+
+
+def test_what_else_is_missing(home):
+    found = problems(home, EST + """[[credential]]
+id = "web"
+method = "est"
+common_name = "x"
+hook = { exec = ["/no/such/program"] }
+[credential.est]
+username = "u"
+password_file = "/no/such/password"
+""")
+    assert len(found) == 3 and all(line.startswith("warning") for line in found)
+    for text in ("est-id-ca.pem", "/no/such/program", "/no/such/password"):
+        assert any(text in line for line in found), text
 
 
 YAML = "provisioning:\n  source: 'manual'\n  device_connection_string: 'x'\nhostname: 'gate'\n"

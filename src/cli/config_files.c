@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What config.toml names has to be there, and be what it is named as. A file that is missing is a
+ * warning: it may come later. One that is forbidden is an error, before anything relies on it.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <openssl/x509v3.h>
+
+#include "cli/certview.h"
+#include "cli/config.h"
+#include "conf/credmake.h"
+
+struct looking {
+	struct hf_creds *c;
+	struct hf_problems *p;
+	const struct hf_node *seen[HF_CREDS_MAX]; /* lists that several certificates share */
+	size_t n_seen;
+};
+
+static bool is_missing(struct looking *l, const struct hf_node *at, const char *path,
+		       const char *what)
+{
+	if (!access(path, F_OK))
+		return false;
+	hf_problem_add(l->p, HF_PROBLEM_WARNING, at, "%s: there is no file %s", what, path);
+	return true;
+}
+
+/* NULL: it is not there, or damaged, which has been said. */
+static STACK_OF(X509) *
+	read_certs(struct looking *l, const struct hf_node *at, const char *path, const char *what)
+{
+	STACK_OF(X509) *certs = NULL;
+	struct hf_err e = HF_ERR_INIT;
+
+	if (is_missing(l, at, path, what))
+		return NULL;
+	if (!hf_certview_read(path, &certs, &e))
+		return certs;
+	hf_problem_add(l->p, e.rc == HF_IO ? HF_PROBLEM_WARNING : HF_PROBLEM_ERROR, at, "%s: %s",
+		       what, e.msg);
+	return NULL;
+}
+
+/* ---------------------------------------------------------------- certificates */
+
+static void check_device(struct looking *l, const struct hf_cred *k, const char *cn)
+{
+	const char *device = l->c->device.id, *registration = l->c->device.registration;
+
+	if ((!device[0] && !registration[0]) || !strcmp(cn, device) || !strcmp(cn, registration))
+		return;
+	hf_problem_add(l->p, HF_PROBLEM_ERROR, k->at,
+		       "the common name in %s is \"%s\", but the device is called \"%s\": the hub "
+		       "would refuse it. Have the certificate made for that name",
+		       k->file, cn, registration[0] ? registration : device);
+}
+
+static void check_edge_ca(struct looking *l, const struct hf_cred *k, const char *cn)
+{
+	const char *names[] = { l->c->device.hostname, l->c->device.id, l->c->device.registration };
+	static const char *const what[] = { "hostname", "device_id", "registration_id" };
+	size_t i;
+
+	for (i = 0; i < HF_COUNT(names); i++)
+		if (cn[0] && !strcasecmp(cn, names[i])) {
+			hf_problem_add(l->p, HF_PROBLEM_ERROR, k->at,
+				       "the common name in %s is the %s \"%s\", which an Edge CA "
+				       "must not have. Have the certificate made for another name",
+				       k->file, what[i], names[i]);
+			return;
+		}
+}
+
+static void check_ca(struct looking *l, const struct hf_cred *k, X509 *leaf)
+{
+	if (!(X509_get_extension_flags(leaf) & EXFLAG_CA))
+		hf_problem_add(l->p, HF_PROBLEM_ERROR, k->at,
+			       "%s is not the certificate of a CA (basicConstraints CA:TRUE): what "
+			       "it issues, nobody trusts",
+			       k->file);
+	else if (!(X509_get_key_usage(leaf) & KU_KEY_CERT_SIGN))
+		hf_problem_add(
+			l->p, HF_PROBLEM_ERROR, k->at,
+			"%s may not sign certificates: it has a keyUsage without keyCertSign",
+			k->file);
+}
+
+static void check_certificate(struct looking *l, const struct hf_cred *k)
+{
+	STACK_OF(X509) *certs = read_certs(l, k->at, k->file, k->id);
+	char cn[HF_NAME_MAX];
+	X509 *leaf;
+
+	if (!certs)
+		return;
+	leaf = sk_X509_value(certs, 0);
+	(void)hf_certview_cn(X509_get_subject_name(leaf), cn, sizeof(cn));
+	if (X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0)
+		hf_problem_add(l->p, HF_PROBLEM_WARNING, k->at,
+			       "%s: the certificate in %s has ended", k->id, k->file);
+	if (k->ca)
+		check_ca(l, k, leaf);
+	if (!strcmp(k->role, "device_id"))
+		check_device(l, k, cn);
+	if (!strcmp(k->role, "edge_ca"))
+		check_edge_ca(l, k, cn);
+	hf_certview_free(certs);
+}
+
+/* ---------------------------------------------------------------- others */
+
+static void check_trusted(struct looking *l, const struct hf_node *list)
+{
+	const struct hf_node *n;
+	char path[HF_PATH_MAX];
+	size_t i;
+
+	for (i = 0; i < l->n_seen; i++)
+		if (l->seen[i] == list)
+			return;
+	l->seen[l->n_seen++] = list;
+	for (n = list->children; n; n = n->next)
+		if (hf_cred_path(l->c, n, path))
+			hf_certview_free(read_certs(l, n, path, "trusted_certs"));
+}
+
+static void check_others(struct looking *l, const struct hf_cred *k)
+{
+	const struct hf_node *exec = hf_node_get(k->hook, "exec");
+
+	if (k->method == HF_CRED_EST && k->est.trusted)
+		check_trusted(l, k->est.trusted);
+	if (k->method == HF_CRED_EST && k->est.password_file[0])
+		(void)is_missing(l, k->at, k->est.password_file, "password_file");
+	if (exec && exec->children && access(exec->children->text, X_OK))
+		hf_problem_add(l->p, HF_PROBLEM_WARNING, exec,
+			       "the hook of %s cannot be run: there is no program %s", k->id,
+			       exec->children->text);
+}
+
+void hf_config_check_files(struct hf_creds *c, struct hf_problems *p)
+{
+	struct looking l = { .c = c, .p = p };
+	const struct hf_node *bundle = hf_node_get(c->m->root, "trust_bundle_cert");
+	char path[HF_PATH_MAX];
+	size_t i;
+
+	if (bundle && hf_cred_path(c, bundle, path))
+		hf_certview_free(read_certs(&l, bundle, path, "trust_bundle_cert"));
+	for (i = 0; i < c->n; i++) {
+		if (c->list[i]->method == HF_CRED_FILES)
+			check_certificate(&l, c->list[i]);
+		check_others(&l, c->list[i]);
+	}
+}
