@@ -332,6 +332,13 @@ static enum hf_rc read_file(struct hf_bundle *b, const struct hf_buf *file, stru
 {
 	if (!file->n)
 		return hf_fail(e, HF_ARGUMENT, "%s is empty", b->path);
+	if (file->n > 4 &&
+	    (!memcmp(file->p, "\xfe\xed\xfe\xed", 4) || !memcmp(file->p, "\xce\xce\xce\xce", 4)))
+		return hf_fail(
+			e, HF_ARGUMENT,
+			"%s is a key store of Java: 'keytool -importkeystore -srckeystore %s "
+			"-destkeystore OUT -deststoretype PKCS12' makes a PKCS#12 file of it",
+			b->path, b->path);
 	if (file->n > 2 && (!memcmp(file->p, "\xff\xfe", 2) || !memcmp(file->p, "\xfe\xff", 2)))
 		return hf_fail(e, HF_ARGUMENT,
 			       "%s is text in UTF-16; save it as ASCII or UTF-8 (iconv -f UTF-16 "

@@ -7,6 +7,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -107,12 +108,37 @@ bool hf_certview_same_key(const EVP_PKEY *a, const EVP_PKEY *b)
 	return same;
 }
 
+/* To the broker an RSA-PSS key is an RSA key (docs/ARCHITECTURE.md, The provider). */
+static int rsa_form(const EVP_PKEY *pss, unsigned char **der)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+	OSSL_PARAM *params = NULL;
+	EVP_PKEY *rsa = NULL;
+	int n = -1;
+
+	if (ctx && EVP_PKEY_todata(pss, EVP_PKEY_PUBLIC_KEY, &params) == 1 &&
+	    EVP_PKEY_fromdata_init(ctx) == 1 &&
+	    EVP_PKEY_fromdata(ctx, &rsa, EVP_PKEY_PUBLIC_KEY, params) == 1)
+		n = i2d_PUBKEY(rsa, der);
+	OSSL_PARAM_free(params);
+	EVP_PKEY_free(rsa);
+	EVP_PKEY_CTX_free(ctx);
+	ERR_clear_error();
+	return n;
+}
+
 bool hf_certview_spki_sha256(X509 *cert, uint8_t out[32])
 {
+	EVP_PKEY *key = X509_get0_pubkey(cert);
 	unsigned char *der = NULL;
-	int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
-	bool done = n > 0 && EVP_Q_digest(NULL, "SHA256", NULL, der, (size_t)n, out, NULL) == 1;
+	bool done;
+	int n;
 
+	if (key && EVP_PKEY_is_a(key, "RSA-PSS"))
+		n = rsa_form(key, &der);
+	else
+		n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
+	done = n > 0 && EVP_Q_digest(NULL, "SHA256", NULL, der, (size_t)n, out, NULL) == 1;
 	OPENSSL_free(der);
 	return done;
 }

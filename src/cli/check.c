@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "cli/broker.h"
@@ -147,6 +148,10 @@ static void ask_broker(struct hf_checkup *k)
 
 static enum hf_rc prepare(struct hf_checkup *k, struct hf_err *e)
 {
+	if (k->cli->paths.system && geteuid() != 0)
+		return hf_fail(e, HF_DENIED,
+			       "'holdfast check' has to be run as root: it looks at files and "
+			       "asks for keys that others may not");
 	if (hf_inventory_load(k->cli, &k->inventory, e))
 		return e->rc;
 	if (!hf_config_load(&k->config, &k->cli->paths, NULL, &k->problems, &k->config_err))

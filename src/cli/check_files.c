@@ -33,10 +33,20 @@ static const struct {
 	{ "/etc/holdfast", "etc", OWNER_ROOT, 0755, NULL, 0 },
 };
 
+/* Where the configuration says that it is, else where it usually is. */
 static bool path_of(const struct hf_checkup *k, size_t i, char out[HF_PATH_MAX])
 {
 	struct hf_err ignored = HF_ERR_INIT;
+	const char *set = "";
 
+	if (!strcmp(places[i].below, "certs"))
+		set = hf_inventory_text(k->inventory.agent, "certs_dir");
+	else if (!strcmp(places[i].below, "agent"))
+		set = hf_inventory_text(k->inventory.agent, "state_dir");
+	else if (!strcmp(places[i].below, "state"))
+		set = hf_inventory_text(k->made.holdfastd, "state_dir");
+	if (set[0])
+		return hf_copy(out, HF_PATH_MAX, set);
 	if (k->cli->root[0])
 		return !hf_path_join(out, k->cli->root, places[i].below, &ignored);
 	return hf_copy(out, HF_PATH_MAX, places[i].system);
@@ -142,6 +152,60 @@ static void directories(struct hf_checkup *k, const char *arg)
 	}
 }
 
+/* A [[credential]] may have an owner and permissions of its own, its key reference as well. */
+static const struct hf_credview *credential_of(const struct hf_checkup *k, const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < k->inventory.n; i++) {
+		const struct hf_credview *v = &k->inventory.list[i];
+
+		if (v->conf && (!strcmp(v->file, path) ||
+				!strcmp(hf_inventory_text(v->conf, "reference"), path)))
+			return v;
+	}
+	return NULL;
+}
+
+static void judge_file(struct hf_checkup *k, int at, const char *name, const char *shown,
+		       const struct stat *st, const struct hf_user *u, mode_t mode)
+{
+	const struct hf_credview *v = credential_of(k, shown);
+	const char *owner = v ? hf_inventory_text(v->conf, "owner") : "";
+	struct hf_user own;
+
+	if (v && hf_inventory_number(v->conf, "mode") > 0)
+		mode = (mode_t)hf_inventory_number(v->conf, "mode") & 0777;
+	if (!owner[0]) {
+		judge(k, at, name, shown, st, u, mode);
+		return;
+	}
+	hf_user_find(&own, owner, !k->cli->root[0]);
+	if (own.found)
+		judge(k, at, name, shown, st, &own, mode);
+	else
+		hf_check_say(k, HF_CHECK_ERROR, "%s: there is no user %s, who is to own %s", v->id,
+			     owner, shown);
+}
+
+/* Certificates that the agent writes to other directories. */
+static void files_elsewhere(struct hf_checkup *k, const char *dir, const struct hf_user *u)
+{
+	size_t i, n = strlen(dir);
+	struct stat st;
+
+	for (i = 0; i < k->inventory.n; i++) {
+		const struct hf_credview *v = &k->inventory.list[i];
+		bool inside = !strncmp(v->file, dir, n) && v->file[n] == '/' &&
+			      !strchr(v->file + n + 1, '/');
+
+		if (v->conf && v->file[0] && !inside &&
+		    strcmp(hf_inventory_text(v->conf, "method"), "files") && !lstat(v->file, &st) &&
+		    S_ISREG(st.st_mode))
+			judge_file(k, AT_FDCWD, v->file, v->file, &st, u, 0644);
+	}
+}
+
 static void each_file(struct hf_checkup *k, const char *dir, const struct hf_user *u, mode_t mode)
 {
 	char shown[HF_PATH_MAX];
@@ -159,7 +223,7 @@ static void each_file(struct hf_checkup *k, const char *dir, const struct hf_use
 		if (fstatat(dirfd(list), d->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
 		    !S_ISREG(st.st_mode) || hf_path_join(shown, dir, d->d_name, &ignored))
 			continue;
-		judge(k, dirfd(list), d->d_name, shown, &st, u, mode);
+		judge_file(k, dirfd(list), d->d_name, shown, &st, u, mode);
 	}
 	(void)closedir(list);
 }
@@ -172,8 +236,11 @@ static void files_in(struct hf_checkup *k, const char *kind)
 
 	for (i = 0; i < HF_COUNT(places); i++)
 		if (places[i].files && !strcmp(places[i].files, kind) && path_of(k, i, path) &&
-		    find_owner(k, places[i].owner, &u))
+		    find_owner(k, places[i].owner, &u)) {
 			each_file(k, path, &u, places[i].file_mode);
+			if (places[i].owner == OWNER_CERTS)
+				files_elsewhere(k, path, &u);
+		}
 }
 
 /* ---------------------------------------------------------------- secrets */

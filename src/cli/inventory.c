@@ -124,6 +124,24 @@ static enum hf_rc list(struct hf_inventory *i, struct hf_err *e)
 	return HF_OK;
 }
 
+/* A pid may long be another program's, so its name has to fit; where /proc hides it, it may. */
+static bool is_agent(int64_t pid)
+{
+	char path[64], name[32] = "";
+	FILE *f;
+
+	if (pid <= 0 || pid > INT32_MAX || (kill((pid_t)pid, 0) && errno != EPERM))
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/%lld/comm", (long long)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return true;
+	if (!fgets(name, sizeof(name), f))
+		name[0] = '\0';
+	(void)fclose(f);
+	return !strncmp(name, "holdfast-agent", 14);
+}
+
 static void find_status(const struct hf_cli *c, struct hf_inventory *i)
 {
 	const char *dir = hf_inventory_text(i->agent, "run_dir");
@@ -137,15 +155,12 @@ static void find_status(const struct hf_cli *c, struct hf_inventory *i)
 
 enum hf_rc hf_inventory_load(const struct hf_cli *c, struct hf_inventory *out, struct hf_err *e)
 {
-	int64_t pid;
-
 	memset(out, 0, sizeof(*out));
 	(void)hf_copy(out->agent_path, sizeof(out->agent_path), c->paths.agent_file);
 	out->agent = read_json(out->agent_path, &out->agent_err);
 	find_status(c, out);
 	out->status = read_json(out->status_path, &out->status_err);
-	pid = hf_inventory_number(out->status, "pid");
-	out->alive = pid > 0 && pid < INT32_MAX && (!kill((pid_t)pid, 0) || errno == EPERM);
+	out->alive = is_agent(hf_inventory_number(out->status, "pid"));
 	return list(out, e);
 }
 

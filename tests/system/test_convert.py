@@ -272,6 +272,15 @@ def test_damaged_octets(home):
             assert p.code in (0, 1, 2), (form, i, p.err)
 
 
+def test_other_kinds(home):
+    """Not ours to open, but what to do with it is said."""
+    assert "keytool" in home.run("convert", put(home, b"\xfe\xed\xfe\xed" + b"x" * 99), code=2).err
+    text = pem(PKI.leaf).decode().encode("utf-16")
+    assert "UTF-16" in home.run("convert", put(home, text), code=2).err
+    assert "OPENSSH PRIVATE KEY" in home.run("convert", put(home, PKI.key.private_bytes(
+        PEM, serialization.PrivateFormat.OpenSSH, PLAIN)), code=2).err
+
+
 def test_too_large(home):
     file = put(home, b"0" * (10 << 20))
     assert "larger than 1048576 bytes" in home.run("convert", file, code=1).err
