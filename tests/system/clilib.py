@@ -47,6 +47,7 @@ class Home:
         args = [CLI, *words] + (["--root", self.dir] if root else [])
         p = Done(subprocess.run(args, input=stdin, capture_output=True, timeout=60,
                                 env={**ENV, **dict(env)}, cwd=self.dir, **more))
+        assert "Sanitizer" not in p.err and "runtime error" not in p.err, p.err
         assert code is None or p.code == code, (words, p.code, p.out, p.err)
         return p
 
