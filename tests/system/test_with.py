@@ -257,3 +257,13 @@ def test_without_a_build(tmp_path):
 def test_without_swtpm():
     said = run(*SWTPM, "true", code=99, env={"PATH": "/nonexistent"}).stderr
     assert "swtpm" in said and "setup" in said
+
+
+def test_agent():
+    """with-holdfast --agent: what was due has been done when the command starts."""
+    p = subprocess.run([os.path.join(ROOT, "swtpm-ci", "with-holdfast"), "--agent", "bash", "-c",
+                        'openssl x509 -in "$HOLDFAST_DIR/certs/edge-ca.pem" -noout -subject; '
+                        'cat "$HOLDFAST_DIR/run/agent/status.json"'], env=ENV, capture_output=True,
+                       text=True, timeout=60)
+    assert p.returncode == 0, p.stderr
+    assert "aziot-edge CA" in p.stdout and '"state":"ok"' in p.stdout.replace(" ", "")
