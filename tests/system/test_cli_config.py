@@ -175,6 +175,13 @@ def test_system_file_is_the_daemons_alone(home):
     st = os.stat(home.path("sys/holdfast/holdfastd.json"))
     assert (st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode)) == (64123, 64124, 0o600)
     assert json.loads(home.read("sys/holdfast/holdfastd.json"))["sockets"][0]["group"] == "aziotks"
+    st = os.stat(home.path("sys/holdfast/agent.json"))
+    assert (st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode)) == (64125, 64126, 0o600)
+    agent = json.loads(home.read("sys/holdfast/agent.json"))
+    assert agent["sockets"][0]["group"] == "aziotcs" == agent["credentials"][0]["owner"]
+    told = json.loads(home.read("sys/holdfast/holdfastd.json"))["principals"]
+    assert [(p["uid"], p["keys"], p["rights"]) for p in told[1:]] == [
+        (64125, ["edge-ca"], ["public", "ca", "create", "rotate"])]
     os.chown(home.path("sys/holdfast/holdfastd.json"), 0, 0)
     assert system.apply("--json").json["changed"] is True
     assert os.stat(home.path("sys/holdfast/holdfastd.json")).st_uid == 64123
@@ -262,6 +269,24 @@ def test_full_disk_leaves_the_old_file(home):
     assert "agent.json" in p.err
     assert home.read("etc/holdfastd.json") == old
     assert sorted(os.listdir(home.path("etc"))) == ["agent.json", "config.toml", "holdfastd.json"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_both_files_or_none(home, first):
+    """The second file does not fit on the disk: the first is as it was, or not there."""
+    if not first:
+        home.run("config", "apply")
+    before = {n: home.read("etc/" + n) for n in os.listdir(home.path("etc")) if n.endswith(".json")}
+    home.write("[certificates]\nwait_for_ntp = true\n" +
+               "".join(f'[[principal]]\nuid = {n}\nkeys = ["key-{n}"]\n' for n in range(1, 99)))
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
+
+    assert "holdfastd.json" in home.run("config", "apply", code=1, preexec_fn=limit).err
+    assert {n: home.read("etc/" + n) for n in os.listdir(home.path("etc")) if n.endswith(".json")} == before
+    home.run("config", "apply")
 
 
 def test_drop_ins_merge_in_order(home):
