@@ -247,7 +247,7 @@ static void add_module(json_object *out, const struct hf_creds *c)
 				     hf_node_get(c->m->root, "module") };
 	json_object *o = object_in(out, "module");
 
-	hf_making_set_text(o, "keys", hf_making_text(&t, "keys"));
+	hf_making_set_text(o, "keys", hf_making_module_keys(c->m));
 	hf_making_set_number(o, "days", hf_making_number(&t, "days"));
 	hf_making_set_text(o, "algorithm", hf_making_text(&t, "algorithm"));
 	hf_making_set_text(o, "issuer", hf_creds_find(c, "edge-ca") ? "edge-ca" : "");

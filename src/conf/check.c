@@ -72,10 +72,10 @@ static bool fits_file_uris(const struct hf_conf_key *k, const struct hf_node *n)
 	return each(k, n, fits_file_uri);
 }
 
+/* min: how long one may be, if not 127. */
 static bool item_text(const struct hf_conf_key *k, const struct hf_node *n)
 {
-	(void)k;
-	return is_text(n) && n->text[0] && strlen(n->text) < 128;
+	return is_text(n) && n->text[0] && strlen(n->text) <= (size_t)(k->min ? k->min : 127);
 }
 
 static bool fits_texts(const struct hf_conf_key *k, const struct hf_node *n)

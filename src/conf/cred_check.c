@@ -301,11 +301,31 @@ static void check_hook(struct hf_creds *c, const struct hf_cred *k)
 			       "hook: there is no user \"%s\" on this system", user->text);
 }
 
+/* A slip here would send somebody's request to the default server. */
+static void check_url_name(struct hf_creds *c, const struct hf_node *n)
+{
+	struct hf_nearest near;
+	size_t i;
+
+	if (!strcmp(n->key, "default") || !strcmp(n->key, "est-id") || hf_creds_find(c, n->key))
+		return;
+	hf_nearest_init(&near, n->key);
+	hf_nearest_try(&near, "default");
+	for (i = 0; i < c->n; i++)
+		hf_nearest_try(&near, c->list[i]->id);
+	hf_problem_add(c->m->p, near.best ? HF_PROBLEM_ERROR : HF_PROBLEM_WARNING, n,
+		       "there is no certificate \"%.63s\" that could be got there%s%s%s", n->key,
+		       near.best ? "; did you mean '" : "", near.best ? near.best : "",
+		       near.best ? "'?" : "");
+}
+
 /* http:// of servers that nothing uses yet. */
 static void check_urls(struct hf_creds *c)
 {
 	const struct hf_node *urls = hf_cred_table(c, "cert_issuance.est.urls"), *n;
 
+	for (n = urls ? urls->children : NULL; n; n = n->next)
+		check_url_name(c, n);
 	for (n = urls ? urls->children : NULL; n; n = n->next)
 		if (!strncmp(n->text, "http://", 7))
 			hf_problem_add(c->m->p, HF_PROBLEM_ERROR, n,
@@ -329,6 +349,7 @@ void hf_creds_check(struct hf_creds *c)
 		check_renewal(c, c->list[i]);
 		check_hook(c, c->list[i]);
 	}
+	hf_cred_unused_auth(c);
 	check_bundles(c);
 	check_urls(c);
 }

@@ -188,9 +188,17 @@ static void check_edge_cn(struct hf_creds *c, const struct hf_cred *k, const str
 		}
 }
 
-static void edge_ca_of_files(struct hf_creds *c, struct hf_cred *k, const struct hf_node *table)
+/* Of an id that the original's `config apply` would fill in itself: the user's counts. */
+static const struct hf_node *preloaded(const struct hf_creds *c, const char *list, const char *id)
 {
-	const struct hf_node *cert = hf_node_get(table, "cert"), *pk = hf_node_get(table, "pk");
+	const struct hf_node *n = hf_node_get(hf_node_get(c->m->root, list), id);
+
+	return n && n->kind == HF_NODE_STRING ? n : NULL;
+}
+
+static void edge_ca_of_files(struct hf_creds *c, struct hf_cred *k, const struct hf_node *table,
+			     const struct hf_node *cert, const struct hf_node *pk)
+{
 	const struct hf_node *renew = hf_node_get(table, "auto_renew");
 	const struct hf_node *yes = hf_node_get(renew, "enabled");
 
@@ -278,6 +286,10 @@ void hf_creds_edge_ca(struct hf_creds *c)
 
 	if (!k)
 		return;
+	if (!method && !cert && !pk) {
+		cert = preloaded(c, "preloaded_certs", "aziot-edged-ca");
+		pk = cert ? preloaded(c, "preloaded_keys", "aziot-edged-ca") : NULL;
+	}
 	(void)hf_copy(k->alias, sizeof(k->alias), "aziot-edged-ca");
 	k->key.ca = k->ca = true;
 	k->pathlen = 0;
@@ -289,7 +301,7 @@ void hf_creds_edge_ca(struct hf_creds *c)
 		hf_cred_key(k, pk);
 		issued_edge_ca(c, k, table);
 	} else if (cert || pk) {
-		edge_ca_of_files(c, k, table);
+		edge_ca_of_files(c, k, table, cert, pk);
 	} else {
 		quickstart(c, k, table);
 	}
@@ -306,6 +318,34 @@ static void preload(struct hf_creds *c, const char *id, const struct hf_node *ce
 		hf_cred_files(c, k, cert, hf_node_get(keys, id));
 }
 
+/* It has become the Edge CA above. */
+static bool is_edge_ca(const struct hf_creds *c, const struct hf_node *cert)
+{
+	const struct hf_cred *k = hf_creds_find(c, "aziot-edged-ca");
+
+	return k && !strcmp(cert->key, "aziot-edged-ca") && k->method == HF_CRED_FILES &&
+	       !hf_node_get(hf_node_get(c->m->root, "edge_ca"), "cert");
+}
+
+/* A key that is preloaded under a certificate's id is that certificate's, as in the original. */
+static void take_preloaded_keys(struct hf_creds *c)
+{
+	const struct hf_node *pk;
+	struct hf_cred *k;
+	size_t i;
+
+	for (i = 0; i < c->n; i++) {
+		k = c->list[i];
+		pk = preloaded(c, "preloaded_keys", k->id);
+		if (!pk && k->alias[0])
+			pk = preloaded(c, "preloaded_keys", k->alias);
+		if (!pk || k->key.uri[0] || !k->key.name[0] || !hf_value_name(pk->key))
+			continue;
+		(void)hf_copy(k->key.name, sizeof(k->key.name), pk->key);
+		hf_cred_key(k, pk);
+	}
+}
+
 void hf_creds_preloaded(struct hf_creds *c)
 {
 	const struct hf_node *certs = hf_node_get(c->m->root, "preloaded_certs"), *n;
@@ -314,7 +354,7 @@ void hf_creds_preloaded(struct hf_creds *c)
 	char id[HF_CRED_ID_MAX], *p;
 
 	for (n = certs ? certs->children : NULL; n; n = n->next)
-		if (n->kind == HF_NODE_STRING)
+		if (n->kind == HF_NODE_STRING && !is_edge_ca(c, n))
 			preload(c, n->key, n);
 	for (n = trust ? trust->children : NULL; n; n = n->next) {
 		if (n->kind != HF_NODE_STRING)
@@ -327,4 +367,5 @@ void hf_creds_preloaded(struct hf_creds *c)
 	}
 	if (manifest)
 		preload(c, "aziot-edged-manifest-trust-bundle", manifest);
+	take_preloaded_keys(c);
 }

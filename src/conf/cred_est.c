@@ -61,7 +61,9 @@ static const char *url_of(const struct hf_creds *c, const struct hf_cred *k)
 
 	if (!url && k->alias[0])
 		url = hf_cred_text(urls, k->alias);
-	return url ? url : hf_cred_text(urls, "default");
+	if (!url)
+		url = hf_cred_text(urls, "default");
+	return url ? url : hf_cred_text(hf_cred_table(c, EST ".auth"), "url");
 }
 
 static void take_url(struct hf_creds *c, struct hf_cred *k, const struct hf_node *table)
@@ -176,6 +178,22 @@ static void add_identity(struct hf_creds *c, const struct hf_cred *user, const s
 	hf_cred_renewal(c, k, hf_cred_table(c, EST ".identity_auto_renew"), true);
 }
 
+/* Once, though several certificates have the identity. */
+static void warn_not_renewed(struct hf_creds *c)
+{
+	const struct hf_node *renew = hf_cred_table(c, EST ".identity_auto_renew");
+	const struct hf_node *yes = hf_node_get(renew, "enabled");
+	size_t i, users = 0;
+
+	for (i = 0; i < c->n; i++)
+		users += !strcmp(c->list[i]->est.identity, "est-id");
+	if (users == 1 && renew && (!yes || yes->number))
+		hf_problem_add(c->m->p, HF_PROBLEM_WARNING, renew,
+			       "an EST identity of files is not renewed: identity_auto_renew does "
+			       "nothing. Write the files as bootstrap_identity_cert and "
+			       "bootstrap_identity_pk, to have an identity issued and renewed");
+}
+
 static void take_certificates(struct hf_creds *c, struct hf_cred *k, const struct hf_node *auth,
 			      const struct hf_cred *of)
 {
@@ -196,7 +214,20 @@ static void take_certificates(struct hf_creds *c, struct hf_cred *k, const struc
 		add_identity(c, k, of, auth);
 	} else {
 		add_files(c, "est-id", "est_id", of, auth, "identity_cert", "identity_pk");
+		warn_not_renewed(c);
 	}
+}
+
+void hf_cred_unused_auth(struct hf_creds *c)
+{
+	const struct hf_node *auth = hf_cred_table(c, EST ".auth");
+
+	if (c->auth_used || !auth)
+		return;
+	(void)pair(c, auth, "username",
+		   hf_node_get(auth, "password_file") ? "password_file" : "password");
+	(void)pair(c, auth, "identity_cert", "identity_pk");
+	(void)pair(c, auth, "bootstrap_identity_cert", "bootstrap_identity_pk");
 }
 
 void hf_cred_enroll(struct hf_creds *c, struct hf_cred *k, const struct hf_node *table)
@@ -205,6 +236,7 @@ void hf_cred_enroll(struct hf_creds *c, struct hf_cred *k, const struct hf_node 
 	const char *identity = hf_cred_text(table, "identity");
 	const char *bootstrap = hf_cred_text(table, "bootstrap");
 
+	c->auth_used = c->auth_used || auth != table;
 	take_url(c, k, table);
 	take_options(c, k, table);
 	take_password(c, k, auth);

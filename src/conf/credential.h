@@ -85,6 +85,7 @@ struct hf_creds {
 	} device;
 	struct hf_cred *list[HF_CREDS_MAX];
 	size_t n;
+	bool auth_used; /* [cert_issuance.est.auth], by one of them */
 };
 
 void hf_host_find(struct hf_host *h, const struct hf_paths *paths);

@@ -46,6 +46,9 @@ void hf_cred_renewal(struct hf_creds *c, struct hf_cred *k, const struct hf_node
  */
 void hf_cred_enroll(struct hf_creds *c, struct hf_cred *k, const struct hf_node *table);
 
+/* [cert_issuance.est.auth] if nothing uses it: what is wrong in it would be found too late. */
+void hf_cred_unused_auth(struct hf_creds *c);
+
 /* The makers. */
 void hf_creds_device(struct hf_creds *c);
 void hf_creds_local_ca(struct hf_creds *c);

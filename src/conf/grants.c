@@ -56,10 +56,17 @@ static json_object *keys_of(const struct hf_creds *c, bool ca, bool files)
 	return keys;
 }
 
+const char *hf_making_module_keys(const struct hf_making *m)
+{
+	const struct hf_node *own = hf_node_get(hf_node_get(m->root, "module"), "keys");
+	const struct hf_node *top = hf_node_get(m->root, "module_keys");
+	struct hf_making_table t = { hf_conf_section_find("module"), NULL };
+
+	return own ? own->text : top ? top->text : hf_making_text(&t, "keys");
+}
+
 void hf_making_grants(const struct hf_making *m, json_object *principals)
 {
-	const struct hf_node *module = hf_node_get(m->root, "module");
-	const struct hf_node *how = hf_node_get(module, "keys");
 	json_object *keys;
 
 	if (!m->creds || m->host->certs_uid < 0)
@@ -75,7 +82,7 @@ void hf_making_grants(const struct hf_making *m, json_object *principals)
 	grant(principals, m->host, keys_of(m->creds, false, true), "public sign rotate");
 	grant(principals, m->host, keys_of(m->creds, true, true), "public ca rotate");
 	keys = json_object_new_array();
-	if (how && !strcmp(how->text, "token"))
+	if (!strcmp(hf_making_module_keys(m), "token"))
 		json_object_array_add(keys, json_object_new_string("module-*"));
 	grant(principals, m->host, keys, "public sign create rotate delete");
 }

@@ -45,6 +45,9 @@ void hf_making_check_names(const struct hf_making *m, const char *section, const
 /* tokens.c: "tokens" and "default_token". */
 void hf_making_tokens(const struct hf_making *m, json_object *out);
 
+/* "csr", "token" or "returned". */
+const char *hf_making_module_keys(const struct hf_making *m);
+
 /* grants.c: the agent's, after all that people wrote, which thereby comes first. */
 void hf_making_grants(const struct hf_making *m, json_object *principals);
 void hf_making_profiles(const struct hf_making *m, json_object *profiles);

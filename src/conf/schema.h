@@ -32,7 +32,7 @@ enum hf_conf_type {
 	HF_CONF_KEY,	  /* name of a key, or its URI */
 	HF_CONF_CHOICE,	  /* one of @words */
 	HF_CONF_CHOICES,  /* list of @words */
-	HF_CONF_TEXTS,	  /* list; max: how many */
+	HF_CONF_TEXTS,	  /* list; max: how many; min: how long one may be (0: 127) */
 	HF_CONF_PATTERNS, /* list of names with * and ?; max: how many */
 	HF_CONF_ANY,	  /* somebody else's business */
 };

@@ -151,10 +151,10 @@ static const struct hf_conf_key credential_keys[] = {
 	PLAIN("token", HF_CONF_NAME, NULL, "Token of the key. Without it: the default token."),
 	WORDS("algorithm", HF_CONF_CHOICE, "ec-p256", ALGORITHMS, "Of a key that is made."),
 	TEXT("common_name", NULL, 255, "Its subject, if that is only a common name."),
-	{ "sans", HF_CONF_TEXTS, NULL, 0, 32, NULL,
+	{ "sans", HF_CONF_TEXTS, NULL, 255, 32, NULL,
 	  "Further names, as [\"DNS:pump-7.example.org\", \"IP:192.0.2.7\"]; also URI: and "
 	  "email:." },
-	{ "eku", HF_CONF_TEXTS, NULL, 0, 8, NULL,
+	{ "eku", HF_CONF_TEXTS, NULL, 63, 8, NULL,
 	  "What it is for: serverAuth, clientAuth... or OIDs. Without it: nothing is said." },
 	PLAIN("ca", HF_CONF_BOOLEAN, "false", "Whether it is a CA itself."),
 	NUMBER("pathlen", NULL, 0, 16, "Of a CA: how many CAs may be below it. Without it: 0."),
@@ -170,7 +170,7 @@ static const struct hf_conf_key credential_keys[] = {
 };
 
 static const struct hf_conf_key hook_keys[] = {
-	{ "exec", HF_CONF_TEXTS, HF_CONF_REQUIRED, 0, 16, NULL,
+	{ "exec", HF_CONF_TEXTS, HF_CONF_REQUIRED, 511, 16, NULL,
 	  "Program, by its absolute path, and arguments: run when there is a new certificate." },
 	TEXT("user", NULL, 63, "User it runs as. Without it: the agent's."),
 	{ "timeout", HF_CONF_DURATION, "60s", 1000, 3600000, NULL, "It is killed after that." },
@@ -186,6 +186,8 @@ static const struct hf_conf_key top_keys[] = {
 	PLAIN("trust_bundle_cert", HF_CONF_FILE_URI, NULL, "CA certificates that modules trust."),
 	PLAIN("manifest_trust_bundle_cert", HF_CONF_FILE_URI, NULL,
 	      "CA certificates for signed deployments."),
+	WORDS("module_keys", HF_CONF_CHOICE, NULL, "csr token returned",
+	      "The same as keys of [module]."),
 	PLAIN("imported_master_encryption_key", HF_CONF_ANY, NULL, "Not for holdfast."),
 	PLAIN("allow_elevated_docker_permissions", HF_CONF_ANY, NULL, "Not for holdfast."),
 	PLAIN("prefer_module_identity_cache", HF_CONF_ANY, NULL, "Not for holdfast."),

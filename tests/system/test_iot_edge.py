@@ -506,6 +506,37 @@ pkcs11_base_slot = "pkcs11:token=plant?pin-value=1234"
     assert c["key"]["name"] == "my-ca" and c["key"]["usage"] == "ca"
 
 
+def test_keys_preloaded_under_the_id_of_a_certificate(home):
+    """As in the original, they are that certificate's."""
+    home.write("""[preloaded_keys]
+aziot-edged-ca = "pkcs11:token=plant;object=ca"
+device-id = "file:///var/secrets/device-id.key.pem"
+[aziot_keys]
+pkcs11_lib_path = "/usr/lib/libmypkcs11.so"
+pkcs11_base_slot = "pkcs11:token=plant"
+""" + DPS + ISSUED + EST)
+    got = home.json("config", "check")
+    keys = {c["id"]: c["key"] for c in got["agent"]["credentials"]}
+    assert keys["edge-ca"] == {"name": "aziot-edged-ca", "token": "", "algorithm": "ec-p256", "usage": "ca",
+                               "uri": "pkcs11:token=plant;object=ca"}
+    assert keys["device-id"]["uri"] == "file:///var/secrets/device-id.key.pem"
+    assert got["holdfastd"]["tokens"][0]["keys"] == [{"name": "aziot-edged-ca", "uri": "pkcs11:object=ca",
+                                                      "usage": "ca"}]
+    c = creds(home, """[preloaded_certs]
+aziot-edged-ca = "file:///var/secrets/ca.pem"
+[preloaded_keys]
+aziot-edged-ca = "file:///var/secrets/ca.key.pem"
+""")
+    assert list(c) == ["edge-ca"] and c["edge-ca"]["method"] == "files" and not c["edge-ca"]["quickstart"]
+    assert c["edge-ca"]["key"]["uri"] == "file:///var/secrets/ca.key.pem"
+
+
+def test_module_keys(home):
+    for text in ('module_keys = "returned"\n', '[module]\nkeys = "returned"\n'):
+        home.write(text)
+        assert home.json("config", "check")["agent"]["module"]["keys"] == "returned"
+
+
 def test_connection_string(home):
     home.write('[provisioning]\nsource = "manual"\nconnection_string = '
                '"HostName=hub.example.org;DeviceId=dev-1;SharedAccessKey=MTIzNA=="\n')

@@ -127,6 +127,10 @@ static const struct {
 	{ "[cert_issuance.local_ca]\ncert = \"file:///a\"\n", 2, "there is no pk" },
 	{ "[cert_issuance.local_ca]\npk = \"file:///a\"\n", 1, "has no cert" },
 	{ DPS_CERT "common_name = \"dev\"\n", 6, "write method" },
+	{ "[cert_issuance.est.auth]\nidentity_cert = \"file:///a\"\n", 2, "without identity_pk" },
+	{ "[cert_issuance.est.auth]\npassword_file = \"/x\"\n", 2, "without username" },
+	{ URLS "devise-id = \"https://x\"\n" DPS_CERT "method = \"self_signed\"\n", 3,
+	  "did you mean 'device-id'" },
 	/* what cannot be */
 	{ "[edge_ca]\nmethod = \"est\"\ncert = \"file:///a\"\npk = \"file:///b\"\n" AUTH URLS, 3,
 	  "both a method and cert" },
@@ -210,7 +214,11 @@ static const struct {
 	  "names a certificate \"a\" that there is not" },
 	{ "[preloaded_certs]\n\"a b\" = \"file:///x\"\n", 2, "cannot be the id" },
 	{ "[preloaded_certs]\na = \"file:///x%zz\"\n", 2, "two hex digits" },
-	{ "[preloaded_certs]\naziot-edged-ca = \"file:///x\"\n", 2, "already" },
+	{ "[preloaded_certs]\naziot-edged-ca = \"file:///x\"\n", 2, "cert without pk" },
+	{ "[preloaded_certs]\nedge-ca = \"file:///x\"\n", 2, "already" },
+	{ "[preloaded_certs]\naziot-edged-ca = \"file:///x\"\n[edge_ca]\nmethod = \"est\"\n" AUTH
+		  URLS,
+	  2, "already" },
 	{ "[[principal]]\ngid = 5\ncerts = [\"a\"]\n", 1, "needs a uid or a user" },
 	{ "[certificates]\nrenew_window = \"2-4\"\n", 2, "\"02:00-04:00\"" },
 	{ "[certificates]\nrenew_window = \"02:00-02:00\"\n", 2, "\"02:00-04:00\"" },
@@ -252,6 +260,12 @@ static const struct {
 	  "identity_pk = \"file:///b\"\nbootstrap_identity_cert = \"file:///c\"\n"
 	  "bootstrap_identity_pk = \"file:///d\"\n",
 	  HF_PROBLEM_WARNING, 4, "is not used" },
+	{ "[edge_ca]\nmethod = \"est\"\nurl = \"https://x\"\n[cert_issuance.est.auth]\n"
+	  "identity_cert = \"file:///a\"\nidentity_pk = \"file:///b\"\n"
+	  "[cert_issuance.est.identity_auto_renew]\nrotate_key = true\n",
+	  HF_PROBLEM_WARNING, 7, "of files is not renewed" },
+	{ URLS "plant-7-web = \"https://x\"\n", HF_PROBLEM_WARNING, 3,
+	  "there is no certificate \"plant-7-web\"" },
 	{ "[edge_ca.auto_renew]\nthreshold = \"1h\"\nretry = \"2h\"\n", HF_PROBLEM_WARNING, 3,
 	  "one failure" },
 	{ "[edge_ca]\nmethod = \"est\"\nauto_renew = { threshold = \"10d\" }\n" AUTH URLS,

@@ -127,7 +127,7 @@ static const char *filled(char *out, const char *first, size_t len)
 
 static void extremes(void **state)
 {
-	HF_AUTO_BUF b = HF_BUF(1u << 20);
+	HF_AUTO_BUF b = HF_BUF(4u << 20);
 	char a[1100], c[1100], d[1100];
 	size_t i;
 
@@ -157,12 +157,12 @@ static void extremes(void **state)
 		hf_buf_fmt(&b, "file = \"%s%zu\"\nreference = \"%s\"\nmode = \"0644\"\n",
 			   filled(a, "/", 998), i % 10 + i / 10 * 10, filled(c, "/", 1000));
 		hf_buf_fmt(&b, "token = \"%s\"\nalgorithm = \"ec-p256\"\n", filled(d, "t", 63));
-		put_list(&b, "sans", "DNS:", 32, 127);
+		put_list(&b, "sans", "URI:x:", 32, 255);
 		put_list(&b, "eku", "", 8, 63);
 		hf_buf_fmt(&b, "subject = { CN = \"%s\", O = \"%s\" }\n", filled(a, "", 64),
 			   filled(c, "", 255));
 		hf_buf_str(&b, "[credential.hook]\ntimeout = \"1h\"\n");
-		put_list(&b, "exec", "/", 16, 127);
+		put_list(&b, "exec", "/", 16, 511);
 	}
 	check((const char *)b.p, b.n, "extremes");
 }
