@@ -2,8 +2,12 @@
 """From config.toml to certificates: what is configured is what the agent does."""
 import os
 import subprocess
+import sys
+
+import pytest
 
 from agentlib import Device
+from clilib import ALL
 from keeperlib import until
 
 CHAIN = """
@@ -61,7 +65,8 @@ def test_files_of_a_pki_are_replaced_by_hand():
 
     with Device(start=False) as d:
         cert, key = os.path.join(d.dir, "vpn.pem"), os.path.join(d.dir, "vpn.key.pem")
-        config = f'[[credential]]\nid = "vpn"\nmethod = "files"\nfile = "{cert}"\nkey = "file://{key}"\n'
+        config = f'[[principal]]\nuid = {os.getuid()}\nkeys = ["vpn"]\nrights = {ALL}\n'
+        config += f'[[credential]]\nid = "vpn"\nmethod = "files"\nfile = "{cert}"\nkey = "file://{key}"\n'
         make()
         d.apply(config)
         d.start_broker()
@@ -85,3 +90,18 @@ def test_files_of_a_pki_are_replaced_by_hand():
         shown = subprocess.run(["openssl", "x509", "-in", cert, "-noout", "-pubkey"], check=True,
                                capture_output=True).stdout
         assert public == shown
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("tests", ["test_agent_config.py", "test_agent.py"])
+def test_with_the_rights_of_the_agent_alone(tests, tmp_path):
+    """Root may do everything. Somebody else has what `config apply` grants the agent: the same
+    tests have to pass."""
+    p = subprocess.run(["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "/usr/bin/python3",
+                        "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k",
+                        "quickstart or new_key or same_key or orphan or local_ca or by_hand",
+                        os.path.join(os.path.dirname(__file__), tests)],
+                       env=dict(os.environ, HOME="/nonexistent", PYTHONDONTWRITEBYTECODE="1"),
+                       capture_output=True, text=True, cwd="/", timeout=300)
+    assert p.returncode == 0 and " passed" in p.stdout, p.stdout + p.stderr
+    assert "skipped" not in p.stdout

@@ -493,15 +493,15 @@ both = ["web", "root"]
 def test_edge_ca_in_a_token(home):
     home.write("""[edge_ca]
 cert = "file:///var/aziot/certs/edge-ca.pem"
-pk = "pkcs11:token=plant;object=edge%20ca?pin-value=1234"
+pk = "pkcs11:token=plant;object=edge%20ca?pin-value=hunter2"
 [aziot_keys]
 pkcs11_lib_path = "/usr/lib/libmypkcs11.so"
-pkcs11_base_slot = "pkcs11:token=plant?pin-value=1234"
+pkcs11_base_slot = "pkcs11:token=plant?pin-value=hunter2"
 """)
     got = home.json("config", "check")
     assert got["holdfastd"]["tokens"][0]["keys"] == [{"name": "edge-ca", "uri": "pkcs11:object=edge%20ca",
                                                       "usage": "ca"}]
-    assert "1234" not in str(got)
+    assert "hunter2" not in str(got)
     c = creds(home, '[edge_ca]\ncert = "file:///var/c.pem"\npk = "holdfast:my-ca"\n')["edge-ca"]
     assert c["key"]["name"] == "my-ca" and c["key"]["usage"] == "ca"
 
