@@ -37,8 +37,8 @@ _holdfast_options() {
 		;;&
 	"est enroll") echo --subject --san ;;
 	"est reenroll") echo --replace ;;
-	"cert renew") echo --rotate-key --same-key --no-wait ;;
-	"cert reset") echo --yes ;;
+	"cert renew") echo --rotate-key --same-key --no-wait --timeout ;;
+	"cert reset") echo --yes --timeout ;;
 	"cert issue") echo --csr --key --subject --san --eku --issuer --days --out ;;
 	"check "*) echo --fix --offline --only --list --warnings-as-errors ;;
 	"convert "*) echo --password-file --key --token --usage --out --trust-out ;;

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,24 @@ static enum hf_rc find_socket(const struct hf_cli *c, struct sockaddr_un *a, str
 	return HF_OK;
 }
 
+/* Somebody else's socket at that path would hand out certificates of his own making. */
+static enum hf_rc check_server(int fd, const char *path, struct hf_err *e)
+{
+	struct ucred peer;
+	socklen_t n = sizeof(peer);
+	const struct passwd *pw;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n))
+		return hf_fail_errno(e, HF_UNAVAILABLE, "%s", path);
+	pw = getpwnam(HF_CERTS_USER);
+	if (peer.uid == 0 || peer.uid == geteuid() || (pw && peer.uid == pw->pw_uid))
+		return HF_OK;
+	return hf_fail(e, HF_DENIED,
+		       "%s is served by uid %u, which is neither root nor " HF_CERTS_USER
+		       ": this is not the certificate agent",
+		       path, (unsigned)peer.uid);
+}
+
 static enum hf_rc open_socket(const struct hf_cli *c, int *fd, struct hf_err *e)
 {
 	struct sockaddr_un a;
@@ -75,7 +94,7 @@ static enum hf_rc open_socket(const struct hf_cli *c, int *fd, struct hf_err *e)
 	if (*fd < 0)
 		return hf_fail_errno(e, HF_FAILED, "socket");
 	if (!connect(*fd, (const struct sockaddr *)&a, sizeof(a)))
-		return HF_OK;
+		return check_server(*fd, a.sun_path, e);
 	if (errno == EACCES || errno == EPERM)
 		return hf_fail(e, HF_DENIED, "no permission to use the agent's socket %s; root may",
 			       a.sun_path);
@@ -122,10 +141,11 @@ static enum hf_rc receive(int fd, struct hf_buf *in, unsigned timeout_ms, struct
 	for (;;) {
 		now = hf_now_ms();
 		if (now >= end)
-			return hf_fail(e, HF_TIMEOUT,
-				       "the agent has not answered in %u s; it may still be at it: "
-				       "see 'holdfast cert list'",
-				       timeout_ms / 1000);
+			return hf_fail(
+				e, HF_TIMEOUT,
+				"the agent has not answered in %u.%u s; it may still be at it: "
+				"see 'holdfast cert list'",
+				timeout_ms / 1000, timeout_ms % 1000 / 100);
 		if (poll(&p, 1, (int)(end - now)) <= 0)
 			continue;
 		n = recv(fd, piece, sizeof(piece), 0);

@@ -351,10 +351,9 @@ static enum hf_rc read_file(struct hf_bundle *b, const struct hf_buf *file, stru
 	return hf_bundle_der(b, file->p, file->n, e);
 }
 
-enum hf_rc hf_bundle_read(const struct hf_cli *c, const char *path, struct hf_bundle *b,
-			  struct hf_err *e)
+enum hf_rc hf_bundle_memory(const struct hf_cli *c, const char *path, const struct hf_buf *file,
+			    struct hf_bundle *b, struct hf_err *e)
 {
-	HF_AUTO_BUF file = HF_BUF(HF_BUNDLE_MAX);
 	enum hf_rc rc;
 
 	memset(b, 0, sizeof(*b));
@@ -365,13 +364,23 @@ enum hf_rc hf_bundle_read(const struct hf_cli *c, const char *path, struct hf_bu
 	if (!b->certs)
 		return hf_fail(e, HF_NO_MEMORY, "out of memory");
 	rc = hf_softkey_open(&b->soft, e);
-	if (!rc)
-		rc = hf_file_read(path, false, &file, e);
 	ERR_set_mark();
 	if (!rc)
-		rc = read_file(b, &file, e);
+		rc = read_file(b, file, e);
 	ERR_pop_to_mark();
 	return rc;
+}
+
+enum hf_rc hf_bundle_read(const struct hf_cli *c, const char *path, struct hf_bundle *b,
+			  struct hf_err *e)
+{
+	HF_AUTO_BUF file = HF_BUF(HF_BUNDLE_MAX);
+
+	memset(b, 0, sizeof(*b));
+	hf_softkey_init(&b->soft);
+	if (hf_file_read(path, false, &file, e))
+		return e->rc;
+	return hf_bundle_memory(c, path, &file, b, e);
 }
 
 void hf_bundle_free(struct hf_bundle *b)

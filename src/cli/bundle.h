@@ -33,6 +33,9 @@ struct hf_bundle {
 /* HF_ARGUMENT, HF_CORRUPT: what is wrong with the file. hf_bundle_free() is due in any case. */
 enum hf_rc hf_bundle_read(const struct hf_cli *c, const char *path, struct hf_bundle *b,
 			  struct hf_err *e);
+/* The same for what is in memory; @path is for messages. */
+enum hf_rc hf_bundle_memory(const struct hf_cli *c, const char *path, const struct hf_buf *file,
+			    struct hf_bundle *b, struct hf_err *e);
 void hf_bundle_free(struct hf_bundle *b);
 
 /* For the readers: what they find. Ownership moves; too many is HF_ARGUMENT. */

@@ -11,6 +11,7 @@
 #include "cli/csr.h"
 #include "cli/output.h"
 #include "cli/views.h"
+#include "conf/value.h"
 
 #define CSR_MAX (64u * 1024)
 
@@ -18,10 +19,12 @@ const struct hf_option hf_cert_renew_options[] = {
 	{ "rotate-key", NULL, "with a new key, whatever is configured" },
 	{ "same-key", NULL, "with the key that there is" },
 	{ "no-wait", NULL, "do not wait until it is done" },
+	{ "timeout", "TIME", "how long to wait for it: 5min (default), 30s" },
 	{ NULL, NULL, NULL },
 };
 const struct hf_option hf_cert_reset_options[] = {
 	{ "yes", NULL, "do not ask" },
+	{ "timeout", "TIME", "how long to wait for it: 5min (default), 30s" },
 	{ NULL, NULL, NULL },
 };
 const struct hf_option hf_cert_issue_options[] = {
@@ -65,11 +68,16 @@ static enum hf_rc ask(struct hf_cli *c, const char *id, const char *verb, json_o
 		      struct hf_err *e)
 {
 	json_object *reply = NULL;
+	const char *timeout = hf_cli_option(c, "timeout");
+	uint64_t ms = HF_AGENT_WORK_MS;
 	char path[HF_PATH_MAX];
 	enum hf_rc rc = hf_agent_path(path, id, verb, e);
 
+	if (timeout && (!hf_value_duration(timeout, &ms) || !ms || ms > 3600000))
+		return hf_fail(e, HF_ARGUMENT,
+			       "--timeout takes a time of at most an hour, such as 30s or 5min");
 	if (!rc)
-		rc = hf_agent_ask(c, "POST", path, body, HF_AGENT_WORK_MS, &reply, e);
+		rc = hf_agent_ask(c, "POST", path, body, (unsigned)ms, &reply, e);
 	if (!rc)
 		take(c, reply);
 	json_object_put(reply);

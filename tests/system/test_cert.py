@@ -3,7 +3,10 @@
 import json
 import os
 import pty
+import pwd
+import socket
 import subprocess
+import threading
 
 import pytest
 from cryptography import x509
@@ -193,9 +196,45 @@ def test_odd_answers(home, what):
         assert p.err.startswith("holdfast: edge-ca is not renewed: the agent"), p.err
 
 
+def test_an_answer_that_never_comes(home):
+    done = threading.Event()
+    with FakeAgent(socket_of(home), lambda *_: done.wait(20) and b""):
+        p = home.run("cert", "renew", "edge-ca", "--timeout", "300ms", code=4)
+        assert "not answered in 0.3 s" in p.err
+        done.set()
+    home.run("cert", "renew", "edge-ca", "--timeout", "2h", code=2)
+
+
 def test_no_agent(home):
     socket_of(home)
     assert "does holdfast-agent run?" in home.run("cert", "renew", "edge-ca", code=4).err
+
+
+@pytest.mark.root
+def test_a_socket_that_somebody_else_serves_is_not_the_agent():
+    h = Home()
+    path = h.path("run", "agent", "certd.sock")
+    os.makedirs(os.path.dirname(path))
+    for d in (h.dir, h.path("run"), h.path("run", "agent")):
+        os.chmod(d, 0o777)
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.setuid(pwd.getpwnam("nobody").pw_uid)
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(path)
+            s.listen()
+            os.write(write, b"x")
+            peer, _ = s.accept()
+            os._exit(1 if peer.recv(100) else 0)  # nothing may be said to it
+    try:
+        assert os.read(read, 1) == b"x"
+        assert "this is not the certificate agent" in h.run("cert", "renew", "edge-ca", code=3).err
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        os.close(read)
+        os.close(write)
+        h.close()
 
 
 # ---------------------------------------------------------------- issue
