@@ -130,14 +130,3 @@ enum hf_rc hf_config_run_check(struct hf_cli *c, struct hf_err *e)
 	hf_prepared_finish(&made);
 	return rc;
 }
-
-void hf_config_check_show(const struct hf_cli *c)
-{
-	json_object *files = json_object_object_get(c->result, "files");
-	size_t i, n = json_object_array_length(files);
-
-	for (i = 0; i < n; i++)
-		printf("%s: good\n", json_object_get_string(json_object_array_get_idx(files, i)));
-	if (!n)
-		printf("no configuration files: defaults\n");
-}

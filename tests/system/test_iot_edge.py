@@ -531,6 +531,26 @@ aziot-edged-ca = "file:///var/secrets/ca.key.pem"
     assert c["edge-ca"]["key"]["uri"] == "file:///var/secrets/ca.key.pem"
 
 
+def test_what_comes_out_is_shown(home):
+    home.write(DPS + ISSUED + EST + """[edge_ca]
+method = "local_ca"
+expiry_days = 60
+[edge_ca.auto_renew]
+rotate_key = false
+threshold = "12h"
+window = "22:00-04:30"
+[cert_issuance.local_ca]
+cert = "file:///var/ca.pem"
+pk = "holdfast:plant"
+""")
+    lines = [re.split(r"  +", line) for line in home.run("config", "check").out.split("\n")]
+    assert ["edge-ca", "local-ca", "60", "12h before, same key, 22:00-04:30", "edge-ca",
+            home.path("certs/edge-ca.pem")] in lines
+    assert ["local-ca", "files", "-", "never", "plant", "/var/ca.pem"] in lines
+    assert ["est-id", "https://example.org/.well-known/est", "-", "at 80%, new key", "est-id",
+            home.path("certs/est-id.pem")] in lines
+
+
 def test_module_keys(home):
     for text in ('module_keys = "returned"\n', '[module]\nkeys = "returned"\n'):
         home.write(text)
