@@ -242,7 +242,14 @@ static void show_row(json_object *row)
 	char text[1300];
 	size_t i;
 
-	printf("%-8s %s\n", hf_out_get(row, "result"), hf_out_get(row, "title"));
+	printf("%-8s %s", hf_out_get(row, "result"), hf_out_get(row, "title"));
+	if (!strcmp(hf_out_get(row, "result"), "skipped") &&
+	    json_object_array_length(findings) == 1) {
+		hf_out_cell(json_object_array_get_idx(findings, 0), "message", text, sizeof(text));
+		printf(": %s\n", text);
+		return;
+	}
+	printf("\n");
 	for (i = 0; i < json_object_array_length(findings); i++) {
 		json_object *o = json_object_array_get_idx(findings, i);
 		bool same = !strcmp(hf_out_get(o, "result"), hf_out_get(row, "result"));

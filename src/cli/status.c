@@ -163,6 +163,7 @@ void hf_status_show(const struct hf_cli *c)
 	static const struct hf_column certs[] = { { "CERTIFICATE", "id" },  { "STATE", "state" },
 						  { "UNTIL", "not_after" }, { "RENEWAL", "next" },
 						  { "KEY", "key" },	    { NULL, NULL } };
+	json_object *list = json_object_object_get(c->result, "certificates");
 	json_object *errors = json_object_object_get(c->result, "errors");
 	char text[600], what[100];
 	size_t i;
@@ -171,7 +172,11 @@ void hf_status_show(const struct hf_cli *c)
 	show_agent(c);
 	section(json_object_object_get(c->result, "tokens"), tokens);
 	section(json_object_object_get(c->result, "key_list"), keys);
-	section(json_object_object_get(c->result, "certificates"), certs);
+	section(list, certs);
+	for (i = 0; i < json_object_array_length(list); i++)
+		if (hf_inventory_true(json_object_array_get_idx(list, i), "quickstart"))
+			printf("%s: made by this device itself; not for production\n",
+			       hf_out_get(json_object_array_get_idx(list, i), "id"));
 	for (i = 0; i < json_object_array_length(errors); i++) {
 		json_object *o = json_object_array_get_idx(errors, i);
 

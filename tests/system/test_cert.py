@@ -71,7 +71,7 @@ def test_status(dev):
     assert shown["tokens"][0]["state"] == "ready" and [k["name"] for k in shown["key_list"]] == ["edge-ca"]
     assert shown["certificates"][0]["state"] == "ok"
     text = dev.cli("status", "--root", dev.dir).stdout
-    for words in ("agent: running; the clock is trusted", "tpm2", "ready", "edge-ca", "ec-p256"):
+    for words in ("agent: running; the clock is trusted", "tpm2", "ready", "edge-ca", "ec-p256", "not for production"):
         assert words in text
     assert len(text.split("\n")) < 25
 
