@@ -205,23 +205,55 @@ static void look_into(struct hf_checkup *k, const char *dir)
 		(void)closedir(list);
 }
 
+/* Of the original's daemons, and where files of certificates are. */
+static const struct {
+	const char *system, *below;
+} key_dirs[] = { { "/var/aziot/secrets", "secrets" },
+		 { "/var/lib/aziot/keyd/keys", "keyd/keys" },
+		 { "/var/aziot/certs", "certs" } };
+
+static void key_dir(const struct hf_checkup *k, size_t i, char out[HF_PATH_MAX])
+{
+	struct hf_err ignored = HF_ERR_INIT;
+
+	(void)hf_copy(out, HF_PATH_MAX, key_dirs[i].system);
+	if (k->cli->root[0])
+		(void)hf_path_join(out, k->cli->root, key_dirs[i].below, &ignored);
+}
+
+/* A file that the configuration names, unless it is in a directory that is looked through. */
+static void look_at_uri(struct hf_checkup *k, const char *uri)
+{
+	const char *path = uri + 7, *slash = strrchr(uri, '/');
+	char dir[HF_PATH_MAX];
+	size_t i;
+
+	if (strncmp(uri, "file:///", 8))
+		return;
+	for (i = 0; i < HF_COUNT(key_dirs); i++) {
+		key_dir(k, i, dir);
+		if (strlen(dir) == (size_t)(slash - path) && !strncmp(dir, path, strlen(dir)))
+			return;
+	}
+	look_at(k, path);
+}
+
 static void software_keys(struct hf_checkup *k, const char *arg)
 {
-	/* Of the original's daemons, and where files of certificates are. */
-	static const char *const system[] = { "/var/aziot/secrets", "/var/lib/aziot/keyd/keys",
-					      "/var/aziot/certs" };
-	static const char *const below[] = { "secrets", "keyd/keys", "certs" };
-	struct hf_err ignored = HF_ERR_INIT;
+	const struct hf_node *named = hf_node_get(k->config.root, "preloaded_keys"), *n;
 	char dir[HF_PATH_MAX];
 	size_t i;
 
 	(void)arg;
-	for (i = 0; i < HF_COUNT(system); i++) {
-		(void)hf_copy(dir, sizeof(dir), system[i]);
-		if (k->cli->root[0] && hf_path_join(dir, k->cli->root, below[i], &ignored))
-			continue;
+	for (i = 0; i < HF_COUNT(key_dirs); i++) {
+		key_dir(k, i, dir);
 		look_into(k, dir);
 	}
+	for (i = 0; i < k->inventory.n; i++)
+		look_at_uri(k, hf_inventory_text(k->inventory.list[i].conf, "key.uri"));
+	for (n = named ? named->children : NULL; n; n = n->next)
+		if (n->kind == HF_NODE_STRING)
+			look_at_uri(k, n->text);
 }
 
 const struct hf_check hf_checks_keys[] = {
