@@ -81,8 +81,9 @@ WITHOUT_US = {"nginx.md": "unsupported", "apache.md": "AH02579",
               "stunnel.md": "unsupported", "mosquitto.md": "Unable to load server key file"}
 
 
-ELSEWHERE = {"check.md", "convert.md", "est.md", "hsm-gateway.md", "migrate-from-files.md",
-             "migrate-from-tpm2-openssl.md", "migrate-from-tpm2-pkcs11.md", "pkcs11-programs.md"}
+ELSEWHERE = {"certificates.md", "check.md", "convert.md", "est.md", "hsm-gateway.md",
+             "migrate-from-files.md", "migrate-from-tpm2-openssl.md", "migrate-from-tpm2-pkcs11.md",
+             "pkcs11-programs.md"}
 
 
 def all_guides():

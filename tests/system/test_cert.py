@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import agentlib
+import guides
 from clilib import CLI, ENV, Home, Running
 from estpki import Cert
 from fakeagent import FakeAgent
@@ -314,3 +315,16 @@ def test_json_is_what_the_agent_said(home):
     with FakeAgent(socket_of(home), lambda *_: (200, dict(OK, extra=[1]))):
         assert home.json("cert", "renew", "edge-ca")["extra"] == [1]
         json.loads(home.run("--json", "cert", "renew", "edge-ca").out)
+
+
+@pytest.mark.plain
+@pytest.mark.root
+def test_guide():
+    said = guides.run("certificates.md", """
+until holdfast check --only agent-running; do sleep 0.2; done
+if holdfast cert show wep; then exit 1; fi
+runuser -u nobody -- holdfast cert list
+""")
+    assert "web.pem: OK" in said and "serverAuth" not in said
+    for words in guides.troubles("certificates.md"):
+        assert words in said, words
