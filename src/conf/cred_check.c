@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cred_check.c: what only shows when all certificates are known. */
+#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -301,6 +302,70 @@ static void check_hook(struct hf_creds *c, const struct hf_cred *k)
 			       "hook: there is no user \"%s\" on this system", user->text);
 }
 
+/* ---------------------------------------------------------------- what the unit allows */
+
+static bool is_member(const char *group)
+{
+	const struct passwd *pw = getpwnam(HF_CERTS_USER);
+	const struct group *gr = getgrnam(group);
+	gid_t groups[64];
+	int n = HF_COUNT(groups), i;
+
+	if (!pw || !gr || getgrouplist(HF_CERTS_USER, pw->pw_gid, groups, &n) < 0)
+		return false;
+	for (i = 0; i < n; i++)
+		if (groups[i] == gr->gr_gid)
+			return true;
+	return false;
+}
+
+static void check_directory(struct hf_creds *c, const struct hf_cred *k, const char *path)
+{
+	const char *certs = c->m->paths->certs;
+	size_t n = strlen(certs);
+
+	if (path[0] && (strncmp(path, certs, n) || path[n] != '/'))
+		hf_problem_add(
+			c->m->p, HF_PROBLEM_WARNING, k->at,
+			"%s: %s is not below %s, where the agent may write; let " HF_CERTS_USER
+			" write there, and add ReadWritePaths=%.*s to holdfast-agent.service "
+			"('systemctl edit holdfast-agent')",
+			k->id, path, certs, (int)(strrchr(path, '/') - path), path);
+}
+
+/* The agent is a user without privileges: what it cannot do, it would fail at each time. */
+static void check_places(struct hf_creds *c, const struct hf_cred *k)
+{
+	const char *user = hf_cred_text(k->hook, "user");
+
+	if (!c->m->paths->system)
+		return;
+	if (user && strcmp(user, HF_CERTS_USER))
+		hf_problem_add(c->m->p, HF_PROBLEM_WARNING, hf_node_get(k->hook, "user"),
+			       "the agent runs as " HF_CERTS_USER " and cannot become %s for the "
+			       "hook of %s: write the program /etc/holdfast/hooks/%s instead, and "
+			       "'systemctl enable --now holdfast-hook@%s.path'",
+			       user, k->id, k->id, k->id);
+	if (k->method == HF_CRED_FILES)
+		return;
+	if (strcmp(k->owner, HF_CERTS_USER))
+		hf_problem_add(c->m->p, HF_PROBLEM_WARNING, k->at,
+			       "the agent runs as " HF_CERTS_USER
+			       " and cannot give the files of %s "
+			       "to %s; leave out owner: there is no secret in them, and the mode "
+			       "says who may read them",
+			       k->id, k->owner);
+	if (strcmp(k->group, HF_CERTS_USER) && !is_member(k->group))
+		hf_problem_add(c->m->p, HF_PROBLEM_WARNING, k->at,
+			       "the agent's user " HF_CERTS_USER
+			       " is not in the group %s, so that it "
+			       "cannot give it the files of %s; leave out group, or 'usermod -aG "
+			       "%s " HF_CERTS_USER "'",
+			       k->group, k->id, k->group);
+	check_directory(c, k, k->file);
+	check_directory(c, k, k->reference);
+}
+
 /* A slip here would send somebody's request to the default server. */
 static void check_url_name(struct hf_creds *c, const struct hf_node *n)
 {
@@ -348,6 +413,7 @@ void hf_creds_check(struct hf_creds *c)
 		check_uri(c, c->list[i]);
 		check_renewal(c, c->list[i]);
 		check_hook(c, c->list[i]);
+		check_places(c, c->list[i]);
 	}
 	hf_cred_unused_auth(c);
 	check_bundles(c);
