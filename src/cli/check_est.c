@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "cli/certview.h"
 #include "cli/check.h"
 #include "cli/est.h"
 #include "cli/output.h"
@@ -81,6 +82,70 @@ static void auth(struct hf_checkup *k, const char *arg)
 				     "its EST server",
 				     v->id, identity[0] ? identity : "an identity certificate",
 				     bootstrap[0] ? bootstrap : "a bootstrap certificate");
+	}
+}
+
+static void one_trust(struct hf_checkup *k, const struct hf_credview *v, const char *path)
+{
+	STACK_OF(X509) *list = NULL;
+	struct hf_err e = HF_ERR_INIT;
+	char subject[HF_NAME_MAX];
+	int i;
+
+	if (hf_certview_read(path, &list, &e))
+		hf_check_say(k, HF_CHECK_ERROR, "%s: %s", v->id, e.msg);
+	for (i = 0; i < sk_X509_num(list); i++) {
+		X509 *cert = sk_X509_value(list, i);
+
+		hf_certview_name(X509_get_subject_name(cert), subject, sizeof(subject));
+		if (hf_certview_time(X509_get0_notAfter(cert)) <= k->now)
+			hf_check_say(k, HF_CHECK_ERROR,
+				     "%s: %s in %s, by which its EST server is known, has expired",
+				     v->id, subject, path);
+	}
+	hf_certview_free(list);
+}
+
+/* Has an earlier credential the same file? */
+static bool seen(const struct hf_checkup *k, size_t before, const char *path)
+{
+	size_t i, j;
+
+	for (i = 0; i < before; i++) {
+		json_object *files = hf_inventory_at(k->inventory.list[i].conf, "est.trust.files");
+
+		for (j = 0;
+		     is_est(&k->inventory.list[i]) && json_object_is_type(files, json_type_array) &&
+		     j < json_object_array_length(files);
+		     j++)
+			if (!strcmp(json_object_get_string(json_object_array_get_idx(files, j)),
+				    path))
+				return true;
+	}
+	return false;
+}
+
+static void trust(struct hf_checkup *k, const char *arg)
+{
+	json_object *files;
+	size_t i, j;
+
+	(void)arg;
+	if (!needs_est(k))
+		return;
+	for (i = 0; i < k->inventory.n; i++) {
+		const struct hf_credview *v = &k->inventory.list[i];
+
+		files = is_est(v) ? hf_inventory_at(v->conf, "est.trust.files") : NULL;
+		for (j = 0; json_object_is_type(files, json_type_array) &&
+			    j < json_object_array_length(files);
+		     j++) {
+			const char *path =
+				json_object_get_string(json_object_array_get_idx(files, j));
+
+			if (!seen(k, i, path))
+				one_trust(k, v, path);
+		}
 	}
 }
 
@@ -184,6 +249,7 @@ static void reachable(struct hf_checkup *k, const char *arg)
 
 const struct hf_check hf_checks_est[] = {
 	{ "est-server-https", "EST servers are spoken to through TLS", https, NULL },
+	{ "est-trust", "CA certificates that EST servers are known by are valid", trust, NULL },
 	{ "est-auth", "there is something to show to EST servers", auth, NULL },
 	{ "est-server-reachable", "EST servers answer, and are the right ones", reachable, NULL },
 	{ NULL, NULL, NULL, NULL },

@@ -17,15 +17,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 import agentlib
 import guides
 from badest import ROOT_CA, BadEst
-from clilib import ENV, Running
+from clilib import CLI, ENV, Running
 from estpki import DAY, NOW, Cert, oid, seq, tlv
+from fakebroker import FakeBroker
 from keeperlib import BUILD, until
 
 ROOT = Cert("Plant Root", ca=True, days=3000)
 SUB = Cert("Plant Issuing", ROOT, ca=True, days=2000)
 OTHER = Cert("Other Root", ca=True)
 SHIM = os.path.join(BUILD, "tests", "system", "libunsynced.so")
-PROVIDER = "[%s]\nactivate = 1\n"
 SKI = x509.Extension(x509.SubjectKeyIdentifier.oid, False, x509.SubjectKeyIdentifier(b"i" * 20))
 HOSTNAME = socket.gethostname()
 KEYS = {"edge-ca": "ca", "local-ca": "ca", "device-id": "sign", "est-id": "sign", "web": "sign"}
@@ -338,6 +338,9 @@ BROKEN = [
     ("certs-match-private-keys", conf("web", "key.name", "device-id"), "error", "not a certificate of the key"),
     ("certs-match-private-keys", lambda d: d.put("certs/web.pem", SUB.pem), "error", "not a certificate of the key"),
     ("est-server-https", conf("est-id", "est.url", "http://localhost/"), "error", "not https"),
+    ("est-trust", lambda d: d.put("certs/est-ca.pem", "nothing"), "error", "est-id: .*est-ca.pem: there is no cert"),
+    ("est-trust", lambda d: d.put("certs/est-ca.pem", Cert("Old", ca=True, begins=-9, days=-1).pem), "error",
+     "CN=Old in .* has expired"),
     ("est-auth", conf("est-id", "est.username", ""), "error", "neither a user nor a certificate"),
     ("est-auth", lambda d: (conf("est-id", "est.username", "")(d), conf("est-id", "est.identity", "est-id")(d),
                             remove(d, "certs/est-id.pem")), "error", "no file of est-id"),
@@ -599,3 +602,35 @@ holdfast check --only config-applied | grep -q ^ok
     assert "has to be run as root" in said
     for words in guides.troubles("check.md"):
         assert words in said or words in ("is not synchronised", "not for production"), (words, said)
+
+
+TOKENS = [  # state, how often its keeper was restarted, what check makes of it
+    ("STARTING", 0, "warning", "still starting"),
+    ("READY", 0, "ok", "^$"),
+    ("READY", 7, "warning", "restarted 7 times"),
+    ("UNAVAILABLE", 0, "error", "not available: out of order"),
+    ("WRONG", 0, "error", "another one than before"),
+    ("LOCKOUT", 0, "error", "locked out: out of order"),
+]
+
+
+@pytest.mark.parametrize("state,restarts,result,says", TOKENS)
+def test_tokens(tmp_path, state, restarts, result, says):
+    class Broker(FakeBroker):
+        def op_status_get(self, _, rep):
+            rep.status_reply.software = "fake"
+
+        def op_token_list(self, _, rep):
+            rep.token_list.tokens.add(name="tpm", type="tpm2", restarts=restarts, error="out of order",
+                                      state=getattr(self.pb.TokenInfo, state))
+
+    os.makedirs(tmp_path / "run")
+    broker = Broker(str(tmp_path / "run" / "holdfast.sock")).start()
+    try:
+        p = subprocess.run([CLI, "check", "--root", tmp_path, "--only", "tokens", "--json"], env=ENV,
+                           capture_output=True, text=True)
+        [row] = json.loads(p.stdout)["checks"]
+        assert row["result"] == result, row
+        assert re.search(says, "\n".join(f["message"] for f in row["findings"])), row
+    finally:
+        broker.stop()
