@@ -191,7 +191,9 @@ static void judge_file(struct hf_checkup *k, int at, const char *name, const cha
 /* Certificates that the agent writes to other directories. */
 static void files_elsewhere(struct hf_checkup *k, const char *dir, const struct hf_user *u)
 {
+	struct hf_err ignored = HF_ERR_INIT;
 	size_t i, n = strlen(dir);
+	bool fix = k->fix;
 	struct stat st;
 
 	for (i = 0; i < k->inventory.n; i++) {
@@ -199,10 +201,14 @@ static void files_elsewhere(struct hf_checkup *k, const char *dir, const struct 
 		bool inside = !strncmp(v->file, dir, n) && v->file[n] == '/' &&
 			      !strchr(v->file + n + 1, '/');
 
-		if (v->conf && v->file[0] && !inside &&
-		    strcmp(hf_inventory_text(v->conf, "method"), "files") && !lstat(v->file, &st) &&
-		    S_ISREG(st.st_mode))
-			judge_file(k, AT_FDCWD, v->file, v->file, &st, u, 0644);
+		if (!v->conf || !v->file[0] || inside ||
+		    !strcmp(hf_inventory_text(v->conf, "method"), "files") || lstat(v->file, &st) ||
+		    !S_ISREG(st.st_mode))
+			continue;
+		/* Where others may exchange a directory on the way, nothing is changed. */
+		k->fix = fix && !hf_path_trusted(v->file, &ignored);
+		judge_file(k, AT_FDCWD, v->file, v->file, &st, u, 0644);
+		k->fix = fix;
 	}
 }
 

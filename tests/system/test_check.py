@@ -468,6 +468,17 @@ def test_fix_follows_no_link(dev):
     assert "b.pem is not touched" in str(shown)
 
 
+def test_fix_trusts_no_way_that_others_can_change(dev):
+    """A certificate elsewhere is mended, unless somebody may exchange a directory above it."""
+    own_place(dev, 0o666)
+    dev.check("--fix", "--only", "certificate-files", code=0)
+    assert os.stat(dev.path("elsewhere.pem")).st_mode & 0o7777 == 0o644
+    dev.mkdir("open", 0o777)
+    conf("est-id", "file", dev.put("open/e.pem", dev.certs["est-id"].pem, 0o666))(dev)
+    dev.check("--fix", "--only", "certificate-files", code=1)
+    assert os.stat(dev.path("open/e.pem")).st_mode & 0o7777 == 0o666
+
+
 # ---------------------------------------------------------------- keys and tokens
 
 def test_orphans_and_origins(dev):
