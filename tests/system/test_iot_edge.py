@@ -13,6 +13,7 @@ import tomllib
 
 import pytest
 
+import guides
 from clilib import Home, warnings
 from keeperlib import ROOT
 
@@ -677,3 +678,30 @@ def test_secrets_stay_out_of_what_is_shown(home):
     home.run("config", "apply")
     assert b"geheim" in home.read("etc/agent.json") and b"geheim" not in home.read("etc/holdfastd.json")
     assert os.stat(home.path("etc/agent.json")).st_mode & 0o777 == 0o600
+
+
+# ---------------------------------------------------------------- the guide
+
+
+@pytest.mark.plain
+@pytest.mark.root
+def test_guide():
+    said = guides.run("iot-edge.md", r"""
+set +x
+edit() { sed -i "$1" /etc/aziot/config.toml; ! holdfast config apply; cp /root/config.toml /etc/aziot; }
+cp /etc/aziot/config.toml /root
+edit 's/^trust_bundle_cert/trust_bundle_crt/'
+edit 's/identity_cert = .*/identity_cert = { method = "est" }/'
+sed -i 's/^cert = .*/method = "self_signed"\ncommon_name = "my-device"/; s/^pk = .*//' /etc/aziot/config.toml
+if holdfast config apply; then exit 1; fi
+cp /root/config.toml /etc/aziot
+sed -i 's/edge-ca-1.key/none/; s/^device_id.*/device_id = "other"/' /etc/aziot/config.toml
+if holdfast config check; then exit 1; fi
+printf '[preloaded_keys]\nx = "file:///none.pem"\n' > /etc/aziot/config.d/x.toml
+cp /root/config.toml /etc/aziot
+holdfast config apply
+ls /var/aziot/secrets
+""")
+    for words in (*guides.troubles("iot-edge.md"), "Delete that file", "belongs to another daemon",
+                  "the device is called", "edge-ca-1.pem: OK"):
+        assert words in said, (words, said)
