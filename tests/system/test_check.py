@@ -27,6 +27,8 @@ SUB = Cert("Plant Issuing", ROOT, ca=True, days=2000)
 OTHER = Cert("Other Root", ca=True)
 SHIM = os.path.join(BUILD, "tests", "system", "libunsynced.so")
 SKI = x509.Extension(x509.SubjectKeyIdentifier.oid, False, x509.SubjectKeyIdentifier(b"i" * 20))
+SUB_SPKI = SUB.key.public_key().public_bytes(serialization.Encoding.DER,
+                                             serialization.PublicFormat.SubjectPublicKeyInfo)
 HOSTNAME = socket.gethostname()
 KEYS = {"edge-ca": "ca", "local-ca": "ca", "device-id": "sign", "est-id": "sign", "web": "sign"}
 
@@ -322,7 +324,7 @@ BROKEN = [
     ("edge-ca-quickstart", conf("edge-ca", "quickstart", True), "warning", "not for production"),
     ("key-strength", lambda d: rewrite(d, "web", public=rsa.generate_private_key(65537, 1024).public_key()),
      "error", "weak"),
-    ("key-strength", lambda d: rewrite(d, "web", digest=hashes.SHA1()), "error", "sha1"),
+    ("key-strength", lambda d: d.put("certs/web.pem", certificate_for(SUB_SPKI, "1.2.840.10045.4.1")), "error", "sha1"),
     ("key-strength", lambda d: rewrite(d, "device-id", public=rsa.generate_private_key(65537, 2056).public_key()),
      "warning", "RSA 2056"),
     ("certificate-chains", lambda d: d.issue("web", "web.local", chain=[OTHER]), "error", "not followed by its issuer"),
@@ -515,10 +517,10 @@ def test_rsa_pss_certificate(dev):
     dev.run("key", "delete", "pss", "--yes")
 
 
-def certificate_for(spki):
-    """By hand, since the library does not make one for RSASSA-PSS."""
+def certificate_for(spki, algorithm="1.2.840.10045.4.3.2"):
+    """By hand, since the library makes none for RSASSA-PSS, nor with SHA-1."""
     name = seq(tlv(0x31, seq(oid("2.5.4.3"), tlv(0x0c, b"pss"))))
-    alg = seq(oid("1.2.840.10045.4.3.2"))
+    alg = seq(oid(algorithm))
     dates = seq(tlv(0x17, b"250101000000Z"), tlv(0x17, b"350101000000Z"))
     tbs = seq(tlv(0xa0, b"\x02\x01\x02"), b"\x02\x01\x07", alg, SUB.cert.subject.public_bytes(), dates, name, spki)
     sig = SUB.key.sign(tbs, ec.ECDSA(hashes.SHA256()))
