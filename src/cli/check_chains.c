@@ -30,15 +30,39 @@ static X509 *find_issuer(X509 *cert, STACK_OF(X509) * list)
 	return NULL;
 }
 
-static STACK_OF(X509) * user_bundle(const struct hf_checkup *k)
+static void add_file(STACK_OF(X509) * to, const char *path)
 {
-	const char *path = hf_inventory_text(k->inventory.agent, "bundle.user_file");
 	struct hf_err ignored = HF_ERR_INIT;
 	STACK_OF(X509) *list = NULL;
 
 	if (path[0])
 		(void)hf_certview_read(path, &list, &ignored);
-	return list;
+	while (sk_X509_num(list) > 0) {
+		X509 *cert = sk_X509_shift(list);
+
+		if (sk_X509_push(to, cert) <= 0)
+			X509_free(cert);
+	}
+	hf_certview_free(list);
+}
+
+/* The CAs that this device knows: of the trust bundle, and of EST servers. */
+static STACK_OF(X509) * known_cas(const struct hf_checkup *k)
+{
+	STACK_OF(X509) *out = sk_X509_new_null();
+	size_t i, j;
+
+	if (out)
+		add_file(out, hf_inventory_text(k->inventory.agent, "bundle.user_file"));
+	for (i = 0; out && i < k->inventory.n; i++) {
+		json_object *files = hf_inventory_at(k->inventory.list[i].conf, "est.trust.files");
+
+		for (j = 0; json_object_is_type(files, json_type_array) &&
+			    j < json_object_array_length(files);
+		     j++)
+			add_file(out, json_object_get_string(json_object_array_get_idx(files, j)));
+	}
+	return out;
 }
 
 static void upper_dates(struct hf_checkup *k, const struct hf_credview *v, X509 *cert)
@@ -82,7 +106,9 @@ static void one_chain(struct hf_checkup *k, const struct hf_credview *v, STACK_O
 				     "%s: the root CA is in %s; it belongs into the trust bundle, "
 				     "and is sent for nothing here",
 				     v->id, v->file);
-	} else if (!find_issuer(last, trust)) {
+	} else if ((n == 1 || !strcmp(v->role, "edge_ca")) && !find_issuer(last, trust)) {
+		/* With a chain, what is missing is the root, as a rule, which others have. What the
+		   Edge CA has issued is for those who have the trust bundle. */
 		hf_check_say(k, HF_CHECK_WARNING,
 			     "%s: the issuer %s of the last certificate in %s is neither there nor "
 			     "in trust_bundle_cert: who does not know it cannot build the chain",
@@ -92,7 +118,7 @@ static void one_chain(struct hf_checkup *k, const struct hf_credview *v, STACK_O
 
 static void chains(struct hf_checkup *k, const char *arg)
 {
-	STACK_OF(X509) *trust = user_bundle(k);
+	STACK_OF(X509) *trust = known_cas(k);
 	size_t i, n = 0;
 
 	(void)arg;
