@@ -260,6 +260,16 @@ static enum hf_rc look_for_key(struct conversion *v, const char *id, bool *there
 		       id, v->b.path, id);
 }
 
+/* A key of this token tells its public half only now. */
+static void match_token_key(struct conversion *v)
+{
+	uint8_t hash[32];
+
+	if (!v->chain.has_key && v->chain.n &&
+	    hf_certview_spki_sha256(cert_at(v, v->chain.path[0]), hash))
+		v->chain.has_key = has_generation(&v->c->session->rep.result.key, hash);
+}
+
 static enum hf_rc register_issuer(struct conversion *v, const char *id, struct hf_err *e)
 {
 	if (!v->chain.has_key || !(v->c->session->rep.result.key.usage & HF_USAGE_CA))
@@ -293,6 +303,8 @@ static enum hf_rc store_key(struct conversion *v, const char *id, struct hf_err 
 	if (!rc && !there)
 		rc = hf_import(v->c, &what, &v->b.soft, e);
 	v->b.soft.pkey = NULL;
+	if (!rc)
+		match_token_key(v);
 	if (!rc)
 		rc = register_issuer(v, id, e);
 	if (rc)

@@ -230,6 +230,28 @@ def test_key_of_a_ca(run):
     assert run.read("ca/edge-ca.pem") == pem(cert, PKI.sub)
 
 
+def test_key_of_this_tpm(run):
+    """A TSS2 PRIVATE KEY, as tpm2-openssl makes them, with its certificate in the same file."""
+    run.run("key", "create", "was")
+    run.run("key", "public", "was", "--out", "pub")
+    public = serialization.load_pem_public_key(run.read("pub"))
+    run.run("key", "export", "was", "--out", "was.tss2")
+    run.run("key", "delete", "was", "--yes")
+    cert = x509.CertificateBuilder().subject_name(name("tss2")).issuer_name(PKI.sub.subject).public_key(
+        public).serial_number(5).not_valid_before(NOW).not_valid_after(NOW + DAY).sign(PKI.sub_key, hashes.SHA256())
+    for data in (pem(cert, PKI.sub) + run.read("was.tss2"), run.read("was.tss2"),
+                 base64.b64decode(b"".join(line for line in run.read("was.tss2").split(b"\n") if b"-" not in line))):
+        file = put(run, data)
+        assert [k["algorithm"] for k in run.json("convert", file)["keys"]] == ["TSS2 PRIVATE KEY"]
+        shown = run.json("convert", file, "--key", "is", "--out", "tss2/")
+        assert shown["key"]["exported"] and not shown["key"]["generations"][0]["imported"]
+        if len(shown["certificates"]) == 2:  # the reference follows the certificate
+            assert b"tss2/is.pem" in base64.b64decode(b"".join(
+                line for line in run.read("tss2/is.key.pem").split(b"\n")[2:] if b"-" not in line))
+        assert "PRIVATE KEY--" not in "".join(run.read("tss2/" + f).decode() for f in os.listdir(run.path("tss2")))
+        run.run("key", "delete", "is", "--yes")
+
+
 def test_key_that_cannot_be_taken(run):
     assert "no private key" in run.run("convert", put(run, pem(PKI.leaf)), "--key", "x", code=2).err
     two = PKI.private() + new_key().private_bytes(PEM, PKCS8, PLAIN)
