@@ -79,8 +79,10 @@ static enum hf_rc follow(struct hf_cli *c, const struct wanted *w, const struct 
 	if (!w->certificate[0] || !is_there(w->certificate) || !k->pkey)
 		return HF_OK;
 	rc = hf_certview_read(w->certificate, &certs, e);
-	if (rc)
+	if (rc) {
+		hf_certview_free(certs);
 		return rc;
+	}
 	leaf = sk_X509_value(certs, 0);
 	if (X509_get0_pubkey(leaf) && hf_certview_same_key(X509_get0_pubkey(leaf), k->pkey)) {
 		if (known)

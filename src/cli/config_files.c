@@ -41,6 +41,7 @@ static STACK_OF(X509) *
 		return NULL;
 	if (!hf_certview_read(path, &certs, &e))
 		return certs;
+	hf_certview_free(certs);
 	hf_problem_add(l->p, e.rc == HF_IO ? HF_PROBLEM_WARNING : HF_PROBLEM_ERROR, at, "%s: %s",
 		       what, e.msg);
 	return NULL;
