@@ -35,45 +35,6 @@ size_t hf_agent_index(const struct hf_agent *a, const struct hf_credential *c)
 	return (size_t)(c - a->credentials);
 }
 
-static void finish_credentials(struct hf_agent *a)
-{
-	size_t i;
-
-	for (i = 0; i < a->n; i++)
-		hf_credential_finish(&a->credentials[i]);
-	free(a->credentials);
-	a->credentials = NULL;
-	a->n = 0;
-}
-
-/* Each from its file and its record. */
-static enum hf_rc load_credentials(struct hf_agent *a, struct hf_err *e)
-{
-	const struct hf_agent_settings *s = a->settings;
-	size_t i;
-
-	a->credentials = calloc(s->n_credentials + 1, sizeof(a->credentials[0]));
-	if (!a->credentials)
-		return hf_fail(e, HF_NO_MEMORY, "out of memory");
-	a->n = s->n_credentials;
-	for (i = 0; i < a->n; i++) {
-		struct hf_credential *c = &a->credentials[i];
-
-		c->conf = &s->credentials[i];
-		hf_record_load(&c->record, s->state_dir, c->conf->id);
-		hf_credential_refresh(c, a->clock.wall);
-		/* What the clock says cannot be before what we made ourselves. */
-		if (c->held.leaf && c->record.settings[0])
-			hf_clock_floor(&a->clock, c->held.not_before);
-		if (c->conf->quickstart)
-			hf_log(HF_LOG_WARN,
-			       "certificate %s: the quickstart Edge CA is not for "
-			       "production; configure [edge_ca]",
-			       c->conf->id);
-	}
-	return HF_OK;
-}
-
 /* ---------------------------------------------------------------- what is due */
 
 static void warn_of_clamp(struct hf_credential *c)
@@ -94,7 +55,9 @@ static void warn_of_clamp(struct hf_credential *c)
 static void look_at(struct hf_agent *a, struct hf_credential *c)
 {
 	if (!strcmp(c->conf->method, "files")) {
-		hf_renew_watch(a, c);
+		if (c->recover_at <= a->clock.wall ||
+		    c->recover_at > a->clock.wall + LOOK_MS / 1000)
+			hf_renew_watch(a, c);
 		return;
 	}
 	if (c->busy)
@@ -104,7 +67,7 @@ static void look_at(struct hf_agent *a, struct hf_credential *c)
 		return;
 	}
 	hf_credential_plan(c, a->clock.wall);
-	if (c->next <= a->clock.wall || (!c->recovered && !c->record.failures))
+	if (c->next <= a->clock.wall || (!c->recovered && c->recover_at <= a->clock.wall))
 		hf_renew_begin(a, c);
 	if (c->record.hook_due)
 		hf_hook_run(a, c);
@@ -167,34 +130,6 @@ static void hear_launcher(struct hf_agent *a)
 		hf_running_free(r);
 }
 
-/* Atomic: what is under way goes on with what it knows, hence only when nothing is. */
-static void reload(struct hf_agent *a)
-{
-	struct hf_err err = HF_ERR_INIT;
-	struct hf_agent_settings *fresh = hf_agent_settings_load(a->config, &err), *old;
-	size_t i;
-
-	if (!fresh) {
-		hf_log(HF_LOG_ERR, "%s; the configuration of before is kept", err.msg);
-		return;
-	}
-	for (i = 0; i < HF_RUNNING_MAX; i++)
-		if (a->running[i].serial) /* its end finds nobody: it is asked for again */
-			hf_running_free(&a->running[i]);
-	old = a->settings;
-	finish_credentials(a);
-	a->settings = fresh;
-	if (load_credentials(a, &err)) {
-		hf_log(HF_LOG_ERR, "%s", err.msg);
-		a->stopping = true;
-	}
-	a->clock.wait_for_ntp = fresh->clock.wait_for_ntp;
-	a->clock.dir = fresh->state_dir;
-	hf_agent_settings_free(old);
-	hf_bundle_update(a);
-	hf_log(HF_LOG_NOTICE, "the configuration was read again");
-}
-
 static void hear_signal(struct hf_agent *a)
 {
 	struct signalfd_siginfo s;
@@ -202,7 +137,7 @@ static void hear_signal(struct hf_agent *a)
 	if (read(a->signals, &s, sizeof(s)) != (ssize_t)sizeof(s))
 		return;
 	if (s.ssi_signo == SIGHUP)
-		reload(a);
+		hf_agent_reload(a);
 	else
 		a->stopping = true;
 }
@@ -262,7 +197,7 @@ static enum hf_rc open_all(struct hf_agent *a, struct hf_err *e)
 	hf_clock_init(&a->clock, s->state_dir, s->clock.wait_for_ntp);
 	(void)hf_clock_look(&a->clock, &stepped);
 	a->keys = hf_keys_new(s->broker_socket, e);
-	return a->keys ? load_credentials(a, e) : e->rc;
+	return a->keys ? hf_agent_load_credentials(a, e) : e->rc;
 }
 
 static void close_all(struct hf_agent *a)
@@ -272,7 +207,7 @@ static void close_all(struct hf_agent *a)
 	for (i = 0; i < HF_RUNNING_MAX; i++)
 		if (a->running[i].serial)
 			hf_running_free(&a->running[i]);
-	finish_credentials(a);
+	hf_agent_drop_credentials(a->credentials, a->n);
 	hf_keys_free(a->keys);
 	hf_agent_settings_free(a->settings);
 	hf_fd_close(&a->control);

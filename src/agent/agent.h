@@ -46,6 +46,13 @@ struct hf_agent {
 struct hf_credential *hf_agent_find(struct hf_agent *a, const char *id);
 size_t hf_agent_index(const struct hf_agent *a, const struct hf_credential *c);
 
+/* reload.c: each credential from its file and its record; and the other way round. */
+enum hf_rc hf_agent_load_credentials(struct hf_agent *a, struct hf_err *e);
+void hf_agent_drop_credentials(struct hf_credential *list, size_t n);
+
+/* Another configuration; a broken one is said, and changes nothing. */
+void hf_agent_reload(struct hf_agent *a);
+
 /* The agent proper, in a process of its own; see hf_launch_args. @arg: const struct hf_agent_args
  */
 struct hf_agent_args {

@@ -192,6 +192,8 @@ enum hf_rc hf_commit(struct hf_agent *a, struct hf_credential *c, const char *pe
 	if (rc)
 		return rc;
 	(void)unlink(waiting);
+	free(c->answer); /* @pem itself, or one that came to the same end by the file */
+	c->answer = NULL;
 	hf_log(HF_LOG_NOTICE, "certificate %s: a new one is in use, fingerprint %s, key %s",
 	       c->conf->id, hf_hex(fresh, sizeof(fresh), c->held.sha256, 32), c->conf->key.name);
 	hf_bundle_update(a);

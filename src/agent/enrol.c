@@ -193,14 +193,15 @@ static void digest(struct hf_agent *a, struct hf_credential *c, struct hf_runnin
 	if (err.rc) {
 		hf_renew_failed(a, c, "network", err.msg, 0);
 	} else {
-		if (result.cacerts)
-			save_anchors(a, c, result.cacerts);
 		/* The next one is with the bootstrap identity, if there is one; then again so. */
 		c->bootstrap = hf_estjob_refused(&result) && !r->as_bootstrap;
 		if (!strcmp(result.status, "ok"))
 			hf_renew_take(a, c, result.certificates);
 		else
 			hf_renew_failed(a, c, result.status, result.message, result.retry_after_s);
+		/* After the certificate, which is worth more. */
+		if (result.cacerts)
+			save_anchors(a, c, result.cacerts);
 	}
 	hf_estjob_finish(&result);
 }

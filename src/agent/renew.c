@@ -17,7 +17,8 @@
 #include "est/certs.h"
 #include "wire/packet.h"
 
-#define ORPHAN_S 600 /* a generation that nobody has taken for so long */
+#define RECOVER_S 60  /* until the broker is asked again what a crash has left */
+#define ORPHAN_S  600 /* a generation that nobody has taken for so long */
 
 static void save(struct hf_agent *a, struct hf_credential *c)
 {
@@ -229,7 +230,7 @@ void hf_renew_take(struct hf_agent *a, struct hf_credential *c, const char *pem)
 		free(c->answer);
 		c->answer = strdup(pem); /* it need not be asked for again */
 	}
-	if (!rc || rc == HF_REFUSED) {
+	if (rc == HF_REFUSED) {
 		free(c->answer);
 		c->answer = NULL;
 	}
@@ -237,6 +238,7 @@ void hf_renew_take(struct hf_agent *a, struct hf_credential *c, const char *pem)
 		hf_renew_failed(a, c, rc == HF_REFUSED ? "answer" : HF_RESULT_LOCAL, err.msg, 0);
 		return;
 	}
+	c->trouble[0] = '\0';
 	hf_credential_plan(c, a->clock.wall);
 	wake_dependents(a, c);
 	hf_hook_run(a, c);
@@ -252,8 +254,12 @@ void hf_renew_begin(struct hf_agent *a, struct hf_credential *c)
 	enum hf_rc rc;
 
 	hf_renew_recover(a, c);
-	if (!c->recovered || c->next > a->clock.wall)
+	if (c->next > a->clock.wall)
 		return;
+	if (!c->recovered) {
+		hf_renew_failed(a, c, HF_RESULT_LOCAL, c->trouble, 0);
+		return;
+	}
 	if (c->answer) {
 		hf_renew_take(a, c, c->answer);
 		return;
@@ -335,10 +341,13 @@ void hf_renew_recover(struct hf_agent *a, struct hf_credential *c)
 	hf_commit_recover(a, c);
 	rc = hf_keys_get(a->keys, c->conf->key.name, &key, &err);
 	if (rc && rc != HF_NO_KEY) {
-		hf_renew_failed(a, c, HF_RESULT_LOCAL, err.msg, 0);
+		(void)snprintf(c->trouble, sizeof(c->trouble), "%.290s", err.msg);
+		c->recover_at = a->clock.wall + RECOVER_S;
+		a->changed = true;
 		return;
 	}
 	c->recovered = true;
+	c->trouble[0] = '\0';
 	if (!rc && c->held.leaf && generation_of(&key, c->held.spki_sha256) &&
 	    hf_commit_follow(a, c, &key, &err))
 		hf_log(HF_LOG_ERR, "certificate %s: %s", c->conf->id, err.msg);
@@ -385,6 +394,7 @@ void hf_renew_watch(struct hf_agent *a, struct hf_credential *c)
 	struct hf_key_state key;
 
 	c->trouble[0] = '\0';
+	c->recover_at = a->clock.wall + RECOVER_S;
 	hf_credential_refresh(c, a->clock.wall);
 	if (!c->held.leaf)
 		(void)snprintf(c->trouble, sizeof(c->trouble), "%.290s",

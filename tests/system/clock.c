@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,7 +30,8 @@ struct wish {
 	int64_t at;	 /* at this step: */
 	int64_t error;	 /* errno for it and all that follow on the disk; 0: SIGKILL */
 	int64_t victim;	 /* who is killed; 0: this program */
-	int64_t program; /* only in this process; 0: in none */
+	int64_t program; /* only in this process; 0: in none; -1: in the first agent that takes a
+			    step */
 };
 
 static struct wish *wish;
@@ -48,10 +50,20 @@ __attribute__((constructor)) static void map(void)
 		wish = p;
 }
 
+/* The agent proper; its launcher takes no step before there is something to launch. */
+static int is_agent(void)
+{
+	return !strcmp(program_invocation_short_name, "holdfast-agent");
+}
+
 /* 0: go on; else errno. @disk: it may fail for want of space. */
 static int step(int disk)
 {
-	if (!wish || !wish->program || getpid() != (pid_t)wish->program)
+	if (!wish || !wish->program)
+		return 0;
+	if (wish->program == -1 && is_agent())
+		wish->program = getpid();
+	if (getpid() != (pid_t)wish->program)
 		return 0;
 	wish->count++;
 	if (!wish->at || wish->count < wish->at)

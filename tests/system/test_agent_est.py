@@ -215,7 +215,8 @@ def test_server_down_for_thirty_days():
         assert len(set(coming)) == 3, "they would all come at once"
         device.advance(max(coming) - device.now() + 1)
         for name in IDS:
-            device.until(lambda: device.fingerprint(name) != fingerprints[name], 60)
+            device.until(lambda: device.fingerprint(name) != fingerprints[name] and
+                         device.credential(name)["state"] == "ok", 60)
             device.check_pair(name)
         assert issued(env) == 6
 
