@@ -136,6 +136,36 @@ static enum hf_rc count_mac(struct hf_bundle *b, const PKCS12 *p12, struct hf_er
 	return rc;
 }
 
+static bool has_shrouded(PKCS7 *p7)
+{
+	STACK_OF(PKCS12_SAFEBAG) *bags = PKCS12_unpack_p7data(p7);
+	bool found = false;
+	int i;
+
+	for (i = 0; i < sk_PKCS12_SAFEBAG_num(bags); i++)
+		found = found || PKCS12_SAFEBAG_get_nid(sk_PKCS12_SAFEBAG_value(bags, i)) ==
+					 NID_pkcs8ShroudedKeyBag;
+	sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
+	return found;
+}
+
+/* Is anything in it encrypted with a password? */
+static bool is_locked(const PKCS12 *p12)
+{
+	STACK_OF(PKCS7) *safes = PKCS12_unpack_authsafes(p12);
+	bool found = false;
+	int i;
+
+	for (i = 0; !found && i < sk_PKCS7_num(safes); i++) {
+		PKCS7 *p7 = sk_PKCS7_value(safes, i);
+		int type = OBJ_obj2nid(p7->type);
+
+		found = type == NID_pkcs7_encrypted || (type == NID_pkcs7_data && has_shrouded(p7));
+	}
+	sk_PKCS7_pop_free(safes, PKCS7_free);
+	return found;
+}
+
 /* Without a MAC only decryption shows whether the password is right. */
 static enum hf_rc find_password(struct hf_bundle *b, PKCS12 *p12, struct opener *o,
 				struct hf_err *e)
@@ -146,12 +176,10 @@ static enum hf_rc find_password(struct hf_bundle *b, PKCS12 *p12, struct opener 
 	o->n = 0;
 	if (mac && count_mac(b, p12, e))
 		return e->rc;
-	if (mac && PKCS12_verify_mac(p12, NULL, 0))
+	if (mac ? PKCS12_verify_mac(p12, NULL, 0) : !is_locked(p12))
 		return HF_OK;
 	o->p = o->word;
 	if (mac && PKCS12_verify_mac(p12, "", 0))
-		return HF_OK;
-	if (!mac && !hf_cli_option(b->password.cli, "password-file"))
 		return HF_OK;
 	o->n = hf_password_get(o->word, HF_PASSWORD_MAX, 0, &b->password);
 	if (o->n < 0 || (mac && !PKCS12_verify_mac(p12, o->word, o->n)))

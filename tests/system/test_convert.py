@@ -4,6 +4,7 @@ import base64
 import datetime
 import os
 import stat
+import subprocess
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 
 import guides
-from clilib import Home, Running
+from clilib import ENV, Home, Running
 
 PASSWORD = b"a password"
 PEM, DER = serialization.Encoding.PEM, serialization.Encoding.DER
@@ -152,6 +153,22 @@ def test_single_things(home):
     put(home, PASSWORD, "pw")
     shown = home.json("convert", put(home, PKI.private(DER, lock=LOCKED)), "--password-file", "pw")
     assert shown["format"] == "encrypted private key in DER" and len(shown["keys"]) == 1
+
+
+@pytest.mark.parametrize("how,locked", [(["-nomac"], True), (["-nomac", "-certpbe", "NONE"], True),
+                                        (["-nomac", "-certpbe", "NONE", "-keypbe", "NONE"], False),
+                                        (["-certpbe", "PBE-SHA1-3DES", "-keypbe", "PBE-SHA1-3DES", "-macalg", "sha1"], True),
+                                        (["-descert", "-macalg", "sha512"], True)])
+def test_pkcs12_of_openssl(home, how, locked):
+    """With and without a MAC, and old ciphers."""
+    put(home, PASSWORD, "pw")
+    put(home, PKI.private() + pem(PKI.leaf, PKI.root, PKI.sub), "all.pem")
+    subprocess.run(["openssl", "pkcs12", "-export", "-in", "all.pem", "-out", "o.p12", "-passout", "file:pw", *how],
+                   cwd=home.dir, env={**ENV, "OPENSSL_CONF": "/dev/null"}, check=True)
+    shown = home.json("convert", "o.p12", "--password-file", "pw", "--out", "o.pem")
+    assert roles(shown) == WHOLE and len(shown["keys"]) == 1 and home.read("o.pem") == pem(*PKI.chain)
+    p = home.run("convert", "o.p12", code=2 if locked else 0)
+    assert not locked or "--password-file" in p.err
 
 
 def test_what_is_missing_is_said(home):
