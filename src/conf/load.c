@@ -28,6 +28,37 @@ static void check_writers(const char *path, struct hf_problems *p)
 			      (unsigned)st.st_uid);
 }
 
+/* Its line; 0: there is none. The tree is bounded in depth. */
+static unsigned find_secret(const struct hf_node *n)
+{
+	static const char *const keys[] = { "password", "value", "connection_string" };
+	const struct hf_node *child;
+	unsigned line;
+	size_t i;
+
+	if (n->kind == HF_NODE_STRING && strstr(n->text, "pin-value="))
+		return n->line;
+	for (i = 0; n->kind == HF_NODE_STRING && n->key && i < HF_COUNT(keys); i++)
+		if (!strcmp(n->key, keys[i]))
+			return n->line;
+	for (child = n->children; child; child = child->next)
+		if ((line = find_secret(child)))
+			return line;
+	return 0;
+}
+
+static void check_readers(const char *path, const struct hf_node *tree, struct hf_problems *p)
+{
+	unsigned line = find_secret(tree);
+	struct stat st;
+
+	if (line && !stat(path, &st) && (st.st_mode & 044))
+		hf_problem_at(p, HF_PROBLEM_WARNING, path, line,
+			      "there is a secret here, and others may read the file (mode %04o): "
+			      "chmod 600 it",
+			      (unsigned)st.st_mode & 07777);
+}
+
 static bool ends_in(const char *text, const char *end)
 {
 	size_t n = strlen(text), m = strlen(end);
@@ -79,6 +110,7 @@ static enum hf_rc read_one(struct hf_config *c, const char *path, struct hf_prob
 	tree = hf_toml_parse(text.p ? (const char *)text.p : "", text.n, name, p);
 	if (!tree)
 		return HF_OK; /* said in @p */
+	check_readers(name, tree, p);
 	/* Before merging: a value that a drop-in replaces may be wrong as well. */
 	hf_conf_check(tree, p);
 	hf_node_merge(c->root, tree);

@@ -36,7 +36,7 @@ class Home:
 
     def write(self, text, name="etc/config.toml"):
         os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
-        with open(self.path(name), "w") as f:
+        with open(self.path(name), "w", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
             f.write(text)
 
     def read(self, name):

@@ -367,6 +367,22 @@ def test_file_that_others_may_write(home):
     assert "warning: " + home.path("etc/config.toml") in p.err and "mode 0666" in p.err
 
 
+@pytest.mark.parametrize("text,secret", [
+    ('[cert_issuance.est.auth]\nusername = "u"\npassword = "geheim"\n', True),
+    ('[provisioning]\nsource = "manual"\nconnection_string = "DeviceId=x"\n', True),
+    ('[provisioning.authentication]\nmethod = "sas"\ndevice_id_pk = { value = "eA==" }\n', True),
+    ('[preloaded_keys]\na = "pkcs11:token=t;object=o?pin-value=1"\n[aziot_keys]\npkcs11_lib_path = "/x.so"\n'
+     'pkcs11_base_slot = "pkcs11:token=t"\n', True),
+    ('[cert_issuance.est.auth]\nusername = "u"\npassword_file = "/x"\n', False)])
+def test_secrets_in_a_file_that_others_may_read(home, text, secret):
+    home.write(text)
+    assert "there is a secret here" not in home.run("config", "check").err
+    os.chmod(home.path("etc/config.toml"), 0o640)
+    err = home.run("config", "check").err
+    assert ("there is a secret here, and others may read the file (mode 0640)" in err) == secret
+    assert "geheim" not in err
+
+
 def test_explain(home):
     assert "timeout" in home.run("config", "explain", "token").out
     assert "10d" in home.run("config", "explain", "edge_ca.auto_renew.threshold").out
