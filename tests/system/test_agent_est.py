@@ -221,6 +221,72 @@ def test_server_down_for_thirty_days():
         assert issued(env) == 6
 
 
+PASSWORD = """
+[cert_issuance.est]
+trusted_certs = ["file://%(HOLDFAST_EST_TRUST)s"]
+[cert_issuance.est.auth]
+username = "%(HOLDFAST_EST_USER)s"
+password = "%(password)s"
+[cert_issuance.est.urls]
+default = "%(HOLDFAST_EST_URL)s"
+[[credential]]
+id = "web"
+method = "est"
+common_name = "web.example"
+[edge_ca]
+auto_generated_edge_ca_expiry_days = 3650
+"""
+
+
+def by_password(env):
+    with open(env["HOLDFAST_EST_PASSWORD_FILE"]) as f:
+        return PASSWORD % dict(env, password=f.read().strip())
+
+
+def test_a_person_decides():
+    """202: the agent waits as long as the server says, and asks again for the same key."""
+    with Device(start=False) as device, est_server("manual", clock=device) as env:
+        device.apply(by_password(env))
+        device.start_broker()
+        device.start_agent()
+        device.until(lambda: device.credential("web")["state"] == "pending", 60)
+        entry = device.credential("web")
+        assert entry["last"]["result"] == "pending" and entry["failures"] == 0
+        key = set(device.generations("web"))
+        device.advance(entry["next"] - device.now() + 1)
+        device.until(lambda: device.credential("web")["state"] == "ok", 60)
+        assert set(device.generations("web")) == key and device.check_pair("web") in key
+        assert issued(env) == 1
+
+
+def test_a_password_that_is_wrong():
+    with Device(start=False) as device, est_server("basic", clock=device) as env:
+        device.apply(by_password(env).replace('password = "', 'password = "not-'))
+        device.start_broker()
+        device.start_agent()
+        device.until(lambda: device.credential("web")["state"] == "failed", 60)
+        assert device.credential("web")["last"]["result"] == "auth"
+        device.apply(by_password(env))  # the administrator corrects it
+        device.wake()  # and need not wait for the next retry
+        device.until(lambda: device.credential("web")["state"] == "ok", 60)
+        assert "not-" not in device.log()
+
+
+def test_new_root():
+    """The server's CA has a new root: the old one vouches for it, and then it stands by itself."""
+    with Device(start=False) as device, est_server("rollover", clock=device) as env:
+        device.apply(by_password(env))
+        device.start_broker()
+        device.start_agent()
+        device.until(lambda: device.credential("web")["state"] == "ok", 60)
+        with open(os.path.join(device.dir, "agent", "web.anchors.pem")) as f:
+            assert f.read().count("BEGIN CERTIFICATE") >= 2
+        before = device.fingerprint("web")
+        device.advance(75 * DAY)
+        device.until(lambda: device.fingerprint("web") != before, 60)
+        assert device.cert("web").issuer.rfc4514_string() == "CN=EST root G2"
+
+
 OTHER = """
 [[credential]]
 id = "web"
