@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/process.h"
 #include "cli/agent.h"
 #include "cli/certs.h"
 #include "cli/csr.h"
@@ -64,24 +66,83 @@ static enum hf_rc check_id(struct hf_cli *c, const char **id, char known[80], st
 	return rc;
 }
 
-static enum hf_rc ask(struct hf_cli *c, const char *id, const char *verb, json_object *body,
-		      struct hf_err *e)
+/* The agent's own part of status.json for @id replaces what is known. */
+static enum hf_rc look_again(struct hf_cli *c, const char *id, struct hf_err *e)
+{
+	json_object *reply = NULL, *list;
+	enum hf_rc rc = hf_agent_ask(c, "GET", "/holdfast/v1/status", NULL, HF_AGENT_MS, &reply, e);
+	size_t i;
+
+	list = hf_inventory_at(reply, "credentials");
+	for (i = 0;
+	     json_object_is_type(list, json_type_array) && i < json_object_array_length(list); i++)
+		if (!strcmp(hf_inventory_text(json_object_array_get_idx(list, i), "id"), id))
+			take(c, json_object_array_get_idx(list, i));
+	json_object_put(reply);
+	return rc;
+}
+
+/* Or about to begin, after a reset. */
+static bool at_work(json_object *o)
+{
+	const char *state = hf_inventory_text(o, "state");
+
+	return !strcmp(state, "renewing") ||
+	       (!strcmp(state, "missing") && !hf_inventory_number(o, "attempts"));
+}
+
+/* An agent that does not wait itself says that it is at it. */
+static enum hf_rc wait_for(struct hf_cli *c, const char *id, uint64_t end, struct hf_err *e)
+{
+	const struct timespec pause = { 0, 200000000 };
+	enum hf_rc rc = HF_OK;
+
+	while (!rc && at_work(c->result)) {
+		if (hf_now_ms() >= end)
+			return hf_fail(e, HF_TIMEOUT,
+				       "the agent is still at it: see 'holdfast cert show %s'", id);
+		(void)nanosleep(&pause, NULL);
+		rc = look_again(c, id, e);
+	}
+	return rc;
+}
+
+/* What came of it; an old certificate that is still good does not make that a success. */
+static enum hf_rc outcome(const struct hf_cli *c, struct hf_err *e)
+{
+	const char *state = hf_inventory_text(c->result, "state");
+	const char *said = hf_inventory_text(c->result, "last.message");
+	bool later = !strcmp(state, "pending");
+
+	if (!later && strcmp(state, "failed") && strcmp(state, "held") &&
+	    strcmp(state, "missing") && strcmp(state, "expired"))
+		return HF_OK;
+	return hf_fail(e, later ? HF_UNAVAILABLE : HF_FAILED, "%s%s%s",
+		       later ? "the server says later" : state, said[0] ? ": " : "", said);
+}
+
+static enum hf_rc ask(struct hf_cli *c, const char *id, const char *verb, bool wait,
+		      json_object *body, struct hf_err *e)
 {
 	json_object *reply = NULL;
 	const char *timeout = hf_cli_option(c, "timeout");
-	uint64_t ms = HF_AGENT_WORK_MS;
+	uint64_t ms = HF_AGENT_WORK_MS, end;
 	char path[HF_PATH_MAX];
 	enum hf_rc rc = hf_agent_path(path, id, verb, e);
 
 	if (timeout && (!hf_value_duration(timeout, &ms) || !ms || ms > 3600000))
 		return hf_fail(e, HF_ARGUMENT,
 			       "--timeout takes a time of at most an hour, such as 30s or 5min");
+	end = hf_now_ms() + ms;
+	json_object_object_add(body, "wait", json_object_new_boolean(wait));
 	if (!rc)
 		rc = hf_agent_ask(c, "POST", path, body, (unsigned)ms, &reply, e);
 	if (!rc)
 		take(c, reply);
 	json_object_put(reply);
-	return rc;
+	if (!rc && wait)
+		rc = wait_for(c, id, end, e);
+	return !rc && wait ? outcome(c, e) : rc;
 }
 
 enum hf_rc hf_cert_renew(struct hf_cli *c, struct hf_err *e)
@@ -100,8 +161,7 @@ enum hf_rc hf_cert_renew(struct hf_cli *c, struct hf_err *e)
 	body = json_object_new_object();
 	if (rotate || same)
 		json_object_object_add(body, "rotate_key", json_object_new_boolean(rotate));
-	json_object_object_add(body, "wait", json_object_new_boolean(!hf_cli_option(c, "no-wait")));
-	rc = ask(c, id, "renew", body, e);
+	rc = ask(c, id, "renew", !hf_cli_option(c, "no-wait"), body, e);
 	json_object_put(body);
 	return rc ? hf_within(e, "%s is not renewed", id) : HF_OK;
 }
@@ -137,8 +197,7 @@ enum hf_rc hf_cert_reset(struct hf_cli *c, struct hf_err *e)
 	if (rc)
 		return rc;
 	body = json_object_new_object();
-	json_object_object_add(body, "wait", json_object_new_boolean(true));
-	rc = ask(c, id, "reset", body, e);
+	rc = ask(c, id, "reset", true, body, e);
 	json_object_put(body);
 	return rc ? hf_within(e, "%s is not reset", id) : HF_OK;
 }

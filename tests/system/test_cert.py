@@ -157,6 +157,30 @@ def test_renew_and_reset(home):
         assert len(agent.requests) == 4
 
 
+def test_agent_that_does_not_wait(home):
+    """It says that it is at it, and is asked until it is not."""
+    states = iter(["missing", "renewing", "ok"])
+
+    def answer(method, path, _):
+        one = dict(OK, state=next(states))
+        return (202, one) if method == "POST" else (200, {"credentials": [dict(OK, id="other"), one]})
+
+    with FakeAgent(socket_of(home), answer) as agent:
+        assert home.json("cert", "renew", "edge-ca")["state"] == "ok"
+        assert [r[:2] for r in agent.requests[1:]] == [("GET", "/holdfast/v1/status")] * 2
+    with FakeAgent(socket_of(home), lambda *_: (200, dict(OK, state="renewing", credentials=[]))):
+        p = home.run("cert", "renew", "edge-ca", "--timeout", "500ms", code=4)
+        assert "still at it" in p.err
+        assert home.json("cert", "renew", "edge-ca", "--no-wait")["state"] == "renewing"
+
+
+@pytest.mark.parametrize("state,code", [("failed", 1), ("held", 1), ("missing", 1), ("expired", 1), ("pending", 4)])
+def test_renewal_that_fails(home, state, code):
+    """Though the agent did what it was told."""
+    with FakeAgent(socket_of(home), lambda *_: (200, dict(OK, state=state, attempts=1, last={"message": "no route to it"}))):
+        assert "no route to it" in home.run("cert", "renew", "edge-ca", code=code).err
+
+
 def test_reset_asks(home):
     with FakeAgent(socket_of(home), lambda *_: (200, OK)) as agent:
         for answer, code, asked in ((b"n\n", 1, 0), (b"y\n", 0, 1)):
