@@ -211,6 +211,29 @@ static void check_uri(struct hf_creds *c, const struct hf_cred *k)
 			       k->id);
 }
 
+static void check_token(struct hf_creds *c, const struct hf_cred *k)
+{
+	const char *type, *near;
+
+	if (!k->key.name[0])
+		return;
+	type = hf_making_token_type(c->m, k->key.token);
+	if (!type) {
+		near = hf_making_token_nearest(c->m, k->key.token);
+		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, k->at,
+			       "the key of %s is to be in the token \"%s\", but there is no "
+			       "[[token]] of that name%s%s%s",
+			       k->id, k->key.token, near ? "; did you mean \"" : "",
+			       near ? near : "", near ? "\"?" : "");
+	} else if (!strcmp(type, "tpm2") && !strcmp(k->key.algorithm, "ed25519")) {
+		hf_problem_add(
+			c->m->p, HF_PROBLEM_ERROR, k->at,
+			"%s is to have an Ed25519 key, which no TPM makes; write algorithm = "
+			"\"ec-p256\", or a token of type pkcs11",
+			k->id);
+	}
+}
+
 /* Two certificates in one file, or of one key that one of them rotates, destroy each other. */
 static void check_shared(struct hf_creds *c, size_t i)
 {
@@ -411,6 +434,7 @@ void hf_creds_check(struct hf_creds *c)
 		check_depth(c, c->list[i]);
 		check_shared(c, i);
 		check_uri(c, c->list[i]);
+		check_token(c, c->list[i]);
 		check_renewal(c, c->list[i]);
 		check_hook(c, c->list[i]);
 		check_places(c, c->list[i]);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "conf/credmake.h"
+#include "conf/nearest.h"
 #include "conf/value.h"
 
 #define SECTION "credential"
@@ -104,6 +105,37 @@ static bool good_name(const char *text)
 					   "0123456789.-_*") == strlen(text + 4);
 }
 
+/* Those of RFC 5280 and a few that people use, by the names that libcrypto has for them. */
+static const char *const purposes[] = { "serverAuth",	   "clientAuth",      "codeSigning",
+					"emailProtection", "timeStamping",    "OCSPSigning",
+					"ipsecIKE",	   "msSmartcardLogin" };
+
+static void check_purpose(struct hf_creds *c, const struct hf_cred *k, const struct hf_node *n)
+{
+	struct hf_nearest near;
+	size_t i;
+
+	if (k->method != HF_CRED_EST &&
+	    (!strcmp(n->text, "OCSPSigning") || !strcmp(n->text, "1.3.6.1.5.5.7.3.9")))
+		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, n,
+			       "eku of %s has OCSPSigning, which would speak for its issuer: no CA "
+			       "on this device signs that; leave it out",
+			       k->id);
+	if (n->text[0] >= '0' && n->text[0] <= '2' && n->text[1] == '.' && n->text[2] &&
+	    strspn(n->text, "0123456789.") == strlen(n->text))
+		return;
+	hf_nearest_init(&near, n->text);
+	for (i = 0; i < HF_COUNT(purposes); i++)
+		hf_nearest_try(&near, purposes[i]);
+	if (near.best && !strcmp(near.best, n->text))
+		return;
+	hf_problem_add(c->m->p, HF_PROBLEM_ERROR, n,
+		       "eku of %s has \"%s\", which is no purpose%s%s%s", k->id, n->text,
+		       near.best ? "; did you mean \""
+				 : "; write such as \"serverAuth\", or an OID",
+		       near.best ? near.best : "", near.best ? "\"?" : "");
+}
+
 static void take_names(struct hf_creds *c, struct hf_cred *k, const struct hf_node *t)
 {
 	const struct hf_node *n;
@@ -121,6 +153,8 @@ static void take_names(struct hf_creds *c, struct hf_cred *k, const struct hf_no
 				       "\"URI:...\" or \"email:NAME@HOST\"",
 				       k->id, n->text);
 	}
+	for (n = k->eku ? k->eku->children : NULL; n; n = n->next)
+		check_purpose(c, k, n);
 	hf_cred_subject(c, k, t);
 	if (!k->n_subject && !(k->sans && k->sans->children) && k->method != HF_CRED_FILES)
 		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, t,

@@ -44,6 +44,10 @@ void hf_making_check_names(const struct hf_making *m, const char *section, const
 
 /* tokens.c: "tokens" and "default_token". */
 void hf_making_tokens(const struct hf_making *m, json_object *out);
+/* "tpm2" or "pkcs11" of the token @name ("": the default one); NULL if there is none. */
+const char *hf_making_token_type(const struct hf_making *m, const char *name);
+/* The nearest of the names that there are; NULL: none is near. */
+const char *hf_making_token_nearest(const struct hf_making *m, const char *name);
 
 /* "csr", "token" or "returned". */
 const char *hf_making_module_keys(const struct hf_making *m);

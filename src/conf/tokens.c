@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "conf/credential.h"
+#include "conf/nearest.h"
 #include "conf/p11uri.h"
 #include "conf/value.h"
 
@@ -362,6 +363,38 @@ void hf_making_tokens(const struct hf_making *m, json_object *out)
 		check_preloaded(m, alone);
 	hf_making_set_text(out, "default_token", name);
 	json_object_object_add(out, "tokens", list);
+}
+
+const char *hf_making_token_type(const struct hf_making *m, const char *name)
+{
+	const struct hf_node *n, *first = hf_making_tables(m, "token"), *chosen = NULL;
+	bool alone = aziot_alone(m);
+
+	for (n = first; n; n = n->next) {
+		const struct hf_node *yes = hf_node_get(n, "default");
+
+		if (name[0] ? !strcmp(hf_node_get(n, "name")->text, name) : yes && yes->number)
+			chosen = n;
+	}
+	if (!chosen && !name[0] && !alone)
+		chosen = first;
+	if (chosen)
+		return is_pkcs11(chosen) ? "pkcs11" : "tpm2";
+	if (alone && (!name[0] || !strcmp(name, "hsm")))
+		return "pkcs11";
+	return !alone && !first && (!name[0] || !strcmp(name, "tpm")) ? "tpm2" : NULL;
+}
+
+const char *hf_making_token_nearest(const struct hf_making *m, const char *name)
+{
+	const struct hf_node *n = hf_making_tables(m, "token");
+	struct hf_nearest near;
+
+	hf_nearest_init(&near, name);
+	hf_nearest_try(&near, aziot_alone(m) ? "hsm" : n ? "" : "tpm");
+	for (; n; n = n->next)
+		hf_nearest_try(&near, hf_node_get(n, "name")->text);
+	return near.best;
 }
 
 static void add_pin(const struct hf_making *m, const struct hf_node *token, json_object *pins)

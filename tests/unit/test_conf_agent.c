@@ -179,6 +179,12 @@ static const struct {
 	  1, "already" },
 	{ CREDENTIAL "method = \"self_signed\"\ncommon_name = \"x\"\nsans = [\n\"x.org\"]\n", 6,
 	  "\"DNS:NAME\"" },
+	{ CREDENTIAL "method = \"self_signed\"\ncommon_name = \"x\"\neku = [\"serverauth\"]\n", 5,
+	  "did you mean \"serverAuth\"" },
+	{ CREDENTIAL "method = \"self_signed\"\ncommon_name = \"x\"\neku = [\"1.2.3.\", \"web\"]\n",
+	  5, "or an OID" },
+	{ CREDENTIAL "method = \"self_signed\"\ncommon_name = \"x\"\neku = [\"OCSPSigning\"]\n", 5,
+	  "speak for its issuer" },
 	{ CREDENTIAL "method = \"self_signed\"\nsans = [\"IP:300.1.1.1\"]\n", 4, "IP:ADDRESS" },
 	{ CREDENTIAL "method = \"self_signed\"\ncommon_name = \"x\"\n"
 		     "hook = { exec = [\"reload\"] }\n",
@@ -210,6 +216,10 @@ static const struct {
 	  "\"r\"\n[[credential]]\nid = \"sub\"\nissuer = \"root\"\nca = true\ncommon_name = "
 	  "\"s\"\n",
 	  6, "larger pathlen" },
+	{ "[edge_ca]\ntoken = \"tmp\"\n", 1, "did you mean \"tpm\"" },
+	{ "[[token]]\nname = \"chip\"\n[edge_ca]\ntoken = \"tpm\"\n", 3,
+	  "no [[token]] of that name" },
+	{ "[edge_ca]\nalgorithm = \"ed25519\"\n", 1, "which no TPM makes" },
 	{ "[preloaded_certs]\nall = [\n\"a\"]\n", 3,
 	  "names a certificate \"a\" that there is not" },
 	{ "[preloaded_certs]\n\"a b\" = \"file:///x\"\n", 2, "cannot be the id" },
@@ -275,6 +285,12 @@ static const struct {
 	{ CREDENTIAL "method = \"self_signed\"\ncommon_name = \"x\"\n"
 		     "hook = { exec = [\"/bin/true\"], user = \"root\" }\n",
 	  HF_PROBLEM_WARNING, 5, "holdfast-hook@web.path" },
+	{ "[edge_ca]\nalgorithm = \"ed25519\"\n[aziot_keys]\npkcs11_lib_path = \"/x.so\"\n"
+	  "pkcs11_base_slot = \"pkcs11:token=t\"\n",
+	  HF_PROBLEM_NOTE, 1, "not for production" },
+	{ "[edge_ca]\ntoken = \"h\"\n[[token]]\nname = \"t\"\n[[token]]\nname = \"h\"\n"
+	  "type = \"pkcs11\"\nmodule = \"/x.so\"\nuri = \"pkcs11:token=t\"\n",
+	  HF_PROBLEM_NOTE, 1, "not for production" },
 	{ "[edge_ca.auto_renew]\nthreshold = \"1h\"\nretry = \"2h\"\n", HF_PROBLEM_WARNING, 3,
 	  "one failure" },
 	{ "[edge_ca]\nmethod = \"est\"\nauto_renew = { threshold = \"10d\" }\n" AUTH URLS,

@@ -133,6 +133,7 @@ static void extremes(void **state)
 
 	(void)state;
 	hf_buf_fmt(&b, "hostname = \"%s\"\n", filled(a, "", 253));
+	hf_buf_fmt(&b, "[[token]]\nname = \"%s\"\n", filled(a, "t", 63));
 	hf_buf_fmt(
 		&b,
 		"[provisioning]\nsource = \"dps\"\niothub_hostname = \"%s\"\ndevice_id = \"%s\"\n",
@@ -158,7 +159,7 @@ static void extremes(void **state)
 			   filled(a, "/", 998), i % 10 + i / 10 * 10, filled(c, "/", 1000));
 		hf_buf_fmt(&b, "token = \"%s\"\nalgorithm = \"ec-p256\"\n", filled(d, "t", 63));
 		put_list(&b, "sans", "URI:x:", 32, 255);
-		put_list(&b, "eku", "", 8, 63);
+		put_list(&b, "eku", "1.3.6.1.4.1.311.20.2.2", 8, 22);
 		hf_buf_fmt(&b, "subject = { CN = \"%s\", O = \"%s\" }\n", filled(a, "", 64),
 			   filled(c, "", 255));
 		hf_buf_str(&b, "[credential.hook]\ntimeout = \"1h\"\n");
