@@ -14,11 +14,11 @@
 
 static enum hf_rc find_paths(struct hf_cli *c, struct hf_err *e)
 {
-	const char *root = hf_cli_option(c, "root");
+	const char *root = hf_cli_option(c, "root"), *env = secure_getenv("HOLDFAST_ROOT");
 	char cwd[HF_PATH_MAX];
 
-	if (!root)
-		return hf_paths_init(&c->paths, NULL, e);
+	if (!root) /* swtpm-ci/with-holdfast sets it; the socket is HOLDFAST_SOCKET then */
+		return hf_paths_init(&c->paths, env && env[0] ? env : NULL, e);
 	if (!root[0])
 		return hf_fail(e, HF_ARGUMENT, "--root needs a directory");
 	if (root[0] == '/') {

@@ -81,7 +81,8 @@ def test_files_of_a_pki_are_replaced_by_hand():
         d.wake()
         until(lambda: d.credential("vpn")["spki_sha256"] not in ("", old), 20)
         until(lambda: d.credential("vpn")["state"] == "ok", 20)
-        env = dict(d.env, OPENSSL_CONF=os.path.join(d.dir, "openssl.cnf"))
+        env = dict(d.env, OPENSSL_CONF=os.path.join(d.dir, "openssl.cnf"),
+                   LD_PRELOAD=os.environ.get("HOLDFAST_TEST_PRELOAD", ""))
         with open(env["OPENSSL_CONF"], "w") as f:
             f.write("openssl_conf = i\n[i]\nproviders = p\n[p]\ndefault = d\nholdfast = h\n[d]\nactivate = 1\n"
                     "[h]\nactivate = 1\n")
