@@ -198,6 +198,25 @@ static bool agent_needs_restart(json_object *old, json_object *fresh)
 	return false;
 }
 
+/* Keys first: the agent looks for those of its certificates at once. It is told in any case. */
+static enum hf_rc take_keys(struct hf_cli *c, json_object *keys, struct target *holdfastd,
+			    struct target *agent, struct hf_err *e)
+{
+	bool restarted = holdfastd->done == HF_SERVICE_RESTARTED;
+	enum hf_rc failed = hf_apply_keys(c, keys, restarted, e), rc;
+	struct hf_err second = HF_ERR_INIT;
+	json_object *o;
+
+	rc = tell(c, agent, failed ? &second : e);
+	if (failed || rc)
+		return failed ? failed : rc;
+	o = json_object_new_object();
+	report(holdfastd, c->result);
+	report(agent, o);
+	json_object_object_add(c->result, "agent", o);
+	return HF_OK;
+}
+
 enum hf_rc hf_config_run_apply(struct hf_cli *c, struct hf_err *e)
 {
 	struct target holdfastd = { .daemon = "holdfastd",
@@ -214,7 +233,6 @@ enum hf_rc hf_config_run_apply(struct hf_cli *c, struct hf_err *e)
 				.old = HF_BUF(FILE_MAX) };
 	struct hf_prepared made;
 	enum hf_rc rc = hf_config_prepare(c, &made, e);
-	json_object *o = json_object_new_object();
 
 	holdfastd.json = made.holdfastd;
 	agent.json = made.agent;
@@ -223,14 +241,7 @@ enum hf_rc hf_config_run_apply(struct hf_cli *c, struct hf_err *e)
 	if (!rc)
 		rc = tell(c, &holdfastd, e);
 	if (!rc)
-		rc = tell(c, &agent, e);
-	if (!rc) {
-		report(&holdfastd, c->result);
-		report(&agent, o);
-		json_object_object_add(c->result, "agent", json_object_get(o));
-		rc = hf_apply_keys(c, made.keys, holdfastd.done == HF_SERVICE_RESTARTED, e);
-	}
-	json_object_put(o);
+		rc = take_keys(c, made.keys, &holdfastd, &agent, e);
 	hf_prepared_finish(&made);
 	hf_buf_finish(&holdfastd.text);
 	hf_buf_finish(&holdfastd.old);
