@@ -8,11 +8,12 @@ _holdfast_commands() {
 	cert) echo list show renew reset issue ;;
 	token) echo list provision ;;
 	policy) echo explain ;;
+	trust) echo install ;;
 	config) echo init check apply explain ;;
 	est) echo cacerts csrattrs enroll reenroll ;;
-	help) echo key sign est cert token policy config check convert status version ;;
+	help) echo key sign est cert token policy config check convert trust status version ;;
 	sign | check | convert | status | version) ;;
-	*) echo key sign est cert token policy config check convert status version help ;;
+	*) echo key sign est cert token policy config check convert trust status version help ;;
 	esac
 }
 
@@ -128,7 +129,7 @@ _holdfast() {
 			*,"key issuer" | *,"key export" | *,sign)
 			choices=$(_holdfast_keys "${where[@]}")
 			;;
-		*,"sign "* | *,convert)
+		*,"sign "* | *,convert | *,"trust install")
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 			return
 			;;

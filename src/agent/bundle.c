@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/launch.h"
 #include "base/log.h"
 #include "est/certs.h"
 
@@ -107,6 +108,16 @@ enum hf_rc hf_bundle_pem(struct hf_agent *a, struct hf_buf *pem, struct hf_err *
 	return a->bundle_n ? HF_OK : hf_fail(e, HF_NO_KEY, "there is no certificate to trust yet");
 }
 
+/* Into the operating system's store, if that is wanted and we are root. */
+static void install(struct hf_agent *a)
+{
+	struct hf_launch_msg m = { .kind = HF_LAUNCH_STORE, .timeout_ms = 120000 };
+
+	if (a->settings->bundle.system_store && geteuid() == 0 &&
+	    hf_fd_send(a->control, &m, sizeof(m), -1) != (ssize_t)sizeof(m))
+		hf_log(HF_LOG_ERR, "trust bundle: the launcher does not listen");
+}
+
 void hf_bundle_update(struct hf_agent *a)
 {
 	HF_AUTO_BUF pem = HF_BUF(BUNDLE_MAX), old = HF_BUF(BUNDLE_MAX);
@@ -121,6 +132,7 @@ void hf_bundle_update(struct hf_agent *a)
 		return;
 	if (!hf_file_replace(path, pem.p, pem.n, 0644, &err)) {
 		hf_log(HF_LOG_NOTICE, "trust bundle %s: %zu certificates", path, a->bundle_n);
+		install(a);
 		return;
 	}
 	(void)snprintf(a->bundle_error, sizeof(a->bundle_error), "%.190s", err.msg);

@@ -117,7 +117,8 @@ static const struct hf_conf_key certificates_keys[] = {
 	PLAIN("wait_for_ntp", HF_CONF_BOOLEAN, "false",
 	      "Issue and renew nothing before the kernel says that the clock is synchronised."),
 	PLAIN("system_store", HF_CONF_BOOLEAN, "false",
-	      "Put the trust bundle into the operating system's store as well."),
+	      "Put the trust bundle into the operating system's store as well. Where the agent is "
+	      "not root: systemctl enable --now holdfast-trust.path."),
 	PLAIN("renew_window", HF_CONF_WINDOW, NULL,
 	      "The time of the day (local time) when certificates are renewed, unless one would "
 	      "expire before. Without it: any."),

@@ -247,3 +247,27 @@ def test_hook_that_hangs(tmp_path):
     with Device(HOOK % script + 'timeout = "1s"\n') as d:
         d.until(lambda: "was killed" in d.log())
         assert d.credential("web")["state"] == "ok"
+
+
+def test_trust_install(device):
+    """The operating system's store follows the bundle: what was there and is not any more goes."""
+    store = os.path.join(device.dir, "certs", "system-store")
+    first = device.json("trust", "install", "--root", device.dir)
+    assert (first["certificates"], first["added"], first["removed"]) == (1, 1, 0)
+    with open(os.path.join(store, "other.crt"), "w") as f:
+        f.write("of somebody else\n")
+    before = device.fingerprint()
+    device.advance(75 * DAY)
+    renewed(device, before)
+    device.until(lambda: len(device.bundle()) == 2)
+    second = device.json("trust", "install", "--root", device.dir)
+    assert (second["certificates"], second["added"], second["removed"]) == (2, 1, 0)
+    device.advance(20 * DAY)
+    device.until(lambda: len(device.bundle()) == 1)
+    third = device.json("trust", "install", "--root", device.dir)
+    assert (third["certificates"], third["added"], third["removed"]) == (1, 0, 1)
+    assert sorted(os.listdir(store))[0].startswith("holdfast-") and "other.crt" in os.listdir(store)
+    with open(os.path.join(device.dir, "empty"), "w") as f:
+        f.write("nothing\n")
+    p = device.cli("trust", "install", f.name, "--root", device.dir, code=2)
+    assert "nothing was changed" in p.stderr and len(os.listdir(store)) == 2
