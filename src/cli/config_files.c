@@ -113,6 +113,31 @@ static void check_certificate(struct looking *l, const struct hf_cred *k)
 	hf_certview_free(certs);
 }
 
+/* What the EST server issued last time tells how long it will be valid the next time. */
+static void check_threshold(struct looking *l, const struct hf_cred *k)
+{
+	const struct hf_cred_renew *r = &k->renew;
+	STACK_OF(X509) *certs = NULL;
+	struct hf_err ignored = HF_ERR_INIT;
+	int64_t life = 0;
+
+	if (k->method != HF_CRED_EST || !r->enabled || !r->threshold.seconds)
+		return;
+	if (!hf_certview_read(k->file, &certs, &ignored)) {
+		X509 *leaf = sk_X509_value(certs, 0);
+
+		life = hf_certview_time(X509_get0_notAfter(leaf)) -
+		       hf_certview_time(X509_get0_notBefore(leaf));
+	}
+	hf_certview_free(certs);
+	if (life > 0 && (uint64_t)life <= r->threshold.seconds)
+		hf_problem_add(l->p, HF_PROBLEM_WARNING, hf_node_get(r->at, "threshold"),
+			       "the threshold %s of %s is not shorter than the %lld hours that the "
+			       "EST server makes it valid: renewal begins at 80%% of them. Write a "
+			       "shorter one, or such as \"80%%\"",
+			       hf_cred_text(r->at, "threshold"), k->id, (long long)life / 3600);
+}
+
 /* ---------------------------------------------------------------- others */
 
 static void check_trusted(struct looking *l, const struct hf_node *list)
@@ -156,6 +181,7 @@ void hf_config_check_files(struct hf_creds *c, struct hf_problems *p)
 	for (i = 0; i < c->n; i++) {
 		if (c->list[i]->method == HF_CRED_FILES)
 			check_certificate(&l, c->list[i]);
+		check_threshold(&l, c->list[i]);
 		check_others(&l, c->list[i]);
 	}
 }

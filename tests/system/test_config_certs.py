@@ -2,6 +2,7 @@
 """What users write about certificates, and what comes out: config.toml to agent.json."""
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 
@@ -423,6 +424,16 @@ def test_edge_ca_of_files_is_looked_at(home, pki):
     assert "is not the certificate of a CA" in line
     (line,) = problems(home, edge % pki("nosign", "x", CA[0], "keyUsage=critical,digitalSignature"))
     assert "without keyCertSign" in line
+
+
+def test_threshold_beyond_what_the_server_issues(home, pki):
+    """How long its certificates are valid is known when there is one."""
+    text = EST + '[edge_ca]\nmethod = "est"\n[edge_ca.auto_renew]\nthreshold = "%s"\n'
+    os.makedirs(home.path("certs"))
+    shutil.copy(pki("issued", "x", *CA).removeprefix("file://"), home.path("certs/edge-ca.pem"))
+    assert not [line for line in problems(home, text % "8d") if "threshold" in line]
+    (line,) = [line for line in problems(home, text % "10d") if "threshold" in line]
+    assert line.startswith("warning") and "the 216 hours" in line and "80% of them" in line
 
 
 def test_what_else_is_missing(home):
