@@ -133,7 +133,7 @@ static void check_threshold(struct looking *l, const struct hf_cred *k)
 	if (life > 0 && (uint64_t)life <= r->threshold.seconds)
 		hf_problem_add(l->p, HF_PROBLEM_WARNING, hf_node_get(r->at, "threshold"),
 			       "the threshold %s of %s is not shorter than the %lld hours that the "
-			       "EST server makes it valid: renewal begins at 80%% of them. Write a "
+			       "EST server makes it valid: renewal begins at half of them. Write a "
 			       "shorter one, or such as \"80%%\"",
 			       hf_cred_text(r->at, "threshold"), k->id, (long long)life / 3600);
 }

@@ -114,7 +114,7 @@ static void check_renewal(struct hf_creds *c, const struct hf_cred *k)
 			hf_problem_add(
 				c->m->p, HF_PROBLEM_NOTE, threshold,
 				"how long the EST server makes %s valid is not known here: if "
-				"that is less than %s, renewal begins at 80%% of it, and the "
+				"that is less than %s, renewal begins at half of it, and the "
 				"agent warns",
 				k->id, threshold->text);
 		return;

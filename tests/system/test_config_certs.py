@@ -433,7 +433,7 @@ def test_threshold_beyond_what_the_server_issues(home, pki):
     shutil.copy(pki("issued", "x", *CA).removeprefix("file://"), home.path("certs/edge-ca.pem"))
     assert not [line for line in problems(home, text % "8d") if "threshold" in line]
     (line,) = [line for line in problems(home, text % "10d") if "threshold" in line]
-    assert line.startswith("warning") and "the 216 hours" in line and "80% of them" in line
+    assert line.startswith("warning") and "the 216 hours" in line and "half of them" in line
 
 
 def test_what_else_is_missing(home):
