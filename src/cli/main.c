@@ -14,13 +14,15 @@
 
 static enum hf_rc find_paths(struct hf_cli *c, struct hf_err *e)
 {
-	const char *root = hf_cli_option(c, "root"), *env = secure_getenv("HOLDFAST_ROOT");
+	const char *root = hf_cli_option(c, "root");
 	char cwd[HF_PATH_MAX];
 
-	if (!root) /* swtpm-ci/with-holdfast sets it; the socket is HOLDFAST_SOCKET then */
-		return hf_paths_init(&c->paths, env && env[0] ? env : NULL, e);
-	if (!root[0])
+	if (root && !root[0])
 		return hf_fail(e, HF_ARGUMENT, "--root needs a directory");
+	if (!root)
+		root = secure_getenv("HOLDFAST_ROOT"); /* swtpm-ci/with-holdfast sets it */
+	if (!root || !root[0])
+		return hf_paths_init(&c->paths, NULL, e);
 	if (root[0] == '/') {
 		if (!hf_copy(c->root, sizeof(c->root), root))
 			return hf_fail(e, HF_ARGUMENT, "--root %.60s... is too long", root);

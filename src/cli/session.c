@@ -20,7 +20,10 @@ static const char *socket_path(const struct hf_cli *c)
 
 	if (path)
 		return path;
-	return c->root[0] ? c->paths.socket : hf_client_socket();
+	/* --root says where it is; HOLDFAST_SOCKET more exactly than HOLDFAST_ROOT. */
+	if (hf_cli_option(c, "root") || (c->root[0] && !secure_getenv("HOLDFAST_SOCKET")))
+		return c->paths.socket;
+	return hf_client_socket();
 }
 
 enum hf_rc hf_session_open(struct hf_cli *c, struct hf_err *e)
