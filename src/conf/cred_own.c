@@ -156,7 +156,8 @@ static void take_names(struct hf_creds *c, struct hf_cred *k, const struct hf_no
 	for (n = k->eku ? k->eku->children : NULL; n; n = n->next)
 		check_purpose(c, k, n);
 	hf_cred_subject(c, k, t);
-	if (!k->n_subject && !(k->sans && k->sans->children) && k->method != HF_CRED_FILES)
+	if (!k->n_subject && !hf_node_get(t, "subject") && !(k->sans && k->sans->children) &&
+	    k->method != HF_CRED_FILES)
 		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, t,
 			       "[[credential]] \"%s\" has no name; write common_name, subject or "
 			       "sans",

@@ -222,6 +222,60 @@ static void cut_cn(struct hf_creds *c, struct hf_cred *k, const struct hf_node *
 			       k->id, HF_CRED_CN_MAX, k->cn);
 }
 
+static bool add_attribute(struct hf_creds *c, struct hf_cred *k, const struct hf_node *at,
+			  const char *type, const char *value)
+{
+	if (k->n_subject == HF_CRED_SUBJECT_MAX) {
+		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, at,
+			       "the subject of %s has more than %d attributes", k->id,
+			       HF_CRED_SUBJECT_MAX);
+		return false;
+	}
+	k->subject[k->n_subject].type = type;
+	k->subject[k->n_subject++].value = value;
+	return true;
+}
+
+/* Up to @end or the end, in place, with every \x as x; @rest is what comes behind. */
+static char *cut(char *p, char end, char **rest)
+{
+	char *from = p, *to = p;
+
+	while (*from && *from != end) {
+		if (*from == '\\' && from[1])
+			from++;
+		*to++ = *from++;
+	}
+	*rest = *from ? from + 1 : NULL;
+	*to = '\0';
+	return p;
+}
+
+/* "C=DE,O=Example\, Inc,CN=x": in the order of the certificate. */
+static void subject_of_text(struct hf_creds *c, struct hf_cred *k, const struct hf_node *n)
+{
+	char *p = k->subject_text, *type, *value;
+
+	if (!hf_copy(k->subject_text, sizeof(k->subject_text), n->text))
+		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, n, "the subject of %s is too long",
+			       k->id);
+	while (p && *p) {
+		p += strspn(p, " ");
+		type = cut(p, '=', &value);
+		if (!value || strchr(type, ',')) {
+			hf_problem_add(
+				c->m->p, HF_PROBLEM_ERROR, n,
+				"the subject of %s is not right; write \"O=Example,CN=NAME\", "
+				"or a table such as { CN = \"NAME\" }",
+				k->id);
+			return;
+		}
+		(void)cut(value, ',', &p);
+		if (!add_attribute(c, k, n, type, value))
+			return;
+	}
+}
+
 void hf_cred_subject(struct hf_creds *c, struct hf_cred *k, const struct hf_node *table)
 {
 	const struct hf_node *cn = hf_node_get(table, "common_name"), *n;
@@ -231,22 +285,14 @@ void hf_cred_subject(struct hf_creds *c, struct hf_cred *k, const struct hf_node
 		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, cn,
 			       "%s has both common_name and subject; write CN into the subject",
 			       k->id);
-	if (cn) {
-		k->subject[0].type = "CN";
-		k->subject[0].value = cn->text;
-		k->n_subject = 1;
-	}
+	if (cn)
+		(void)add_attribute(c, k, cn, "CN", cn->text);
+	if (subject && subject->kind == HF_NODE_STRING)
+		subject_of_text(c, k, subject);
 	/* Sorted by toml++, which is the order of the original as well. */
-	for (n = subject ? subject->children : NULL; n; n = n->next) {
-		if (k->n_subject == HF_CRED_SUBJECT_MAX) {
-			hf_problem_add(c->m->p, HF_PROBLEM_ERROR, n,
-				       "the subject of %s has more than %d attributes", k->id,
-				       HF_CRED_SUBJECT_MAX);
+	for (n = subject ? subject->children : NULL; n; n = n->next)
+		if (!add_attribute(c, k, n, n->key, n->text))
 			break;
-		}
-		k->subject[k->n_subject].type = n->key;
-		k->subject[k->n_subject++].value = n->text;
-	}
 	cut_cn(c, k, cn ? cn : subject);
 }
 

@@ -62,6 +62,7 @@ struct hf_cred {
 	} subject[HF_CRED_SUBJECT_MAX];
 	size_t n_subject;
 	char cn[HF_CRED_CN_MAX * 4 + 1]; /* what a subject of ours points to */
+	char subject_text[1024];	 /* likewise */
 	const struct hf_node *sans, *eku;
 	const char *const *eku_standard; /* without @eku; ends with NULL; NULL: none */
 	bool ca;

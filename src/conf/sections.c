@@ -152,6 +152,9 @@ static const struct hf_conf_key credential_keys[] = {
 	PLAIN("token", HF_CONF_NAME, NULL, "Token of the key. Without it: the default token."),
 	WORDS("algorithm", HF_CONF_CHOICE, "ec-p256", ALGORITHMS, "Of a key that is made."),
 	TEXT("common_name", NULL, 255, "Its subject, if that is only a common name."),
+	TEXT("subject", NULL, 1000,
+	     "Its subject, in the order of the certificate, as \"C=DE,O=Example,CN=pump-7\"; or a "
+	     "table."),
 	{ "sans", HF_CONF_TEXTS, NULL, 255, 32, NULL,
 	  "Further names, as [\"DNS:pump-7.example.org\", \"IP:192.0.2.7\"]; also URI: and "
 	  "email:." },

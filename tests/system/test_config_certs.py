@@ -301,6 +301,16 @@ subject = { CN = "plant CA", O = "Example" }
     assert "edge-ca" not in creds(home, "[edge_ca]\nenabled = false\n")
 
 
+@pytest.mark.parametrize("text,want", [
+    ("C=DE,O=Example,CN=x", [["C", "DE"], ["O", "Example"], ["CN", "x"]]),
+    ("O=Example\\\\, Inc, CN=a=b", [["O", "Example, Inc"], ["CN", "a=b"]]),
+    ("CN=a,OU=1,OU=2,", [["CN", "a"], ["OU", "1"], ["OU", "2"]]),
+    ("CN=" + 70 * "x", [["CN", 64 * "x"]])])
+def test_subject_in_the_order_of_the_certificate(home, text, want):
+    c = creds(home, f'[[credential]]\nid = "web"\nmethod = "self_signed"\nsubject = "{text}"\n')
+    assert c["web"]["subject"] == want
+
+
 def test_credential_by_est(home):
     c = creds(home, EST + """[[credential]]
 id = "vpn"

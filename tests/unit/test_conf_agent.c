@@ -177,6 +177,11 @@ static const struct {
 	{ "[[credential]]\nid = \"edge-ca\"\nmethod = \"self_signed\"\ncommon_name = \"x\"\n"
 	  "[edge_ca]\n",
 	  1, "already" },
+	{ CREDENTIAL "method = \"self_signed\"\nsubject = \"pump-7\"\n", 4, "O=Example,CN=NAME" },
+	{ CREDENTIAL "method = \"self_signed\"\nsubject = \"CN=a,b\"\n", 4, "O=Example,CN=NAME" },
+	{ CREDENTIAL "method = \"self_signed\"\nsubject = \"a,CN=b\"\n", 4, "O=Example,CN=NAME" },
+	{ CREDENTIAL "method = \"self_signed\"\nsubject = \"cn=b\"\n", 1, "did you mean 'CN'" },
+	{ CREDENTIAL "method = \"self_signed\"\nsubject = \"CN=\"\n", 1, "empty CN" },
 	{ CREDENTIAL "method = \"self_signed\"\ncommon_name = \"x\"\nsans = [\n\"x.org\"]\n", 6,
 	  "\"DNS:NAME\"" },
 	{ CREDENTIAL "method = \"self_signed\"\ncommon_name = \"x\"\neku = [\"serverauth\"]\n", 5,
