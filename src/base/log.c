@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,14 +12,50 @@
 static struct {
 	const char *program;
 	enum hf_log_level max;
-	int journal;
-} state = { "holdfast", HF_LOG_INFO, 0 };
+	int journal, never_wait;
+	unsigned long lost, told;
+} state = { .program = "holdfast", .max = HF_LOG_INFO };
 
 void hf_log_init(const char *program, enum hf_log_level max)
 {
 	state.program = program;
 	state.max = max;
 	state.journal = getenv("JOURNAL_STREAM") != NULL;
+}
+
+void hf_log_never_wait(void)
+{
+	state.never_wait = 1;
+}
+
+unsigned long hf_log_lost(void)
+{
+	return state.lost;
+}
+
+/* poll() and not O_NONBLOCK: that one would be everybody's who has the same standard error. A pipe
+ * that poll() calls writable takes PIPE_BUF (4096) bytes at once, which is more than a line. */
+static void put(const char *line, size_t n)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+	char note[128];
+
+	if (state.never_wait && (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))) {
+		state.lost++;
+		return;
+	}
+	if (state.lost != state.told) {
+		int size = snprintf(
+			note, sizeof(note), "%s%s: %lu lines before this one were lost\n",
+			state.journal ? "<4>" : "", state.program, state.lost - state.told);
+
+		state.told = state.lost;
+		(void)!write(STDERR_FILENO, note, (size_t)size);
+		put(line, n); /* once more: the note may have taken the room */
+		return;
+	}
+	while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
+		;
 }
 
 void hf_log(enum hf_log_level level, const char *fmt, ...)
@@ -45,8 +82,7 @@ void hf_log(enum hf_log_level level, const char *fmt, ...)
 			used += (size_t)snprintf(line + used, 5, "\\x%02x", c);
 	}
 	line[used++] = '\n';
-	while (write(STDERR_FILENO, line, used) < 0 && errno == EINTR)
-		;
+	put(line, used);
 	errno = saved;
 }
 

@@ -22,6 +22,14 @@ enum hf_log_level {
 /* @program is borrowed for the life of the process. Lines above @max are dropped. */
 void hf_log_init(const char *program, enum hf_log_level max);
 
+/*
+ * For daemons: a line that standard error does not take at once (a pipe that nobody reads, a
+ * journal that is behind) is dropped and counted, and the next one that gets through tells how
+ * many.
+ */
+void hf_log_never_wait(void);
+unsigned long hf_log_lost(void);
+
 /* errno is preserved. At most 2 KiB per line; longer is cut. */
 void hf_log(enum hf_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

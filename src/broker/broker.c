@@ -15,6 +15,7 @@
 #include "broker/confined.h"
 #include "broker/conn.h"
 #include "broker/ops.h"
+#include "broker/scrape.h"
 #include "broker/warden.h"
 #include "broker/worker.h"
 
@@ -63,12 +64,16 @@ static void reload(struct hf_broker *b)
 	if (fresh->n_tokens != old->n_tokens || fresh->n_sockets != old->n_sockets ||
 	    memcmp(fresh->tokens, old->tokens, sizeof(old->tokens)) ||
 	    memcmp(fresh->sockets, old->sockets, sizeof(old->sockets)) ||
+	    fresh->n_metrics != old->n_metrics ||
+	    memcmp(fresh->metrics, old->metrics, sizeof(old->metrics)) ||
 	    strcmp(fresh->state_dir, old->state_dir))
 		hf_log(HF_LOG_WARN,
 		       "reload: tokens, sockets and state_dir change with a restart only");
 	memcpy(fresh->tokens, old->tokens, sizeof(old->tokens));
 	memcpy(fresh->sockets, old->sockets, sizeof(old->sockets));
 	memcpy(fresh->state_dir, old->state_dir, sizeof(old->state_dir));
+	memcpy(fresh->metrics, old->metrics, sizeof(old->metrics));
+	fresh->n_metrics = old->n_metrics;
 	fresh->n_tokens = old->n_tokens;
 	fresh->n_sockets = old->n_sockets;
 	for (size_t i = 0; i < b->n_workers; i++)
@@ -132,6 +137,9 @@ static int run_due(struct hf_broker *b)
 	uint64_t now = hf_now_ms(), first = expire_idle(b, now), at;
 	size_t i;
 
+	at = hf_scrape_expire(b, now);
+	if (at && (!first || at < first))
+		first = at;
 	for (i = 0; i < b->n_workers; i++) {
 		at = hf_worker_expire(b, &b->workers[i], now);
 		if (at && (!first || at < first))
@@ -225,6 +233,7 @@ static void close_all(struct hf_broker *b)
 	struct hf_conn *c;
 	size_t i;
 
+	hf_scrape_close(b);
 	for (c = b->conns; c; c = c->next)
 		hf_conn_close(b, c);
 	hf_conn_reap(b);

@@ -5,19 +5,13 @@
 
 #include "broker/catalogue.h"
 #include "broker/journal.h"
+#include "broker/loop.h"
+#include "broker/metrics.h"
 #include "broker/peer.h"
+#include "broker/scrape.h"
 #include "wire/packet.h"
 
 #define HF_KEEPER_DEPTH 2 /* requests at a keeper: one at the token, one behind it */
-
-struct hf_broker;
-
-/* Something the loop watches; embedded first in what it is. */
-struct hf_source {
-	int fd; /* -1: not watched */
-	uint32_t events;
-	void (*ready)(struct hf_broker *b, struct hf_source *s, uint32_t events);
-};
 
 struct hf_conn {
 	struct hf_source source;
@@ -79,6 +73,8 @@ struct hf_worker {
 	struct hf_job *jobs; /* all: queued and at the keepers */
 	uint64_t down_since; /* ms, while no seat has a keeper */
 	hf_TokenInfo info;
+	uint64_t commands; /* to the TPM, by all its keepers */
+	uint32_t lockout_counter;
 	hf_KeeperOpen_primary_name_t pin;
 };
 
@@ -93,6 +89,8 @@ struct hf_broker {
 	struct hf_journals journals;
 	struct hf_peers peers;
 	struct hf_conn *conns;
+	struct hf_scrape scrapes[HF_SCRAPES_MAX];
+	struct hf_metrics metrics;
 	struct hf_worker workers[HF_TOKENS_MAX];
 	size_t n_workers;
 	uint32_t next_id;
@@ -110,10 +108,5 @@ struct hf_broker {
 /* The broker process; does not return before it is told to stop. Exit code. */
 int hf_broker_main(struct hf_settings *s, const char *config, bool confined,
 		   struct hf_listener *listeners, size_t n_listeners, int control);
-
-/* Watches @s->fd; replaces what it watched for. */
-enum hf_rc hf_loop_watch(struct hf_broker *b, struct hf_source *s, uint32_t events,
-			 struct hf_err *e);
-void hf_loop_forget(struct hf_broker *b, struct hf_source *s); /* and closes its fd */
 
 #endif

@@ -36,6 +36,7 @@ static void admit(struct hf_broker *b, int fd, const char *socket)
 	if (hf_principal_read(&c->who, fd, socket, &err) ||
 	    !(c->peer = hf_peers_get(&b->peers, &c->who)) ||
 	    hf_loop_watch(b, &c->source, EPOLLIN, &err)) {
+		b->metrics.turned_away++;
 		hf_log(HF_LOG_WARN, "connection on %s refused: %s", socket, err.msg);
 		if (c->peer)
 			hf_peers_put(&b->peers, c->peer);
@@ -47,6 +48,7 @@ static void admit(struct hf_broker *b, int fd, const char *socket)
 	if (c->next)
 		c->next->prev = c;
 	b->conns = c;
+	b->metrics.accepted++;
 	c->peer->connections++;
 	b->peers.connections++;
 	if (b->peers.connections > b->settings->limits.connections ||
@@ -56,22 +58,17 @@ static void admit(struct hf_broker *b, int fd, const char *socket)
 				      ? " of this user"
 				      : "");
 		memset(&b->reply, 0, sizeof(b->reply));
+		b->metrics.turned_away++;
 		c->closing = true;
 		hf_conn_reply(b, c, 0, err.rc, &err);
 	}
 }
 
-void hf_conn_accept(struct hf_broker *b, struct hf_source *s, uint32_t events)
+int hf_conn_take(struct hf_broker *b, struct hf_source *s)
 {
-	struct hf_listener *l = (struct hf_listener *)s;
 	int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	(void)events;
-	if (fd >= 0) {
-		admit(b, fd, l->name);
-		return;
-	}
-	if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
 		size_t i;
 
 		/* Without this a full descriptor table would spin the loop. */
@@ -81,6 +78,16 @@ void hf_conn_accept(struct hf_broker *b, struct hf_source *s, uint32_t events)
 		for (i = 0; i < b->n_listeners; i++)
 			(void)hf_loop_watch(b, &b->listeners[i].source, 0, NULL);
 	}
+	return fd;
+}
+
+void hf_conn_accept(struct hf_broker *b, struct hf_source *s, uint32_t events)
+{
+	int fd = hf_conn_take(b, s);
+
+	(void)events;
+	if (fd >= 0)
+		admit(b, fd, ((struct hf_listener *)s)->name);
 }
 
 /* Only marks: whoever walks over jobs must not lose them under its feet. */
@@ -170,7 +177,7 @@ static bool keep_unsent(struct hf_broker *b, struct hf_conn *c, const uint8_t *p
 {
 	struct hf_unsent *u;
 
-	if (!hf_peers_take(&b->peers, c->peer, n))
+	if (!hf_peers_take(&b->peers, c->peer, n, b->settings->limits.bytes))
 		return false;
 	u = malloc(sizeof(*u) + n);
 	if (!u) {
@@ -207,6 +214,7 @@ void hf_conn_reply(struct hf_broker *b, struct hf_conn *c, uint32_t id, enum hf_
 		hf_conn_close(b, c);
 		return;
 	}
+	b->metrics.bytes_out += n;
 	sent = c->unsent ? HF_BUSY : hf_packet_send(c->source.fd, packet, n, NULL);
 	kept = sent == HF_BUSY && keep_unsent(b, c, packet, n);
 	if (b->reply.which_result == hf_Reply_secret_tag)
@@ -237,7 +245,7 @@ static void conn_ready(struct hf_broker *b, struct hf_source *s, uint32_t events
 		flush(b, c);
 		return;
 	}
-	rc = hf_packet_recv(s->fd, b->packet, HF_PACKET_MAX, &n, &err);
+	rc = hf_packet_recv(s->fd, b->packet, b->settings->limits.packet, &n, &err);
 	if (rc == HF_BUSY)
 		return;
 	if (rc == HF_UNAVAILABLE) {
@@ -245,6 +253,7 @@ static void conn_ready(struct hf_broker *b, struct hf_source *s, uint32_t events
 		return;
 	}
 	c->active = hf_now_ms();
+	b->metrics.bytes_in += n;
 	if (!rc)
 		rc = hf_packet_decode(hf_Request_fields, b->packet, n, &b->request, &err);
 	if (rc)

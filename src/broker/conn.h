@@ -11,6 +11,7 @@ struct hf_listener {
 };
 
 /* A listener's ready function: accepts what is there. */
+int hf_conn_take(struct hf_broker *b, struct hf_source *s); /* only takes it; -1: nothing */
 void hf_conn_accept(struct hf_broker *b, struct hf_source *s, uint32_t events);
 /* Closes now; hf_conn_reap() drops its queued jobs and frees it, after each turn of the loop. */
 void hf_conn_close(struct hf_broker *b, struct hf_conn *c);

@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "broker/scrape.h"
 #include "broker/systemd.h"
 
 /* The lock says who serves the path; it survives no process, unlike the socket file. */
@@ -97,7 +98,8 @@ static enum hf_rc make_dir(const char *path, struct hf_err *e)
 	return hf_dir_make(dir, 0755, e);
 }
 
-static enum hf_rc open_one(struct hf_listeners *l, const struct hf_socket_conf *c, struct hf_err *e)
+static enum hf_rc open_one(struct hf_listeners *l, const struct hf_socket_conf *c, bool metrics,
+			   struct hf_err *e)
 {
 	struct hf_listener *to = &l->each[l->n];
 	int lock = -1, fd;
@@ -116,10 +118,12 @@ static enum hf_rc open_one(struct hf_listeners *l, const struct hf_socket_conf *
 	if (rc)
 		return rc;
 	(void)hf_copy(l->made[l->n_made - 1].path, sizeof(l->made[0].path), c->path);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX,
+		    (metrics ? SOCK_STREAM : SOCK_SEQPACKET) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return hf_fail_errno(e, HF_IO, "socket");
-	to->source = (struct hf_source){ .fd = fd, .ready = hf_conn_accept };
+	to->source = (struct hf_source){ .fd = fd,
+					 .ready = metrics ? hf_scrape_accept : hf_conn_accept };
 	(void)hf_copy(to->name, sizeof(to->name), c->name);
 	l->n++;
 	return bind_path(fd, c, e);
@@ -129,26 +133,30 @@ static enum hf_rc open_one(struct hf_listeners *l, const struct hf_socket_conf *
 static enum hf_rc take_activated(struct hf_listeners *l, const struct hf_settings *s,
 				 struct hf_err *e)
 {
-	char names[HF_SOCKETS_MAX][HF_NAME_SIZE];
-	int n = hf_systemd_sockets(names, HF_SOCKETS_MAX), i;
+	char names[HF_SOCKETS_MAX + 1][HF_NAME_SIZE];
+	int n = hf_systemd_sockets(names, HF_COUNT(names)), i;
 	size_t k;
 
 	for (i = 0; i < n; i++) {
 		struct hf_listener *to = &l->each[l->n];
 		int fd = HF_SYSTEMD_FIRST_FD + i, type = 0;
 		socklen_t size = sizeof(type);
+		bool metrics = s->n_metrics && !strcmp(names[i], s->metrics[0].name);
 
 		for (k = 0; k < s->n_sockets && strcmp(s->sockets[k].name, names[i]); k++)
 			;
-		if (k == s->n_sockets || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) ||
-		    type != SOCK_SEQPACKET)
+		if ((k == s->n_sockets && !metrics) ||
+		    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) ||
+		    type != (metrics ? SOCK_STREAM : SOCK_SEQPACKET))
 			return hf_fail(
 				e, HF_ARGUMENT,
 				"systemd handed over a socket called '%s' that "
 				"is no [[socket]] of config.toml, or not ListenSequentialPacket",
 				names[i]);
 		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
-		to->source = (struct hf_source){ .fd = fd, .ready = hf_conn_accept };
+		to->source =
+			(struct hf_source){ .fd = fd,
+					    .ready = metrics ? hf_scrape_accept : hf_conn_accept };
 		(void)hf_copy(to->name, sizeof(to->name), names[i]);
 		l->n++;
 	}
@@ -162,11 +170,14 @@ enum hf_rc hf_listeners_open(struct hf_listeners *l, const struct hf_settings *s
 
 	memset(l, 0, sizeof(*l));
 	rc = take_activated(l, s, e);
-	for (i = 0; i < s->n_sockets && !rc; i++) {
-		for (k = 0; k < l->n && strcmp(l->each[k].name, s->sockets[i].name); k++)
+	for (i = 0; i < s->n_sockets + s->n_metrics && !rc; i++) {
+		bool metrics = i == s->n_sockets;
+		const struct hf_socket_conf *c = metrics ? s->metrics : &s->sockets[i];
+
+		for (k = 0; k < l->n && strcmp(l->each[k].name, c->name); k++)
 			;
 		if (k == l->n)
-			rc = open_one(l, &s->sockets[i], e);
+			rc = open_one(l, c, metrics, e);
 	}
 	if (rc)
 		hf_listeners_close(l);

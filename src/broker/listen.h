@@ -9,11 +9,11 @@
 #include "broker/conn.h"
 
 struct hf_listeners {
-	struct hf_listener each[HF_SOCKETS_MAX];
+	struct hf_listener each[HF_SOCKETS_MAX + 1]; /* the metrics' as well */
 	struct {
 		char path[108];
 		int lock; /* held as long as the socket is ours */
-	} made[HF_SOCKETS_MAX];
+	} made[HF_SOCKETS_MAX + 1];
 	size_t n, n_made;
 };
 

@@ -112,6 +112,7 @@ int main(int argc, char **argv)
 	}
 	hf_process_harden();
 	(void)signal(SIGPIPE, SIG_IGN);
+	hf_log_never_wait();
 	if (!hf_principal_check_namespace(&err))
 		a.settings = hf_settings_load(config, &err);
 	if (!a.settings || hf_listeners_open(&listeners, a.settings, &err)) {

@@ -20,7 +20,7 @@ static enum hf_rc op_hello(struct hf_call *c)
 	c->conn->greeted = true;
 	c->b->reply.which_result = hf_Reply_hello_tag;
 	r->version = HF_WIRE_VERSION;
-	r->packet_max = HF_PACKET_MAX;
+	r->packet_max = c->b->settings->limits.packet;
 	(void)hf_copy(r->software, sizeof(r->software), "holdfastd " HF_VERSION);
 	return HF_OK;
 }
@@ -268,6 +268,8 @@ void hf_ops_run(struct hf_broker *b, struct hf_conn *conn)
 	if (c.pending)
 		return;
 	b->operations++;
+	hf_metrics_count(&b->metrics, c.op ? c.op->name : "unknown", rc,
+			 hf_audit_now_us() - c.started_us);
 	b->refusals += rc == HF_NO_KEY || rc == HF_DENIED || rc == HF_REFUSED;
 	audit_call(&c, rc);
 	hf_conn_reply(b, conn, id, rc, &c.err);
@@ -306,6 +308,7 @@ void hf_ops_answer(struct hf_broker *b, struct hf_job *j, enum hf_rc rc, const s
 		a.issued = o->issued;
 	}
 	b->operations++;
+	hf_metrics_count(&b->metrics, j->op->name, rc, hf_audit_now_us() - j->started_us);
 	b->refusals += rc == HF_REFUSED;
 	if (!j->conn)
 		return;

@@ -43,9 +43,10 @@ void hf_peers_put(struct hf_peers *p, struct hf_peer *peer)
 	free(peer);
 }
 
-bool hf_peers_take(struct hf_peers *p, struct hf_peer *peer, size_t n)
+bool hf_peers_take(struct hf_peers *p, struct hf_peer *peer, size_t n, size_t budget)
 {
-	if (n > HF_BYTES_PER_PEER - peer->bytes || n > HF_BYTES_MAX - p->bytes)
+	/* After a reload with a smaller budget there may be more than it already. */
+	if (peer->bytes + n > budget / 4 || p->bytes + n > budget)
 		return false;
 	peer->bytes += n;
 	p->bytes += n;

@@ -9,9 +9,7 @@
 #include "broker/policy.h"
 #include "broker/queue.h"
 
-#define HF_BYTES_MAX	  (8u << 20) /* queued requests and unread replies, all peers */
-#define HF_MAKING_MAX	  2	     /* one that is being made, one that waits: they take minutes */
-#define HF_BYTES_PER_PEER (HF_BYTES_MAX / 4)
+#define HF_MAKING_MAX 2 /* one that is being made, one that waits: they take minutes */
 
 struct hf_peer {
 	struct hf_peer *next;
@@ -34,8 +32,11 @@ struct hf_peers {
 struct hf_peer *hf_peers_get(struct hf_peers *p, const struct hf_principal *who);
 void hf_peers_put(struct hf_peers *p, struct hf_peer *peer);
 
-/* Accounts @n bytes to @peer; false (and nothing accounted) if that is over a budget. */
-bool hf_peers_take(struct hf_peers *p, struct hf_peer *peer, size_t n);
+/*
+ * Accounts @n bytes to @peer; false (and nothing accounted) if all peers would have more than
+ * @budget, or this one more than a quarter of it.
+ */
+bool hf_peers_take(struct hf_peers *p, struct hf_peer *peer, size_t n, size_t budget);
 void hf_peers_give(struct hf_peers *p, struct hf_peer *peer, size_t n);
 
 /*

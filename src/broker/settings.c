@@ -8,6 +8,7 @@
 
 #include "broker/policy.h"
 #include "wire/mech.h"
+#include "wire/packet.h"
 
 /* Where we are in the file, for messages: "holdfastd.json: tokens[0].name". */
 struct place {
@@ -149,6 +150,9 @@ static const struct member limit_rows[] = {
 	ROW_NUMBER(struct hf_limits, connections_per_principal, 1, 65536),
 	ROW_NUMBER(struct hf_limits, queue_per_principal, 1, 4096),
 	ROW_NUMBER(struct hf_limits, idle_s, 0, 86400),
+	{ "packet", NUMBER, offsetof(struct hf_limits, packet), 4096, HF_PACKET_MAX, NULL, true },
+	{ "bytes", NUMBER, offsetof(struct hf_limits, bytes), 4 * HF_PACKET_MAX, 16 << 20, NULL,
+	  true },
 	ROW_END,
 };
 
@@ -322,6 +326,15 @@ static enum hf_rc read_sockets(void *object, json_object *list, const struct pla
 	return read_rows(s->sockets, sizeof(s->sockets[0]), socket_rows, list, at, e);
 }
 
+static enum hf_rc read_metrics(void *object, json_object *list, const struct place *at,
+			       struct hf_err *e)
+{
+	struct hf_settings *s = object;
+
+	s->n_metrics = json_object_array_length(list);
+	return read_rows(s->metrics, sizeof(s->metrics[0]), socket_rows, list, at, e);
+}
+
 static enum hf_rc read_grants(void *object, json_object *list, const struct place *at,
 			      struct hf_err *e)
 {
@@ -356,6 +369,8 @@ static enum hf_rc read_limits(struct hf_settings *s, json_object *v, const char 
 
 	if (!json_object_object_get_ex(v, "limits", &limits))
 		return hf_fail(e, HF_ARGUMENT, "%s: limits: is missing", file);
+	s->limits.packet = HF_PACKET_MAX;
+	s->limits.bytes = 8u << 20;
 	return read_object(&s->limits, limit_rows, limits, &(struct place){ file, "limits", 0 }, e);
 }
 
@@ -366,6 +381,7 @@ static const struct member settings_rows[] = {
 	ROW_TEXT(struct hf_settings, default_token, 1),
 	ROW_LIST(tokens, HF_TOKENS_MAX, read_tokens),
 	ROW_LIST(sockets, HF_SOCKETS_MAX, read_sockets),
+	{ "metrics", LIST, 0, 0, 1, read_metrics, true },
 	ROW_LIST(principals, HF_GRANTS_MAX, read_grants),
 	ROW_LIST(profiles, HF_PROFILES_MAX, read_profiles),
 	ROW_END,
@@ -388,6 +404,10 @@ static enum hf_rc check_whole(const struct hf_settings *s, const char *where, st
 			return hf_fail(e, HF_ARGUMENT, "%s: '%s' is no name for a token", where,
 				       s->tokens[i].name);
 	}
+	for (i = 0; s->n_metrics && i < s->n_sockets; i++)
+		if (!strcmp(s->sockets[i].name, s->metrics[0].name))
+			return hf_fail(e, HF_ARGUMENT, "%s: two sockets are called %s", where,
+				       s->metrics[0].name);
 	if (!found)
 		return hf_fail(e, HF_ARGUMENT, "%s: default_token %s is not among the tokens",
 			       where, s->default_token);

@@ -68,6 +68,8 @@ struct hf_profile {
 
 struct hf_limits {
 	uint32_t connections, connections_per_principal, queue_per_principal, idle_s;
+	uint32_t packet; /* largest request */
+	uint32_t bytes;	 /* queued requests and unread replies; of one principal a quarter */
 };
 
 struct hf_settings {
@@ -75,9 +77,10 @@ struct hf_settings {
 	char default_token[HF_NAME_SIZE];
 	struct hf_token_conf tokens[HF_TOKENS_MAX];
 	struct hf_socket_conf sockets[HF_SOCKETS_MAX];
+	struct hf_socket_conf metrics[1]; /* if any: a stream socket */
 	struct hf_grant *grants;
 	struct hf_profile *profiles;
-	size_t n_tokens, n_sockets, n_grants, n_profiles;
+	size_t n_metrics, n_tokens, n_sockets, n_grants, n_profiles;
 	struct hf_limits limits;
 };
 

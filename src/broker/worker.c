@@ -184,6 +184,7 @@ static void keeper_ready(struct hf_broker *b, struct hf_source *source, uint32_t
 	s->at_keeper--;
 	unlist(j);
 	w->info.operations++;
+	w->commands += rep->commands;
 	if (rep->status)
 		(void)hf_fail(&err, (enum hf_rc)rep->status, "token %s: %s", w->token->name,
 			      rep->message);
@@ -228,6 +229,7 @@ void hf_worker_learn(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply
 	t->state = hf_TokenInfo_State_READY;
 	t->error[0] = '\0';
 	t->provisioned = o->provisioned;
+	w->lockout_counter = o->lockout_counter;
 	memcpy(t->description, o->description, sizeof(t->description));
 	memcpy(t->algorithms, o->algorithms, sizeof(t->algorithms));
 	t->algorithms_count = o->algorithms_count;
@@ -361,7 +363,7 @@ struct hf_job *hf_job_new(struct hf_broker *b, struct hf_worker *w, struct hf_co
 	}
 	j->id = b->keeper_request.id = ++b->next_id;
 	if (hf_keeper_encode(&b->keeper_request, data, j->packet, room + data.n, &n, e) ||
-	    (c && !hf_peers_take(&b->peers, c->peer, n))) {
+	    (c && !hf_peers_take(&b->peers, c->peer, n, b->settings->limits.bytes))) {
 		if (e && e->rc == HF_OK)
 			(void)hf_fail(e, HF_BUSY, "too many bytes are waiting already; try again");
 		free(j->packet);

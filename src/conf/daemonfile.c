@@ -247,10 +247,33 @@ static void add_profiles(const struct hf_making *m, json_object *out)
 	json_object_object_add(out, "profiles", list);
 }
 
+static void add_metrics(const struct hf_making *m, json_object *out)
+{
+	json_object *list = json_object_new_array();
+	const struct hf_node *n = hf_node_get(m->root, "metrics"), *s;
+	struct hf_making_table t = { hf_conf_section_find("metrics"), n };
+	unsigned mode = 0;
+
+	for (s = n ? hf_making_tables(m, "socket") : NULL; s; s = s->next)
+		if (!strcmp(hf_node_get(s, "name")->text, "metrics"))
+			hf_problem_add(
+				m->p, HF_PROBLEM_ERROR, s,
+				"a [[socket]] cannot be called \"metrics\" beside [metrics]");
+	if (n) {
+		(void)hf_value_mode(hf_making_text(&t, "mode"), &mode);
+		(void)account(m, n, "owner", "user", user_exists);
+		(void)account(m, n, "group", "group", group_exists);
+		json_object_array_add(list, socket_of("metrics", hf_making_text(&t, "path"),
+						      hf_making_text(&t, "owner"),
+						      hf_making_text(&t, "group"), mode));
+	}
+	json_object_object_add(out, "metrics", list);
+}
+
 static void add_limits(const struct hf_making *m, json_object *out)
 {
 	static const char *const numbers[] = { "connections", "connections_per_principal",
-					       "queue_per_principal" };
+					       "queue_per_principal", "packet", "bytes" };
 	struct hf_making_table t = { hf_conf_section_find("limits"),
 				     hf_node_get(m->root, "limits") };
 	json_object *o = json_object_new_object();
@@ -274,6 +297,7 @@ json_object *hf_daemonfile_make(const struct hf_making *m)
 	hf_making_set_text(out, "state_dir", m->paths->state);
 	hf_making_tokens(m, out);
 	add_sockets(m, out);
+	add_metrics(m, out);
 	add_principals(m, out);
 	add_profiles(m, out);
 	add_limits(m, out);
@@ -287,7 +311,8 @@ json_object *hf_daemonfile_make(const struct hf_making *m)
 /* What holdfastd opens once, when it starts (src/broker/broker.c, reload). */
 bool hf_daemonfile_needs_restart(json_object *old, json_object *fresh)
 {
-	static const char *const members[] = { "version", "state_dir", "tokens", "sockets" };
+	static const char *const members[] = { "version", "state_dir", "tokens", "sockets",
+					       "metrics" };
 	json_object *was, *is;
 	size_t i;
 

@@ -63,6 +63,14 @@ static const struct hf_conf_key socket_keys[] = {
 	KEY_END,
 };
 
+static const struct hf_conf_key metrics_keys[] = {
+	{ "path", HF_CONF_PATH, HF_CONF_REQUIRED, 2, 103, NULL, "Where the socket is made." },
+	TEXT("owner", NULL, 63, "User who owns it. Without it: the user of holdfastd."),
+	TEXT("group", NULL, 63, "Group who owns it. Without it: the group of holdfastd."),
+	PLAIN("mode", HF_CONF_MODE, "0660", "Who may read, as for chmod."),
+	KEY_END,
+};
+
 static const struct hf_conf_key principal_keys[] = {
 	NUMBER("uid", NULL, 0, 4294967293, "User id of the client."),
 	TEXT("user", NULL, 63, "User of the client, by name; instead of uid."),
@@ -110,6 +118,11 @@ static const struct hf_conf_key limit_keys[] = {
 	       "Requests of one user that wait; more are answered with busy."),
 	{ "idle", HF_CONF_DURATION, "0s", 0, 86400000, NULL,
 	  "Close connections that were silent for this long. 0s: never." },
+	NUMBER("packet", "65536", 4096, 65536, "Bytes of one request."),
+	NUMBER("bytes", "8388608", 262144, 16777216,
+	       "Bytes of all requests that wait and replies that nobody has read; a quarter of it "
+	       "is "
+	       "for one user."),
 	KEY_END,
 };
 
@@ -427,6 +440,13 @@ const struct hf_conf_section hf_conf_sections[] = {
 	  { profile_keys, NULL },
 	  "What a key with the usage ca may issue. Keys without a profile get one of defaults." },
 	{ "limits", HF_CONF_TABLE, HF_CONF_OURS, { limit_keys, NULL }, "Bounds for clients." },
+	{ "metrics",
+	  HF_CONF_TABLE,
+	  HF_CONF_OURS,
+	  { metrics_keys, NULL },
+	  "A UNIX socket where holdfastd tells its numbers, in the text format of Prometheus. "
+	  "Without "
+	  "it: none." },
 
 	{ "", HF_CONF_TABLE, HF_CONF_AGENT, { top_keys, NULL }, "The top of the file." },
 	AGENT("provisioning", provisioning_keys, "How the device gets its identity."),

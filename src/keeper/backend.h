@@ -76,6 +76,7 @@ struct hf_backend_ops {
 
 struct hf_backend {
 	const struct hf_backend_ops *ops;
+	uint32_t commands; /* that were sent to a TPM; the keeper tells and clears it */
 };
 
 extern const struct hf_backend_ops hf_tpm2_ops;

@@ -65,6 +65,9 @@ static enum hf_rc send_reply(struct keeper *k, enum hf_rc rc, const struct hf_er
 	size_t n;
 
 	k->reply.status = (hf_Status)rc;
+	k->reply.commands = k->backend ? k->backend->commands : 0;
+	if (k->backend)
+		k->backend->commands = 0;
 	if (rc) {
 		k->reply.which_result = 0;
 		(void)hf_copy(k->reply.message, sizeof(k->reply.message), why->msg);

@@ -97,6 +97,7 @@ enum hf_rc hf_tpm2_ready(struct hf_tpm2 *t, struct hf_err *e)
 	t->code = 0;
 	if (t->wrong[0])
 		return hf_fail(e, HF_GONE, "%s", t->wrong);
+	t->link.commands = &t->base.commands;
 	if (!t->link.tcti) {
 		code = hf_tpm2_connect(&t->link, t->tcti);
 		if (code)
@@ -247,7 +248,8 @@ static void tpm2_close(struct hf_backend *b)
 
 static enum hf_rc answers(struct hf_tpm2 *t, void *arg, struct hf_err *e)
 {
-	uint32_t maker, code = hf_tpm2_property(t, TPM2_PT_MANUFACTURER, &maker);
+	/* Any property would do to see that it answers; this one is worth knowing. */
+	uint32_t code = hf_tpm2_property(t, TPM2_PT_LOCKOUT_COUNTER, &t->lockout_counter);
 
 	(void)arg;
 	return code ? hf_tpm2_fail(t, code, e, "ask") : HF_OK;
@@ -264,6 +266,7 @@ static void tell(const struct hf_tpm2 *t, hf_KeeperOpened *out)
 				      sizeof(out->algorithms[0]), a->name);
 	(void)HF_PB_SET(out->primary_name, t->primary.name, HF_TPM2_NAME);
 	out->provisioned = t->primary.persistent;
+	out->lockout_counter = t->lockout_counter;
 }
 
 static enum hf_rc tpm2_probe(struct hf_backend *b, hf_KeeperOpened *out, struct hf_err *e)

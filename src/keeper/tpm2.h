@@ -57,7 +57,8 @@ struct hf_tpm2 {
 	uint32_t code;	 /* of the last failure; 0: it was not the TPM's */
 	char wrong[320]; /* why this TPM is not ours; "": it may be */
 	char description[128];
-	bool has[8];	/* by index of hf_algorithms */
+	bool has[8]; /* by index of hf_algorithms */
+	uint32_t lockout_counter;
 	unsigned slots; /* objects that fit at a time */
 	enum hf_tpm2_pss pss;
 	struct hf_tpm2_primary primary;

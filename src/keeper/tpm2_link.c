@@ -80,6 +80,8 @@ uint32_t hf_tpm2_send(struct hf_tpm2_link *link, struct hf_tpm2_cmd *c,
 	hf_be32(b + 2, (uint32_t)n);
 	hf_be32(b + 6, info->code);
 	rc = Tss2_Tcti_Transmit(link->tcti, n, b);
+	if (link->commands)
+		++*link->commands;
 	link->sent = rc ? NULL : info;
 	return rc;
 }

@@ -86,13 +86,13 @@ static void empty_config(void **state)
 		"tpmrm0\","
 		"\"primary_handle\":2164260993,\"timeout_ms\":10000}],"
 		"\"sockets\":[{\"name\":\"main\",\"path\":\"\\/run\\/holdfast\\/holdfast.sock\","
-		"\"owner\":\"\",\"group\":\"" HF_KEYS_USER "\",\"mode\":432}],"
+		"\"owner\":\"\",\"group\":\"" HF_KEYS_USER "\",\"mode\":432}],\"metrics\":[],"
 		"\"principals\":[{\"uid\":0,\"gid\":-1,\"socket\":\"main\",\"keys\":[\"*\"],"
 		"\"rights\":[\"public\",\"sign\",\"ca\",\"decrypt\",\"derive\",\"create\","
 		"\"rotate\","
 		"\"delete\",\"admin\"]}],\"profiles\":[],"
 		"\"limits\":{\"connections\":512,\"connections_per_principal\":64,"
-		"\"queue_per_principal\":64,\"idle_s\":0}}";
+		"\"queue_per_principal\":64,\"packet\":65536,\"bytes\":8388608,\"idle_s\":0}}";
 	struct hf_problems p;
 	char *got;
 
