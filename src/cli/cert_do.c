@@ -204,13 +204,15 @@ enum hf_rc hf_cert_reset(struct hf_cli *c, struct hf_err *e)
 
 void hf_cert_done_show(const struct hf_cli *c)
 {
+	const char *id = hf_inventory_text(c->result, "id");
 	int64_t until = hf_inventory_number(c->result, "not_after");
 	json_object *o = json_object_new_object();
 	char text[300];
 
 	if (until > 0)
 		hf_out_time(o, "until", (uint64_t)until);
-	printf("%s: %s%s%s", c->words[0], hf_out_cell(c->result, "state", text, sizeof(text)),
+	printf("%s: %s%s%s", id[0] ? id : c->words[0],
+	       hf_out_cell(c->result, "state", text, sizeof(text)),
 	       until > 0 ? ", valid until " : "", until > 0 ? hf_out_get(o, "until") : "");
 	if (hf_inventory_text(c->result, "last.message")[0])
 		printf(" (%s)", hf_out_cell(hf_inventory_at(c->result, "last"), "message", text,
