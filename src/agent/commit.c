@@ -149,7 +149,8 @@ enum hf_rc hf_commit_follow(struct hf_agent *a, struct hf_credential *c,
 static enum hf_rc settle(struct hf_agent *a, struct hf_credential *c, const char old[65],
 			 struct hf_err *e)
 {
-	struct hf_record *r = &c->record;
+	struct hf_record *r = &c->record, before = *r;
+	enum hf_rc rc;
 
 	r->transaction[0] = r->staged[0] = '\0';
 	r->wanted = false;
@@ -162,7 +163,10 @@ static enum hf_rc settle(struct hf_agent *a, struct hf_credential *c, const char
 	r->hook_due = c->conf->hook.n_exec > 0;
 	(void)hf_copy(r->hook_old, sizeof(r->hook_old), old);
 	a->changed = true;
-	return hf_record_save(r, a->settings->state_dir, c->conf->id, e);
+	rc = hf_record_save(r, a->settings->state_dir, c->conf->id, e);
+	if (rc)
+		*r = before; /* all of it again, when the disk is well */
+	return rc;
 }
 
 enum hf_rc hf_commit(struct hf_agent *a, struct hf_credential *c, const char *pem, struct hf_err *e)

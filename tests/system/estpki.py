@@ -26,6 +26,22 @@ def san(text):
             "IP": lambda: x509.IPAddress(ipaddress.ip_address(value))}[kind]()
 
 
+def tlv(tag, value):
+    n = len(value)
+    length = bytes([n]) if n < 128 else bytes([0x82]) + n.to_bytes(2, "big")
+    return bytes([tag]) + length + value
+
+
+def with_sha1(cert, key):
+    """The same, signed with ecdsa-with-SHA1, which later versions of the library do not make."""
+    sha256, sha1 = bytes.fromhex("300a06082a8648ce3d040302"), bytes.fromhex("300906072a8648ce3d0401")
+    inside = cert.tbs_certificate_bytes
+    inside = inside[4:] if inside[1] & 0x7f == 2 else inside[3:]
+    tbs = tlv(0x30, inside.replace(sha256, sha1, 1))
+    signature = key.sign(tbs, ec.ECDSA(hashes.SHA1()))
+    return x509.load_der_x509_certificate(tlv(0x30, tbs + sha1 + tlv(3, b"\0" + signature)))
+
+
 class Cert:
     """A certificate with its key, and with an issuer or by itself."""
 
@@ -49,7 +65,10 @@ class Cert:
             b = b.add_extension(x509.ExtendedKeyUsage(eku), False)
         for ext in exts:
             b = b.add_extension(ext.value, ext.critical)
-        self.cert = b.sign(by.key, digest)
+        sha1 = isinstance(digest, hashes.SHA1)
+        self.cert = b.sign(by.key, hashes.SHA256() if sha1 else digest)
+        if sha1:
+            self.cert = with_sha1(self.cert, by.key)
 
     @property
     def der(self):

@@ -46,8 +46,9 @@ def heal(device, before):
 
 def works(device):
     """Whatever happened just now: the certificate's key is there and signs."""
+    key = device.key_of()  # before the other, since it goes on meanwhile
     generations = device.generations("edge-ca")
-    assert device.key_of() in generations
+    assert key in generations
     # at most one that belongs to nothing yet
     assert list(generations.values()).count("staged") <= 1
 
