@@ -44,7 +44,8 @@ _holdfast_options() {
 	"check "*) echo --fix --offline --only --list --warnings-as-errors ;;
 	"convert "*) echo --password-file --key --token --usage --out --trust-out ;;
 	"config init") echo --template ;;
-	"config check" | "config apply") echo --config ;;
+	"config check") echo --config ;;
+	"config apply") echo --config --password-file ;;
 	esac
 }
 

@@ -80,6 +80,12 @@ static const struct hf_option config_options[] = {
 	{ "config", "FILE", "read FILE instead of config.toml" },
 	END,
 };
+static const struct hf_option apply_options[] = {
+	{ "config", "FILE", "read FILE instead of config.toml" },
+	{ "password-file", "FILE",
+	  "the first line of FILE is the password of encrypted private keys" },
+	END,
+};
 
 const struct hf_command hf_commands[] = {
 	{ "key", "create", "ID", 1, 1, create_options, "make a key in a token", hf_key_create,
@@ -137,7 +143,7 @@ const struct hf_command hf_commands[] = {
 	  hf_text_show },
 	{ "config", "check", "", 0, 0, config_options, "check config.toml and its drop-ins",
 	  hf_config_run_check, hf_config_check_show },
-	{ "config", "apply", "", 0, 0, config_options, "check, then put into effect",
+	{ "config", "apply", "", 0, 0, apply_options, "check, then put into effect",
 	  hf_config_run_apply, hf_config_apply_show },
 	{ "config", "explain", "[KEY]", 0, 1, NULL, "explain what can be configured",
 	  hf_config_run_explain, hf_config_explain_show },
@@ -150,7 +156,8 @@ const struct hf_command hf_commands[] = {
 	{ "trust", "install", "[FILE]", 0, 1, NULL,
 	  "put the trust bundle into the operating system's store", hf_trust_install,
 	  hf_trust_install_show },
-	{ "status", NULL, "", 0, 0, NULL, "one screen: tokens, keys, certificates, clock, errors", hf_status, hf_status_show },
+	{ "status", NULL, "", 0, 0, NULL, "one screen: tokens, keys, certificates, clock, errors",
+	  hf_status, hf_status_show },
 	{ "version", NULL, "", 0, 0, NULL, "show the version", hf_version, hf_text_show },
 	{ "help", NULL, "[COMMAND...]", 0, 2, NULL, "say how a command is used", hf_help,
 	  hf_text_show },

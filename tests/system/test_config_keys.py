@@ -98,6 +98,17 @@ def test_file_that_holds_no_key(pairs):
     pairs.write(text)
 
 
+def test_encrypted_key(pairs):
+    path = pairs.path("secrets", "web.key.pem")
+    os.rename(path, path + ".plain")
+    openssl(pairs, "pkey", "-in", path + ".plain", "-aes256", "-passout", "pass:geheim", "-out", path)
+    p = pairs.run("config", "apply", code=None)
+    assert p.code and "password" in p.err and "geheim" not in p.err
+    pairs.write("geheim\n", "secrets/password")
+    p = pairs.run("config", "apply", "--password-file", pairs.path("secrets/password"), "--json")
+    assert {k["name"]: k["state"] for k in p.json["keys"]} == {"web": "imported", "edge-ca": "there"}
+
+
 def test_symmetric_key_among_the_preloaded(pairs):
     """IoT Edge keeps such keys, too; they are none of ours."""
     text = pairs.read("etc/config.toml").decode()
