@@ -10,17 +10,20 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "agent/api.h"
 #include "agent/bundle.h"
 #include "agent/enrol.h"
 #include "agent/hook.h"
+#include "agent/modules.h"
 #include "agent/renew.h"
 #include "agent/running.h"
 #include "agent/status.h"
 #include "base/log.h"
 #include "base/process.h"
 
+#define SOCKETS HF_COUNT(((struct hf_agent_settings *)0)->sockets)
 #define LOOK_MS 60000 /* at least so often: a suspended machine, a clock that was set */
-#define POLLED	(3 + HF_RUNNING_MAX)
+#define POLLED	(3 + HF_RUNNING_MAX + SOCKETS)
 
 struct hf_credential *hf_agent_find(struct hf_agent *a, const char *id)
 {
@@ -85,6 +88,7 @@ static void look(struct hf_agent *a)
 	a->changed = a->changed || stepped || trusted != a->clock.trusted;
 	for (i = 0; i < a->n && !a->stopping; i++)
 		look_at(a, &a->credentials[i]);
+	hf_modules_look(a);
 	if (a->bundle_next <= now && a->clock.trusted)
 		hf_bundle_update(a);
 	if (a->changed)
@@ -147,15 +151,16 @@ static void turn(struct hf_agent *a)
 	struct pollfd p[POLLED] = { { .fd = a->control, .events = POLLIN },
 				    { .fd = a->signals, .events = POLLIN },
 				    { .fd = a->timer, .events = POLLIN } };
+	size_t i, n = 3 + HF_RUNNING_MAX;
 	uint64_t count;
-	size_t i;
 
 	for (i = 0; i < HF_RUNNING_MAX; i++) {
 		p[3 + i].fd = a->running[i].serial ? a->running[i].fd : -1;
 		p[3 + i].events = (short)(POLLIN | (a->running[i].out.n ? POLLOUT : 0));
 	}
+	n += hf_http_poll(a->http, p + n, SOCKETS);
 	arm(a);
-	if (poll(p, POLLED, LOOK_MS) < 0)
+	if (poll(p, n, hf_http_timeout(a->http, LOOK_MS)) < 0)
 		return;
 	for (i = 0; i < HF_RUNNING_MAX; i++)
 		if (p[3 + i].fd >= 0 && p[3 + i].revents)
@@ -166,6 +171,7 @@ static void turn(struct hf_agent *a)
 		hear_launcher(a);
 	if (p[1].revents)
 		hear_signal(a);
+	hf_http_run(a->http);
 	look(a);
 }
 
@@ -196,6 +202,9 @@ static enum hf_rc open_all(struct hf_agent *a, struct hf_err *e)
 		return rc;
 	hf_clock_init(&a->clock, s->state_dir, s->clock.wait_for_ntp);
 	(void)hf_clock_look(&a->clock, &stepped);
+	a->http = hf_http_new(s, hf_api_serve, a, e);
+	if (!a->http)
+		return e->rc;
 	a->keys = hf_keys_new(s->broker_socket, e);
 	return a->keys ? hf_agent_load_credentials(a, e) : e->rc;
 }
@@ -208,6 +217,7 @@ static void close_all(struct hf_agent *a)
 		if (a->running[i].serial)
 			hf_running_free(&a->running[i]);
 	hf_agent_drop_credentials(a->credentials, a->n);
+	hf_http_free(a->http);
 	hf_keys_free(a->keys);
 	hf_agent_settings_free(a->settings);
 	hf_fd_close(&a->control);

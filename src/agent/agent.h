@@ -38,8 +38,13 @@ struct hf_agent {
 	char bundle_error[200];
 	size_t bundle_n;
 	char module_list[HF_PATH_MAX]; /* for hooks of issuers; "": none */
-	bool changed, stopping;	       /* status.json is out of date; SIGTERM */
-	int64_t bundle_next;	       /* when a certificate in it ends; HF_NEVER */
+	struct hf_http *http;
+	char modules_issuer[65]; /* the Edge CA that modules.c has seen last, hex */
+	int64_t modules_next;	 /* when to look at the modules again */
+	size_t modules_n;	 /* with certificates, at the last look */
+	uint64_t modules_issued; /* certificates of modules, since the start */
+	bool changed, stopping;	 /* status.json is out of date; SIGTERM */
+	int64_t bundle_next;	 /* when a certificate in it ends; HF_NEVER */
 };
 
 /* By id or alias; NULL if there is none. */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "agent/modules.h"
 #include "agent/running.h"
 #include "base/log.h"
 
@@ -34,6 +35,8 @@ void hf_hook_run(struct hf_agent *a, struct hf_credential *c)
 	(void)hf_copy(m.credential, sizeof(m.credential), c->conf->id);
 	(void)hf_copy(m.old_fingerprint, sizeof(m.old_fingerprint), c->record.hook_old);
 	(void)hf_hex(m.new_fingerprint, sizeof(m.new_fingerprint), c->held.sha256, 32);
+	if (!strcmp(a->settings->module.issuer, c->conf->id))
+		hf_modules_look(a); /* which are issued again, and listed for the hook */
 	if (!strcmp(a->settings->module.issuer, c->conf->id))
 		(void)hf_copy(m.modules, sizeof(m.modules), a->module_list);
 	if (hf_fd_send(a->control, &m, sizeof(m), -1) == (ssize_t)sizeof(m))

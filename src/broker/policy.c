@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/glob.h"
+
 static const struct {
 	const char *name;
 	unsigned right;
@@ -30,30 +32,6 @@ const char *hf_right_name(size_t index, unsigned *right)
 		return NULL;
 	*right = rights[index].right;
 	return rights[index].name;
-}
-
-/* Goes back to the last star only: linear in text times stars, no recursion to exhaust. */
-bool hf_glob(const char *pattern, const char *text)
-{
-	const char *star = NULL, *mark = NULL;
-
-	while (*text) {
-		if (*pattern == '*') {
-			star = pattern++;
-			mark = text;
-		} else if (*pattern == '?' || *pattern == *text) {
-			pattern++;
-			text++;
-		} else if (star) {
-			pattern = star + 1;
-			text = ++mark;
-		} else {
-			return false;
-		}
-	}
-	while (*pattern == '*')
-		pattern++;
-	return !*pattern;
 }
 
 static bool is_about(const struct hf_grant *g, const struct hf_principal *who)

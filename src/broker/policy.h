@@ -42,9 +42,6 @@ unsigned hf_right_parse(const char *name);
 /* Its name; NULL beyond the last (from 0). */
 const char *hf_right_name(size_t index, unsigned *right);
 
-/* `*` any run of characters, `?` one; everything else literally. */
-bool hf_glob(const char *pattern, const char *text);
-
 /*
  * The first grant that gives @who @right on the key called @key, for what @scheme names (NULL or
  * "": whatever it is); *@pattern, if not NULL, is the one that fits the key. NULL: nobody gives it.

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/glob.h"
 #include "broker/policy.h"
 #include "wire/mech.h"
 #include "wire/packet.h"

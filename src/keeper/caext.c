@@ -119,7 +119,7 @@ static int lower(int c)
 	return c >= 'A' && c <= 'Z' ? c + 'a' - 'A' : c;
 }
 
-bool hf_glob(const char *pattern, const char *text, size_t n)
+bool hf_caext_glob(const char *pattern, const char *text, size_t n)
 {
 	const char *star = NULL;
 	size_t i = 0, mark = 0;
@@ -155,7 +155,7 @@ static enum hf_rc allowed(const char *what, const char *text, size_t n, const hf
 	if (!profile->names_count)
 		return HF_OK;
 	for (i = 0; i < profile->names_count; i++)
-		if (hf_glob(profile->names[i], text, n))
+		if (hf_caext_glob(profile->names[i], text, n))
 			return HF_OK;
 	return hf_fail(e, HF_REFUSED,
 		       "%s \"%s\" is not among the names of the key's profile; ask for "

@@ -28,6 +28,6 @@ enum hf_rc hf_ca_claims(const X509 *x, struct hf_ca_claims *out, struct hf_err *
 enum hf_rc hf_ca_names(const X509 *x, const hf_CaProfile *profile, struct hf_err *e);
 
 /* '*' is any text, '?' any one character; ASCII case does not count. Linear in practice. */
-bool hf_glob(const char *pattern, const char *text, size_t n);
+bool hf_caext_glob(const char *pattern, const char *text, size_t n);
 
 #endif

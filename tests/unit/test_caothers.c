@@ -224,16 +224,16 @@ static void test_registration(void **state)
 static void test_globs(void **state)
 {
 	(void)state;
-	assert_true(hf_glob("*", "", 0));
-	assert_true(hf_glob("a*c", "abbbc", 5));
-	assert_true(hf_glob("A?C", "abc", 3));
-	assert_true(hf_glob("*.example", "x.y.EXAMPLE", 11));
-	assert_false(hf_glob("*.example", "example", 7));
-	assert_false(hf_glob("a", "ab", 2));
-	assert_false(hf_glob("ab", "a", 1));
-	assert_false(hf_glob("", "a", 1));
-	assert_true(hf_glob("*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaab", 26));
-	assert_false(hf_glob("*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaa", 26));
+	assert_true(hf_caext_glob("*", "", 0));
+	assert_true(hf_caext_glob("a*c", "abbbc", 5));
+	assert_true(hf_caext_glob("A?C", "abc", 3));
+	assert_true(hf_caext_glob("*.example", "x.y.EXAMPLE", 11));
+	assert_false(hf_caext_glob("*.example", "example", 7));
+	assert_false(hf_caext_glob("a", "ab", 2));
+	assert_false(hf_caext_glob("ab", "a", 1));
+	assert_false(hf_caext_glob("", "a", 1));
+	assert_true(hf_caext_glob("*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaab", 26));
+	assert_false(hf_caext_glob("*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaa", 26));
 }
 
 int main(void)

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/glob.h"
 #include "broker/policy.h"
 
 static void globs(void **state)
