@@ -345,10 +345,45 @@ def test_json_is_what_the_agent_said(home):
 @pytest.mark.root
 def test_guide():
     said = guides.run("certificates.md", """
-until holdfast check --only agent-running; do sleep 0.2; done
+holdfast cert reset web --yes
 if holdfast cert show wep; then exit 1; fi
 runuser -u nobody -- holdfast cert list
 """)
-    assert "web.pem: OK" in said and "serverAuth" not in said
+    assert "web.pem: OK" in said and "pump.pem: OK" in said
     for words in guides.troubles("certificates.md"):
         assert words in said, words
+
+
+# ---------------------------------------------------------------- the agent itself
+
+def test_renew_by_a_real_agent(dev):
+    before, spki = dev.fingerprint(), agentlib.spki_of(dev.cert())
+    shown = dev.json("cert", "renew", "edge-ca", "--rotate-key", "--root", dev.dir)
+    assert shown["state"] == "ok" and shown["fingerprint_sha256"] == dev.fingerprint() != before
+    assert agentlib.spki_of(dev.cert()) != spki
+    dev.check_pair()
+    before, spki = dev.fingerprint(), agentlib.spki_of(dev.cert())
+    assert "edge-ca: ok" in dev.cli("cert", "renew", "aziot-edged-ca", "--same-key", "--root", dev.dir).stdout
+    assert dev.fingerprint() != before and agentlib.spki_of(dev.cert()) == spki
+    dev.check_pair()
+
+
+def test_reset_by_a_real_agent(dev):
+    spki = agentlib.spki_of(dev.cert())
+    dev.cli("cert", "reset", "edge-ca", "--yes", "--root", dev.dir)
+    assert agentlib.spki_of(dev.cert()) != spki
+    dev.check_pair()
+
+
+def test_issue_by_a_real_agent(dev):
+    out = dev.path("issued.pem")
+    dev.cli("key", "create", "issued", "--root", dev.dir)
+    dev.cli("cert", "issue", "issued", "--key", "issued", "--subject", "CN=web.local", "--san", "web.local", "--eku",
+            "serverAuth", "--days", "7", "--out", out, "--root", dev.dir)
+    with open(out, "rb") as f:
+        cert = x509.load_pem_x509_certificate(f.read())
+    cert.verify_directly_issued_by(dev.cert()) if hasattr(cert, "verify_directly_issued_by") else None
+    assert cert.issuer == dev.cert().subject and cert.subject.rfc4514_string() == "CN=web.local"
+    assert (cert.not_valid_after - cert.not_valid_before).days in (6, 7)
+    p = subprocess.run(["openssl", "verify", "-CAfile", dev.path("trust-bundle.pem"), out], capture_output=True)
+    assert p.returncode == 0, p.stderr
