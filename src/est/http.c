@@ -266,7 +266,7 @@ static enum hf_est_status curl_failed(struct hf_est *x, const struct hf_http *h,
 	switch ((int)code) {
 	case CURLE_SSL_CONNECT_ERROR:
 		if (!strcasestr(detail, "SYSCALL") && !strcasestr(detail, "unexpected eof") &&
-		    !strcasestr(detail, "reset"))
+		    !strcasestr(detail, "reset") && !strcasestr(detail, "broken pipe"))
 			return hf_est_fail(x, HF_EST_TLS, "no TLS with the server: %s", said);
 		break;
 	case CURLE_SSL_CERTPROBLEM:
