@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/glob.h"
 #include "broker/policy.h"
@@ -464,10 +466,27 @@ struct hf_settings *hf_settings_parse(const char *text, size_t n, const char *wh
 	return s;
 }
 
+/* It is the policy: who may write it, or change what its path means, has every right. */
+static enum hf_rc check_path(const char *path, struct hf_err *e)
+{
+	char here[HF_PATH_MAX], whole[HF_PATH_MAX];
+	struct stat st;
+
+	if (path[0] == '/' ? !hf_copy(whole, sizeof(whole), path)
+			   : !getcwd(here, sizeof(here)) || hf_path_join(whole, here, path, NULL))
+		return hf_fail(e, HF_ARGUMENT, "%.60s: give the absolute path", path);
+	if (!lstat(whole, &st) && S_ISREG(st.st_mode) && (st.st_mode & 022))
+		return hf_fail(e, HF_REFUSED, "%s may be written by others (mode %04o); chmod it",
+			       path, (unsigned)st.st_mode & 07777);
+	return hf_path_trusted(whole, e);
+}
+
 struct hf_settings *hf_settings_load(const char *path, struct hf_err *e)
 {
 	HF_AUTO_BUF text = HF_BUF(4u << 20);
 
+	if (check_path(path, e))
+		return NULL;
 	if (hf_file_read(path, true, &text, e)) {
 		(void)hf_fail(e, HF_IO, "%s cannot be read; run 'holdfast config apply' first",
 			      path);

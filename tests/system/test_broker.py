@@ -431,6 +431,29 @@ def test_settings_that_cannot_be_used(broker, text, code, words):
     assert words in broker.text()
 
 
+@pytest.mark.parametrize("what", ["writable", "link", "open-directory", pytest.param(
+    "somebody-elses", marks=pytest.mark.root)])
+def test_settings_that_others_could_write(broker, what):
+    """They are the policy. At the start that ends it; at a reload the old ones stay in force."""
+    path = os.path.join(broker.dir, "etc", "holdfastd.json")
+    if what == "writable":
+        os.chmod(path, 0o622)
+    elif what == "link":
+        os.rename(path, path + ".real")
+        os.symlink(path + ".real", path)
+    elif what == "open-directory":
+        os.chmod(os.path.dirname(path), 0o777)
+    else:
+        os.chown(path, 12345, 12345)
+    c = broker.client()
+    broker.process.send_signal(signal.SIGHUP)
+    until(lambda: "the old settings stay in force" in broker.text())
+    assert c.call(key_list=pb.KeyList()).status == pb.OK
+    broker.stop()
+    assert refused(broker) == 3
+    assert path in broker.text() or os.path.dirname(path) + " may be written" in broker.text()
+
+
 def test_damaged_key_file_is_set_aside_and_said(broker):
     c = broker.client()
     c.create("good")
