@@ -2,6 +2,7 @@
 """swtpm-ci/demo and what it stands on. Setting up and building are left out: others do that here."""
 import os
 import subprocess
+import tempfile
 
 import pytest
 
@@ -18,10 +19,13 @@ needs_plain_build = pytest.mark.plain
 
 def demo(**env):
     now = "0.000000"
-    return subprocess.run(
-        [CI + "/with-swtpm", CI + "/with-holdfast", CI + "/demo", "--inside"], timeout=120,
-        stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        env=dict(ENV, HOLDFAST_BUILD=BUILD, DEMO_SINCE=now, DEMO_STARTED=now, **env))
+    with tempfile.NamedTemporaryFile(suffix=".toml") as config:
+        subprocess.run([CI + "/demo", "--config"], stdout=config, check=True)
+        return subprocess.run(
+            [CI + "/with-swtpm", CI + "/with-holdfast", "--agent", "--config", config.name,
+             CI + "/demo", "--inside"], timeout=120,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            env=dict(ENV, HOLDFAST_BUILD=BUILD, DEMO_SINCE=now, DEMO_STARTED=now, **env))
 
 
 def openssl_that_breaks(folder, what):
@@ -38,13 +42,13 @@ def openssl_that_breaks(folder, what):
 def test_demo():
     p = demo()
     assert p.returncode == 0, p.stdout + p.stderr
-    for said in ("Edge CA certificate", "-x509_strict: the chain holds", "mutual TLS 1.3",
-                 "0 private keys in", "3 keys wrapped by a TPM"):
+    for said in ("Edge CA: CN=aziot-edge CA demo-device", "the Edge CA is renewed", "-x509_strict: the chain holds", "mutual TLS 1.3",
+                 "0 private keys in", "4 keys wrapped by a TPM"):
         assert said in p.stdout, p.stdout
 
 
 @needs_plain_build
-@pytest.mark.parametrize("broken", ["ca", "verify", "s_client", "x509", "genrsa"])
+@pytest.mark.parametrize("broken", ["req", "verify", "s_client", "x509", "genrsa"])
 def test_demo_fails_loudly(tmp_path, broken):
     p = demo(PATH=openssl_that_breaks(tmp_path, broken))
     assert p.returncode == 1, p.stdout + p.stderr
