@@ -263,6 +263,23 @@ def test_limits_are_answers(broker):
     broker.client()
 
 
+def test_busy_comes_at_once(broker):
+    """Within 50 ms, while the token hangs and the queue is full. Of 21 the one in the middle: others
+    use this machine as well."""
+    c = broker.client()
+    c.create("k")
+    mood(broker, "sign:hang")
+    sign = dict(sign=pb.Sign(key=pb.KeyRef(name="k"), scheme="ecdsa-sha256", data=b"d" * 32))
+    for _ in range(64):
+        c.send(**sign)
+    times = []
+    for _ in range(21):
+        begin = time.monotonic()
+        assert c.call(**sign).status == pb.BUSY
+        times.append(time.monotonic() - begin)
+    assert sorted(times)[10] < 0.05, times
+
+
 # ------------------------------------------------------------- keepers that fail
 
 def test_keeper_dies_under_a_request(broker):
@@ -452,6 +469,15 @@ def test_settings_that_others_could_write(broker, what):
     broker.stop()
     assert refused(broker) == 3
     assert path in broker.text() or os.path.dirname(path) + " may be written" in broker.text()
+
+
+@pytest.mark.root
+def test_a_namespace_that_shows_clients_as_one_is_refused(broker):
+    """With a map of only some uids everybody else is 65534: no policy could tell them apart."""
+    broker.stop()
+    p = subprocess.run(["unshare", "--user", "--map-root-user", HOLDFASTD, "--root", broker.dir],
+                       capture_output=True, text=True, timeout=20)
+    assert p.returncode == 3 and "could not be told apart" in p.stderr, p.stderr
 
 
 def test_damaged_key_file_is_set_aside_and_said(broker):

@@ -68,3 +68,14 @@ def test_a_flood_of_one_socket_does_not_close_another(tmp_path):
             s.send(pb.Request(id=1, hello=pb.Hello(version=1)).SerializeToString())
             assert pb.Reply.FromString(s.recv(65536)).status == pb.OK
         assert all(c.call(key_list=pb.KeyList()).status == pb.OK for c in mine)
+
+
+def test_what_the_threat_model_names_is_there():
+    """Each `test_x.py` and `test_x.py::name` of docs/THREAT-MODEL.md."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    with open(os.path.join(here, "..", "..", "docs", "THREAT-MODEL.md")) as f:
+        named = re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", f.read())
+    assert len(named) >= 6
+    for name, test in named:
+        with open(os.path.join(here, name)) as f:
+            assert not test or "def %s(" % test in f.read(), (name, test)
