@@ -83,7 +83,7 @@ WITHOUT_US = {"nginx.md": "unsupported", "apache.md": "AH02579",
 
 ELSEWHERE = {"certificates.md", "check.md", "convert.md", "est.md", "hsm-gateway.md", "iot-edge.md",
              "migrate-from-files.md", "migrate-from-tpm2-openssl.md", "migrate-from-tpm2-pkcs11.md",
-             "pkcs11-programs.md"}
+             "modules.md", "pkcs11-programs.md"}
 
 
 def all_guides():
