@@ -63,10 +63,16 @@ static void take_retired(struct hf_agent *a, STACK_OF(X509) * to)
 	if (hf_path_join(dir, a->settings->state_dir, "retired", NULL))
 		return;
 	d = opendir(dir);
-	while (d && (entry = readdir(d)))
-		if (entry->d_name[0] != '.' && strstr(entry->d_name, ".pem") &&
-		    !hf_path_join(path, dir, entry->d_name, NULL))
+	while (d && (entry = readdir(d))) {
+		const char *end = strrchr(entry->d_name, '.');
+
+		if (!end || entry->d_name[0] == '.' || hf_path_join(path, dir, entry->d_name, NULL))
+			continue;
+		if (!strcmp(end, ".pem"))
 			take_file(a, to, path, true);
+		else
+			(void)unlink(path); /* a replacement that a crash has cut off */
+	}
 	if (d)
 		(void)closedir(d);
 }

@@ -442,8 +442,9 @@ def handshake(d, name):
     server = subprocess.Popen(["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert",
                                d.path(name + ".pem"), "-key", d.path(name + ".key.pem"),
                                "-naccept", "1"],
-                              env=dict(d.env, OPENSSL_CONF=conf), stdout=subprocess.PIPE,
-                              stdin=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                              env=dict(d.env, OPENSSL_CONF=conf, ASAN_OPTIONS="detect_leaks=0",
+                                       LD_PRELOAD=os.environ.get("HOLDFAST_TEST_PRELOAD", "")),
+                              stdout=subprocess.PIPE, stdin=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         for line in server.stdout:
             if line.startswith("ACCEPT"):

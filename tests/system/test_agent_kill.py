@@ -65,15 +65,17 @@ def test_agent_killed_at_every_step():
                 device.fingerprint() != before and
                 device.credential("edge-ca")["fingerprint_sha256"] == device.fingerprint()))
             killed = device.steps() >= at
+            device._wish(5, 0)
             if killed:
                 assert device.agent.wait(20) == 1
                 works(device)
-                device._wish(5, 0)
                 device.start_agent()
             settled(device, before)
             assert device.credential("edge-ca")["renewals"] == renewals + 1
             assert sorted(device.generations("edge-ca").values()) == ["current", "retiring"]
         assert at > 20, "what was counted was not the renewal"
+        assert "out of memory" not in device.log() and not device.status()["bundle"]["error"]
+        assert all(n.endswith(".pem") for n in os.listdir(os.path.join(device.dir, "agent", "retired")))
 
 
 @pytest.mark.parametrize("who", ["broker", "keeper"])
