@@ -42,6 +42,8 @@ def fixture_rig(hsm):
     broker.configure()
     with broker:
         client = broker.client()
+        # SoftHSM's files are not to be written by a second program while the keeper begins
+        until(lambda: client.call(token_list=pb.TokenList()).token_list.tokens[0].state == 1)
         yield broker, client, hsm
         client.close()
 
