@@ -54,7 +54,8 @@ static enum hf_rc get_key(struct hf_agent *a, struct hf_credential *c, struct hf
 			       "key %s is to come from %s and is not in a token yet; run 'holdfast "
 			       "config apply' as root, which takes it in",
 			       conf->key.name, conf->key.uri);
-	return hf_keys_create(a->keys, conf->key.name, conf->key.token, conf->key.algorithm,
+	return hf_keys_create(a->keys, conf->key.name, conf->key.token,
+			      conf->key.algorithm[0] ? conf->key.algorithm : "ec-p256",
 			      conf->key.usage, key, e);
 }
 
@@ -81,7 +82,8 @@ static enum hf_rc stage(struct hf_agent *a, struct hf_credential *c, uint8_t spk
 		r->transaction[0] = '\0';
 		return hf_fail(e, HF_CORRUPT, "its record is damaged; beginning anew");
 	}
-	return hf_keys_stage(a->keys, c->conf->key.name, "", transaction, spki, e);
+	return hf_keys_stage(a->keys, c->conf->key.name, c->conf->key.algorithm, transaction, spki,
+			     e);
 }
 
 /* The key pair that the next certificate is for, and on the disk that it is so. */

@@ -339,6 +339,7 @@ static enum hf_rc add_generation(struct hf_catalogue *c, struct hf_key *k,
 	enum hf_rc rc;
 
 	generation_init(g, made->id);
+	g->algorithm = made->algorithm;
 	g->created = (uint64_t)time(NULL);
 	g->imported = made->imported;
 	if (made->transaction)
@@ -379,8 +380,8 @@ static enum hf_rc check_new(const struct hf_catalogue *c, const struct hf_made *
 }
 
 enum hf_rc hf_catalogue_create(struct hf_catalogue *c, const char *name, const char *token,
-			       const struct hf_algorithm *a, unsigned usage,
-			       const struct hf_made *made, struct hf_key **out, struct hf_err *e)
+			       unsigned usage, const struct hf_made *made, struct hf_key **out,
+			       struct hf_err *e)
 {
 	struct hf_key *k = NULL;
 	char dir[HF_PATH_MAX];
@@ -401,7 +402,6 @@ enum hf_rc hf_catalogue_create(struct hf_catalogue *c, const char *name, const c
 	if (!k)
 		return hf_fail(e, HF_NO_MEMORY, "out of memory");
 	(void)hf_copy(k->token, sizeof(k->token), token);
-	k->algorithm = a;
 	k->usage = usage;
 	k->exported = made->outside;
 	rc = add_generation(c, k, made, e);

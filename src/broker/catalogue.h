@@ -21,6 +21,7 @@
 
 struct hf_generation {
 	uint8_t id[HF_ID_SIZE]; /* SHA-256 of the SPKI */
+	const struct hf_algorithm *algorithm;
 	uint8_t transaction[16];
 	uint64_t created, retire_at; /* retire_at 0: not retiring */
 	bool imported;
@@ -29,7 +30,6 @@ struct hf_generation {
 
 struct hf_key {
 	char name[HF_NAME_SIZE], token[HF_NAME_SIZE];
-	const struct hf_algorithm *algorithm;
 	unsigned usage;
 	struct hf_generation generations[HF_GENERATIONS_MAX];
 	size_t n;
@@ -67,6 +67,7 @@ struct hf_generation *hf_key_generation(struct hf_key *k, const uint8_t id[HF_ID
 
 /* What a keeper made, for the catalogue. Views are copied. */
 struct hf_made {
+	const struct hf_algorithm *algorithm;
 	struct hf_view spki, blob, creation_data, creation_hash, creation_ticket;
 	const uint8_t *id;
 	const uint8_t *transaction; /* 16 bytes or NULL */
@@ -76,8 +77,8 @@ struct hf_made {
 
 /* Each of these is durable on disk when it returns HF_OK, and has changed nothing otherwise. */
 enum hf_rc hf_catalogue_create(struct hf_catalogue *c, const char *name, const char *token,
-			       const struct hf_algorithm *a, unsigned usage,
-			       const struct hf_made *made, struct hf_key **out, struct hf_err *e);
+			       unsigned usage, const struct hf_made *made, struct hf_key **out,
+			       struct hf_err *e);
 enum hf_rc hf_catalogue_stage(struct hf_catalogue *c, struct hf_key *k, const struct hf_made *made,
 			      struct hf_err *e);
 /* The one that was current retires at @now + @grace_s. */

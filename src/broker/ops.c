@@ -286,7 +286,7 @@ struct hf_job *hf_ops_job(struct hf_call *c, struct hf_worker *w, struct hf_view
 	if (c->key) {
 		(void)hf_copy(j->name, sizeof(j->name), c->key->name);
 		memcpy(j->generation, c->generation->id, HF_ID_SIZE);
-		j->item.cost = c->key->algorithm->cost;
+		j->item.cost = c->generation->algorithm->cost;
 	}
 	return j;
 }

@@ -10,6 +10,7 @@ static void fill_generation(hf_Generation *to, const struct hf_key *k,
 			    const struct hf_generation *g)
 {
 	(void)HF_PB_SET(to->spki_sha256, g->id, HF_ID_SIZE);
+	(void)hf_copy(to->algorithm, sizeof(to->algorithm), g->algorithm->name);
 	to->created = g->created;
 	to->imported = g->imported;
 	to->retire_at = g->retire_at;
@@ -18,12 +19,12 @@ static void fill_generation(hf_Generation *to, const struct hf_key *k,
 						     : hf_Generation_State_STAGED;
 }
 
-static void fill_exchanges(hf_KeyInfo *i, const struct hf_key *k)
+static void fill_exchanges(hf_KeyInfo *i, const struct hf_key *k, const struct hf_generation *g)
 {
 	const struct hf_exchange *x;
 
 	for (x = hf_exchanges; x->name; x++) {
-		if (x->family != k->algorithm->family || !(k->usage & x->usage))
+		if (x->family != g->algorithm->family || !(k->usage & x->usage))
 			continue;
 		if (x->usage == HF_USAGE_DERIVE && i->agreements_count < HF_COUNT(i->agreements))
 			(void)hf_copy(i->agreements[i->agreements_count++],
@@ -44,7 +45,7 @@ void hf_ops_key_info(struct hf_broker *b, const struct hf_key *k, const struct h
 	b->reply.which_result = hf_Reply_key_tag;
 	(void)hf_copy(i->name, sizeof(i->name), k->name);
 	(void)hf_copy(i->token, sizeof(i->token), k->token);
-	(void)hf_copy(i->algorithm, sizeof(i->algorithm), k->algorithm->name);
+	(void)hf_copy(i->algorithm, sizeof(i->algorithm), g->algorithm->name);
 	i->usage = k->usage;
 	i->issuer_not_after = k->issuer_not_after;
 	(void)HF_PB_SET(i->spki_sha256, g->id, HF_ID_SIZE);
@@ -53,11 +54,11 @@ void hf_ops_key_info(struct hf_broker *b, const struct hf_key *k, const struct h
 		fill_generation(&i->generations[n], k, &k->generations[n]);
 	i->generations_count = (pb_size_t)n;
 	i->exported = k->exported;
-	fill_exchanges(i, k);
+	fill_exchanges(i, k, g);
 	if (!(k->usage & (HF_USAGE_SIGN | HF_USAGE_CA)))
 		return;
 	for (s = hf_schemes; s->name && i->schemes_count < HF_COUNT(i->schemes); s++)
-		if (s->family == k->algorithm->family &&
+		if (s->family == g->algorithm->family &&
 		    !((k->usage & HF_USAGE_CA) && s->hash_len == 20)) /* SHA-1 */
 			(void)hf_copy(i->schemes[i->schemes_count++], sizeof(i->schemes[0]),
 				      s->name);
@@ -84,7 +85,7 @@ enum hf_rc hf_op_key_list(struct hf_call *c)
 		to = &r->keys[r->keys_count++];
 		(void)hf_copy(to->name, sizeof(to->name), k->name);
 		(void)hf_copy(to->token, sizeof(to->token), k->token);
-		(void)hf_copy(to->algorithm, sizeof(to->algorithm), k->algorithm->name);
+		(void)hf_copy(to->algorithm, sizeof(to->algorithm), g->algorithm->name);
 		to->usage = k->usage;
 		to->generations = (uint32_t)k->n;
 		to->created = g->created;
@@ -120,20 +121,25 @@ static enum hf_rc made_of(const hf_KeeperReply *rep, struct hf_made *m, struct h
 	return HF_OK;
 }
 
-/* Of an imported key the keeper tells; of one that was to be made it is known. */
-static enum hf_rc algorithm_of(struct hf_job *j, const hf_KeeperReply *rep, struct hf_err *e)
+/* What an algorithm cannot do; signing they all can. */
+static bool usage_fits(unsigned usage, const struct hf_algorithm *a)
 {
-	enum hf_family family;
+	return (!(usage & HF_USAGE_DECRYPT) || a->family == HF_FAMILY_RSA) &&
+	       (!(usage & HF_USAGE_DERIVE) || a->family == HF_FAMILY_EC);
+}
 
+/* Of an imported key the keeper tells; of one that was to be made it is known. */
+static enum hf_rc algorithm_of(struct hf_job *j, const hf_KeeperReply *rep, struct hf_made *made,
+			       struct hf_err *e)
+{
 	if (!j->algorithm)
 		j->algorithm = hf_algorithm_find(rep->result.created.algorithm);
 	if (!j->algorithm)
 		return hf_fail(e, HF_FAILED, "the keeper did not say what it is");
-	family = j->algorithm->family;
-	if (((j->usage & HF_USAGE_DECRYPT) && family != HF_FAMILY_RSA) ||
-	    ((j->usage & HF_USAGE_DERIVE) && family != HF_FAMILY_EC))
+	if (!usage_fits(j->usage, j->algorithm))
 		return hf_fail(e, HF_FAILED, "the keeper took an %s key for a usage it cannot have",
 			       j->algorithm->name);
+	made->algorithm = j->algorithm;
 	return HF_OK;
 }
 
@@ -148,10 +154,10 @@ void hf_ops_created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply 
 	if (!rc)
 		rc = made_of(rep, &made, e);
 	if (!rc)
-		rc = algorithm_of(j, rep, e);
+		rc = algorithm_of(j, rep, &made, e);
 	if (!rc)
-		rc = hf_catalogue_create(&b->catalogue, j->name, j->worker->token->name,
-					 j->algorithm, j->usage, &made, &k, e);
+		rc = hf_catalogue_create(&b->catalogue, j->name, j->worker->token->name, j->usage,
+					 &made, &k, e);
 	if (!rc) {
 		memcpy(j->generation, made.id, HF_ID_SIZE);
 		hf_ops_key_info(b, k, &k->generations[0]);
@@ -174,10 +180,7 @@ void hf_ops_staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 	if (!rc && !k)
 		rc = hf_fail(e, HF_NO_KEY, "key %s was deleted meanwhile", j->name);
 	if (!rc)
-		rc = algorithm_of(j, rep, e);
-	if (!rc && j->algorithm != k->algorithm)
-		rc = hf_fail(e, HF_ARGUMENT, "key %s is %s and stays it; this one is %s", k->name,
-			     k->algorithm->name, j->algorithm->name);
+		rc = algorithm_of(j, rep, &made, e);
 	if (!rc) {
 		made.transaction = j->has_transaction ? j->transaction : NULL;
 		rc = hf_catalogue_stage(&b->catalogue, k, &made, e);
@@ -299,7 +302,7 @@ static struct hf_generation *find_transaction(struct hf_key *k, const uint8_t tr
 enum hf_rc hf_op_key_stage(struct hf_call *c)
 {
 	const hf_KeyStage *r = &c->b->request.op.key_stage;
-	const struct hf_algorithm *a = c->key->algorithm;
+	const struct hf_algorithm *a = c->key->generations[c->key->current].algorithm;
 	struct hf_worker *w = hf_worker_find(c->b, c->key->token);
 	struct hf_generation *again;
 	struct hf_job *j;
@@ -312,10 +315,14 @@ enum hf_rc hf_op_key_stage(struct hf_call *c)
 		hf_ops_key_info(c->b, c->key, again);
 		return HF_OK;
 	}
-	if (r->algorithm[0] && strcmp(r->algorithm, a->name))
-		return hf_fail(&c->err, HF_UNSUPPORTED,
-			       "key %s is %s and stays it; create another key", c->key->name,
-			       a->name);
+	if (r->algorithm[0])
+		a = hf_algorithm_find(r->algorithm);
+	if (!a)
+		return hf_fail(&c->err, HF_ARGUMENT, "algorithm '%s' is not known", r->algorithm);
+	if (!usage_fits(c->key->usage, a))
+		return hf_fail(&c->err, HF_ARGUMENT,
+			       "key %s is to decrypt or to agree on secrets, which no %s key does",
+			       c->key->name, a->name);
 	if (!w)
 		return hf_fail(&c->err, HF_UNAVAILABLE,
 			       "key %s is in token %s, which is not configured", c->key->name,
@@ -323,7 +330,9 @@ enum hf_rc hf_op_key_stage(struct hf_call *c)
 	if (c->key->n == HF_GENERATIONS_MAX)
 		return hf_fail(&c->err, HF_REFUSED, "key %s has %d generations already; retire one",
 			       c->key->name, HF_GENERATIONS_MAX);
-	rc = ask_create(c, w, c->key->name, a, c->key->usage, &j);
+	rc = token_makes(c, w, a->name);
+	if (!rc)
+		rc = ask_create(c, w, c->key->name, a, c->key->usage, &j);
 	if (rc)
 		return rc;
 	j->has_transaction = r->transaction.size == 16;

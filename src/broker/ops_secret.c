@@ -52,10 +52,10 @@ static enum hf_rc check_use(struct hf_call *c, const char *scheme, unsigned usag
 	if (!(k->usage & usage))
 		return hf_fail(&c->err, HF_REFUSED, "key %s was not made to %s", k->name, verb);
 	*x = hf_exchange_find(scheme);
-	if (!*x || (*x)->usage != usage || (*x)->family != k->algorithm->family)
+	if (!*x || (*x)->usage != usage || (*x)->family != c->generation->algorithm->family)
 		return hf_fail(&c->err, HF_ARGUMENT,
 			       "key %s (%s) does not %s with '%s'; see 'holdfast key show'",
-			       k->name, k->algorithm->name, verb, scheme);
+			       k->name, c->generation->algorithm->name, verb, scheme);
 	return HF_OK;
 }
 
@@ -73,7 +73,7 @@ static enum hf_rc submit(struct hf_call *c, const char *scheme, struct hf_view d
 		return c->err.rc;
 	(void)hf_copy(j->scheme, sizeof(j->scheme), scheme);
 	j->usage = c->key->usage;
-	j->algorithm = c->key->algorithm;
+	j->algorithm = c->generation->algorithm;
 	j->done = secret_made;
 	c->pending = true;
 	hf_worker_submit(c->b, j);
@@ -88,10 +88,10 @@ enum hf_rc hf_op_decrypt(struct hf_call *c)
 
 	if (check_use(c, r->scheme, HF_USAGE_DECRYPT, "decrypt", &x))
 		return c->err.rc;
-	if (r->data.size != c->key->algorithm->bits / 8)
+	if (r->data.size != c->generation->algorithm->bits / 8)
 		return hf_fail(&c->err, HF_ARGUMENT,
 			       "key %s decrypts %u bytes at once, these are %u", c->key->name,
-			       c->key->algorithm->bits / 8, (unsigned)r->data.size);
+			       c->generation->algorithm->bits / 8, (unsigned)r->data.size);
 	if (r->label.size && x->pad != HF_PAD_OAEP)
 		return hf_fail(&c->err, HF_ARGUMENT, "%s has no label", x->name);
 	c->b->keeper_request = (hf_KeeperRequest){ .which_op = hf_KeeperRequest_decrypt_tag };
@@ -108,7 +108,7 @@ enum hf_rc hf_op_derive(struct hf_call *c)
 {
 	const hf_Derive *r = &c->b->request.op.derive;
 	hf_KeeperDerive *d = &c->b->keeper_request.op.derive;
-	size_t point = 2 * ((c->key->algorithm->bits + 7) / 8) + 1;
+	size_t point = 2 * ((c->generation->algorithm->bits + 7) / 8) + 1;
 	const struct hf_exchange *x;
 
 	if (check_use(c, r->scheme, HF_USAGE_DERIVE, "agree on secrets", &x))

@@ -93,10 +93,10 @@ static enum hf_rc check_sign(struct hf_call *c, const hf_Sign *r)
 
 	if (!(k->usage & (HF_USAGE_SIGN | HF_USAGE_CA)))
 		return hf_fail(&c->err, HF_REFUSED, "key %s was not made for signing", k->name);
-	if (!s || s->family != k->algorithm->family)
+	if (!s || s->family != c->generation->algorithm->family)
 		return hf_fail(&c->err, HF_ARGUMENT,
 			       "key %s (%s) does not sign with '%s'; see 'holdfast key show'",
-			       k->name, k->algorithm->name, r->scheme);
+			       k->name, c->generation->algorithm->name, r->scheme);
 	if ((k->usage & HF_USAGE_CA) && !r->message)
 		return hf_fail(&c->err, HF_REFUSED,
 			       "key %s is a ca key: it signs certificates and "

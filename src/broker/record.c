@@ -50,7 +50,8 @@ void hf_record_write_key(const struct hf_key *k, struct hf_buf *out)
 	json_object_object_add(v, "version", json_object_new_int(1));
 	json_object_object_add(v, "name", json_object_new_string(k->name));
 	json_object_object_add(v, "token", json_object_new_string(k->token));
-	json_object_object_add(v, "algorithm", json_object_new_string(k->algorithm->name));
+	json_object_object_add(v, "algorithm",
+			       json_object_new_string(k->generations[k->current].algorithm->name));
 	json_object_object_add(v, "usage", json_object_new_string(usage));
 	add_hex(v, "current", k->generations[k->current].id, HF_ID_SIZE);
 	add_retiring(v, k);
@@ -143,6 +144,17 @@ static bool read_retiring(struct hf_key *k, json_object *v)
 	return true;
 }
 
+/* Records of before a key could change its algorithm name it in key.json alone: it is @a. */
+static bool name_algorithms(struct hf_key *k, const struct hf_algorithm *a)
+{
+	size_t i;
+
+	for (i = 0; i < k->n; i++)
+		if (!k->generations[i].algorithm)
+			k->generations[i].algorithm = a;
+	return a;
+}
+
 static enum hf_rc read_key(struct hf_key *k, json_object *v, struct hf_err *e)
 {
 	uint8_t id[HF_ID_SIZE];
@@ -151,11 +163,12 @@ static enum hf_rc read_key(struct hf_key *k, json_object *v, struct hf_err *e)
 
 	if (strcmp(text_of(v, "name"), k->name))
 		return hf_fail(e, HF_CORRUPT, "is about a key called '%.63s'", text_of(v, "name"));
-	k->algorithm = hf_algorithm_find(text_of(v, "algorithm"));
 	k->usage = hf_usage_parse(text_of(v, "usage"));
-	if (!k->algorithm || !k->usage || !hf_key_name_ok(text_of(v, "token")) ||
+	if (!k->usage || !hf_key_name_ok(text_of(v, "token")) ||
 	    !hf_copy(k->token, sizeof(k->token), text_of(v, "token")))
-		return hf_fail(e, HF_CORRUPT, "algorithm, usage or token is not known");
+		return hf_fail(e, HF_CORRUPT, "usage or token is not known");
+	if (!name_algorithms(k, hf_algorithm_find(text_of(v, "algorithm"))))
+		return hf_fail(e, HF_CORRUPT, "algorithm is not known");
 	if (!json_object_object_get_ex(v, "issuer", &issuer) ||
 	    !number_of(issuer, "not_after", &k->issuer_not_after) ||
 	    !hex_of(issuer, "subject", &k->issuer_subject) || !read_retiring(k, v))
@@ -186,6 +199,7 @@ void hf_record_write_generation(const struct hf_generation *g, const struct hf_m
 
 	json_object_object_add(v, "version", json_object_new_int(1));
 	add_hex(v, "spki_sha256", g->id, HF_ID_SIZE);
+	json_object_object_add(v, "algorithm", json_object_new_string(g->algorithm->name));
 	add_hex(v, "spki", made->spki.p, made->spki.n);
 	json_object_object_add(v, "created", json_object_new_int64((int64_t)g->created));
 	json_object_object_add(v, "imported", json_object_new_boolean(g->imported));
@@ -198,7 +212,7 @@ void hf_record_write_generation(const struct hf_generation *g, const struct hf_m
 
 enum hf_rc hf_record_read_generation(struct hf_generation *g, struct hf_view text, struct hf_err *e)
 {
-	json_object *v = parse(text, e), *imported;
+	json_object *v = parse(text, e), *imported, *algorithm;
 	uint8_t id[HF_ID_SIZE];
 	bool good;
 
@@ -209,6 +223,10 @@ enum hf_rc hf_record_read_generation(struct hf_generation *g, struct hf_view tex
 	       hf_unhex(g->transaction, sizeof(g->transaction), text_of(v, "transaction")) &&
 	       number_of(v, "created", &g->created) &&
 	       json_object_object_get_ex(v, "imported", &imported);
+	if (good && json_object_object_get_ex(v, "algorithm", &algorithm)) {
+		g->algorithm = hf_algorithm_find(text_of(v, "algorithm"));
+		good = g->algorithm;
+	}
 	if (good)
 		g->imported = json_object_get_boolean(imported);
 	json_object_put(v);

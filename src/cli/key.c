@@ -194,8 +194,13 @@ void hf_key_show_show(const struct hf_cli *c)
 		{ "USAGE", "usage" }, { "SCHEMES", "schemes" }, { NULL, NULL },
 	};
 	static const struct hf_column generation[] = {
-		{ "GENERATION", "sha256" }, { "STATE", "state" }, { "CREATED", "created" },
-		{ "RETIRES", "retire_at" }, { "IMPORTED", "imported" }, { NULL, NULL },
+		{ "GENERATION", "sha256" },
+		{ "STATE", "state" },
+		{ "ALGORITHM", "algorithm" },
+		{ "CREATED", "created" },
+		{ "RETIRES", "retire_at" },
+		{ "IMPORTED", "imported" },
+		{ NULL, NULL },
 	};
 	json_object *generations = json_object_object_get(c->result, "generations");
 	json_object *one = json_object_new_array();

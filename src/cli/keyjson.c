@@ -40,6 +40,7 @@ static json_object *generation(const hf_Generation *g)
 
 	hf_out_hex(o, "sha256", g->spki_sha256.bytes, g->spki_sha256.size);
 	hf_out_text(o, "state", state_text(g->state));
+	hf_out_text(o, "algorithm", g->algorithm);
 	hf_out_time(o, "created", g->created);
 	if (g->retire_at)
 		hf_out_time(o, "retire_at", g->retire_at);

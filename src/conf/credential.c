@@ -41,8 +41,7 @@ static void defaults(struct hf_creds *c, struct hf_cred *k)
 {
 	const char *dir = c->m->paths->certs;
 
-	k->key.token = k->key.uri = "";
-	k->key.algorithm = "ec-p256";
+	k->key.token = k->key.uri = k->key.algorithm = "";
 	(void)hf_copy(k->key.name, sizeof(k->key.name), k->id);
 	(void)snprintf(k->file, sizeof(k->file), "%s/%s.pem", dir, k->id);
 	(void)snprintf(k->reference, sizeof(k->reference), "%s/%s.key.pem", dir, k->id);

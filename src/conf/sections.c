@@ -143,6 +143,9 @@ static const struct hf_conf_key certificates_keys[] = {
 };
 
 #define ALGORITHMS "ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096 ed25519"
+#define OF_ITS_KEY                                                                                 \
+	"Of the key when it is made, and of those that a renewal with rotate_key makes. Without "  \
+	"it: ec-p256, then that of the key before."
 
 static const struct hf_conf_key module_keys[] = {
 	WORDS("keys", HF_CONF_CHOICE, "csr", "csr token returned",
@@ -163,7 +166,7 @@ static const struct hf_conf_key credential_keys[] = {
 	PLAIN("key", HF_CONF_KEY, NULL,
 	      "Its private key. Without it: one of the name of the certificate."),
 	PLAIN("token", HF_CONF_NAME, NULL, "Token of the key. Without it: the default token."),
-	WORDS("algorithm", HF_CONF_CHOICE, "ec-p256", ALGORITHMS, "Of a key that is made."),
+	WORDS("algorithm", HF_CONF_CHOICE, NULL, ALGORITHMS, OF_ITS_KEY),
 	TEXT("common_name", NULL, 255, "Its subject, if that is only a common name."),
 	TEXT("subject", NULL, 1000,
 	     "Its subject, in the order of the certificate, as \"C=DE,O=Example,CN=pump-7\"; or a "
@@ -261,7 +264,7 @@ static const struct hf_conf_key issued_keys[] = {
 	      "Who issues the certificate."),
 	NUMBER("expiry_days", NULL, 1, 36500, "Its validity, where we decide it."),
 	TEXT("common_name", NULL, 255, "Its subject, if that is only a common name."),
-	WORDS("algorithm", HF_CONF_CHOICE, "ec-p256", ALGORITHMS, "Of the key, when it is made."),
+	WORDS("algorithm", HF_CONF_CHOICE, NULL, ALGORITHMS, OF_ITS_KEY),
 	PLAIN("token", HF_CONF_NAME, NULL, "Token of the key. Without it: the default token."),
 	KEY_END,
 };
@@ -293,7 +296,7 @@ static const struct hf_conf_key edge_ca_keys[] = {
 	      "Who issues the certificate."),
 	NUMBER("expiry_days", NULL, 1, 36500, "Its validity, where we decide it."),
 	TEXT("common_name", NULL, 255, "Its subject, if that is only a common name."),
-	WORDS("algorithm", HF_CONF_CHOICE, "ec-p256", ALGORITHMS, "Of the key, when it is made."),
+	WORDS("algorithm", HF_CONF_CHOICE, NULL, ALGORITHMS, OF_ITS_KEY),
 	PLAIN("token", HF_CONF_NAME, NULL, "Token of the key. Without it: the default token."),
 	KEY_END,
 };

@@ -69,6 +69,42 @@ def test_renewal_with_a_new_key(device):
     device.until(lambda: list(device.generations("edge-ca").values()) == ["current"])
 
 
+def test_the_algorithm_of_a_new_key(device):
+    """It is the old key's, whoever made that, until one is configured."""
+    def algorithm():
+        return device.json("key", "show", "web")["algorithm"]
+
+    def renew():
+        before = device.fingerprint("web")
+        device.cli("cert", "renew", "web", "--rotate-key", "--root", device.dir)
+        renewed(device, before, "web")
+        device.check_pair("web")
+
+    device.cli("key", "create", "web", "--algorithm", "ec-p384")
+    device.apply(WEB % "")
+    device.wake()
+    device.until(lambda: os.path.exists(device.path("web.pem")))
+    assert algorithm() == "ec-p384"
+    renew()
+    assert algorithm() == "ec-p384"
+    device.apply(WEB % 'algorithm = "rsa-2048"\n')
+    device.wake()
+    renew()
+    assert algorithm() == "rsa-2048" and device.cert("web").public_key().key_size == 2048
+    device.apply(WEB % "")
+    device.wake()
+    renew()
+    assert algorithm() == "rsa-2048"
+
+
+WEB = """[[credential]]
+id = "web"
+method = "local_ca"
+issuer = "edge-ca"
+common_name = "web.local"
+%s[edge_ca]
+enabled = true
+"""
 SAME = '[edge_ca.auto_renew]\nrotate_key = false\nthreshold = "10d"\nretry = "1d"\n'
 
 

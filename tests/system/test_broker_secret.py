@@ -179,9 +179,11 @@ def test_import(broker):
     assert import_key(c, "other", b"ec-p999", usage=1).status == pb.FAILED
     assert import_key(c, "../other").status == pb.ARGUMENT
     reply = import_key(c, "k", b"rsa-2048", usage=0, stage=True)
-    assert reply.status == pb.ARGUMENT and "stays it" in reply.message
-    reply = import_key(c, "k", b"ec-p256", usage=0, stage=True)
-    assert [g.imported for g in reply.key.generations] == [False, True]
+    assert [(g.imported, g.algorithm) for g in reply.key.generations] == [(False, "ec-p256"),
+                                                                          (True, "rsa-2048")]
+    c.create("agrees", usage=8)
+    reply = import_key(c, "agrees", b"rsa-2048", usage=0, stage=True)
+    assert reply.status == pb.FAILED and "a usage it cannot have" in reply.message
     assert import_key(c, "nobody", stage=True).status == pb.NO_KEY
 
 
@@ -240,6 +242,45 @@ def test_decryption_and_agreement_in_a_tpm(tpm):
         assert "the plaintext" not in b.text()
 
 
+def test_rotation_to_another_algorithm(tpm):
+    """Each generation signs as what it is, also after a restart; a usage stays possible."""
+    def told(c, name="k", **ref):
+        key = c.call(key_get=pb.KeyGet(key=pb.KeyRef(name=name, **ref))).key
+        return key.algorithm, "ecdsa-sha256" in key.schemes, "rsa-pss-sha256" in key.schemes
+
+    def works(c):
+        digest = hashlib.sha256(b"m").digest()
+        ref = pb.KeyRef(name="k", spki_sha256=old.spki_sha256)
+        assert told(c) == ("rsa-2048", False, True)
+        assert told(c, spki_sha256=old.spki_sha256) == ("ec-p256", True, False)
+        rsa = serialization.load_der_public_key(new.spki)
+        rsa.verify(c.sign("k", digest, "rsa-pss-sha256").signature.signature, b"m",
+                   padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
+        assert c.sign("k", digest).status == pb.ARGUMENT  # with ECDSA
+        reply = c.call(sign=pb.Sign(key=ref, scheme="ecdsa-sha256", data=digest))
+        serialization.load_der_public_key(old.spki).verify(reply.signature.signature, b"m",
+                                                           ec.ECDSA(hashes.SHA256()))
+
+    with Broker(tcti=tpm.tcti) as b:
+        c = b.client()
+        old = c.create("k").key
+        new = c.call(key_stage=pb.KeyStage(name="k", algorithm="rsa-2048")).key
+        assert [g.algorithm for g in new.generations] == ["ec-p256", "rsa-2048"]
+        assert told(c) == ("ec-p256", True, False)
+        ref = pb.KeyRef(name="k", spki_sha256=new.spki_sha256)
+        assert c.call(key_current=pb.KeyCurrent(key=ref, grace_s=3600)).status == pb.OK
+        works(c)
+        b.stop()
+        c = b.start().client()
+        works(c)
+        for algorithm, status in (("ec-p999", pb.ARGUMENT), ("ed25519", pb.UNSUPPORTED)):
+            reply = c.call(key_stage=pb.KeyStage(name="k", algorithm=algorithm))
+            assert reply.status == status, reply.message
+        c.create("agrees", usage=8)
+        reply = c.call(key_stage=pb.KeyStage(name="agrees", algorithm="rsa-2048"))
+        assert reply.status == pb.ARGUMENT and "which no rsa-2048 key does" in reply.message
+
+
 def test_export_and_import_in_a_tpm(tpm):
     """A backup comes back; what is there is not taken a second time, for whatever usage."""
     with Broker(tcti=tpm.tcti) as b:
@@ -261,9 +302,9 @@ def test_export_and_import_in_a_tpm(tpm):
         staged = tss2(c, "soft", tpm2wrap.wrap(tpm2wrap.random_key("ec-p256"), wrap.public_key), 0,
                       stage=True).key
         assert [(g.state, g.imported) for g in staged.generations] == [(0, True), (1, True)]
-        reply = tss2(c, "soft", tpm2wrap.wrap(tpm2wrap.random_key("ec-p384"), wrap.public_key), 0,
-                     stage=True)
-        assert reply.status == pb.ARGUMENT and "stays it" in reply.message
+        other = tss2(c, "soft", tpm2wrap.wrap(tpm2wrap.random_key("ec-p384"), wrap.public_key), 0,
+                     stage=True).key
+        assert other.algorithm == "ec-p384" and other.generations[2].algorithm == "ec-p384"
         assert tss2(c, "bad", blob[:-1], 1).status == pb.CORRUPT
         # The same pair, wrapped for another use: refused, and the one that is there goes on.
         blob = tpm2wrap.wrap(soft, wrap.public_key, tpm2wrap.USER_WITH_AUTH | tpm2wrap.DECRYPT)

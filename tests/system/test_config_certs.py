@@ -211,7 +211,7 @@ pkcs11_base_slot = "pkcs11:token=plant"
 """ + DPS + ISSUED + EST)
     got = home.json("config", "check")
     keys = {c["id"]: c["key"] for c in got["agent"]["credentials"]}
-    assert keys["edge-ca"] == {"name": "aziot-edged-ca", "token": "", "algorithm": "ec-p256", "usage": "ca",
+    assert keys["edge-ca"] == {"name": "aziot-edged-ca", "token": "", "algorithm": "", "usage": "ca",
                                "uri": "pkcs11:token=plant;object=ca"}
     assert keys["device-id"]["uri"] == "file:///var/secrets/device-id.key.pem"
     assert got["holdfastd"]["tokens"][0]["keys"] == [{"name": "aziot-edged-ca", "uri": "pkcs11:object=ca",

@@ -40,7 +40,7 @@ static struct hf_made made(uint8_t n)
 	static uint8_t ids[256][HF_ID_SIZE];
 
 	memset(ids[n], n, HF_ID_SIZE);
-	return (struct hf_made){ .id = ids[n], .spki = { ids[n], 20 },
+	return (struct hf_made){ .algorithm = hf_algorithm_find(n % 2 ? "rsa-2048" : "ec-p256"), .id = ids[n], .spki = { ids[n], 20 },
 				 .blob = { (const uint8_t *)"-----BEGIN", 10 },
 				 .creation_data = { ids[n], 8 } };
 }
@@ -51,8 +51,7 @@ static struct hf_key *create(struct hf_catalogue *c, const char *name, uint8_t n
 	struct hf_err e = HF_ERR_INIT;
 	struct hf_key *k = NULL;
 
-	assert_int_equal(hf_catalogue_create(c, name, "tpm", hf_algorithm_find("ec-p256"),
-					     HF_USAGE_SIGN, &m, &k, &e), HF_OK);
+	assert_int_equal(hf_catalogue_create(c, name, "tpm", HF_USAGE_SIGN, &m, &k, &e), HF_OK);
 	return k;
 }
 
@@ -90,6 +89,8 @@ static void life_of_a_key(void **state)
 	reopen(&c);
 	k = hf_catalogue_find(&c, "b");
 	assert_int_equal(k->generations[k->current].id[0], 2);
+	assert_string_equal(k->generations[k->current].algorithm->name, "ec-p256");
+	assert_string_equal(k->generations[!k->current].algorithm->name, "rsa-2048");
 	assert_int_equal(hf_catalogue_collect(&c, 1049), 1050);
 	assert_int_equal(k->n, 2);
 	assert_int_equal(hf_catalogue_collect(&c, 1050), 0);
@@ -102,7 +103,7 @@ static void life_of_a_key(void **state)
 	assert_int_equal(k->issuer_not_after, 77);
 	assert_int_equal(k->issuer_subject.n, 30);
 	assert_int_equal(hf_catalogue_find_id(&c, m.id).key == k, 1);
-	assert_int_equal(hf_catalogue_create(&c, "b", "tpm", k->algorithm, 1, &m, &k, &e), HF_EXISTS);
+	assert_int_equal(hf_catalogue_create(&c, "b", "tpm", 1, &m, &k, &e), HF_EXISTS);
 	assert_int_equal(hf_catalogue_delete(&c, hf_catalogue_find(&c, "b"), &e), HF_OK);
 	reopen(&c);
 	assert_null(hf_catalogue_find(&c, "b"));
@@ -122,8 +123,7 @@ static void one_key_pair_has_one_name(void **state)
 	(void)state;
 	assert_int_equal(hf_catalogue_open(&c, dir, &e), HF_OK);
 	k = create(&c, "first", 9);
-	assert_int_equal(hf_catalogue_create(&c, "second", "tpm", hf_algorithm_find("ec-p256"),
-					     HF_USAGE_SIGN, &m, &other, &e), HF_EXISTS);
+	assert_int_equal(hf_catalogue_create(&c, "second", "tpm", HF_USAGE_SIGN, &m, &other, &e), HF_EXISTS);
 	assert_null(hf_catalogue_find(&c, "second"));
 	assert_int_equal(hf_catalogue_stage(&c, k, &m, &e), HF_EXISTS);
 	assert_int_equal(k->n, 1);
