@@ -13,6 +13,7 @@
 #include "agent/enrol.h"
 #include "agent/hook.h"
 #include "agent/issue.h"
+#include "agent/preloaded.h"
 #include "base/log.h"
 #include "est/certs.h"
 #include "wire/packet.h"
@@ -398,13 +399,8 @@ void hf_renew_watch(struct hf_agent *a, struct hf_credential *c)
 	c->trouble[0] = '\0';
 	c->recover_at = a->clock.wall + RECOVER_S;
 	hf_credential_refresh(c, a->clock.wall);
-	if (!c->held.leaf)
-		(void)snprintf(c->trouble, sizeof(c->trouble), "%.290s",
-			       c->held.error[0] ? c->held.error : "there is no such file");
-	else if (c->held.not_after <= a->clock.wall)
-		(void)hf_copy(c->trouble, sizeof(c->trouble), "it has ended");
-	else if (c->conf->ca && X509_check_ca(c->held.leaf) != 1)
-		(void)hf_copy(c->trouble, sizeof(c->trouble), "it is not a CA's certificate");
+	if (hf_preloaded_check(c, a->clock.wall, &err))
+		(void)snprintf(c->trouble, sizeof(c->trouble), "%.290s", err.msg);
 	else if (!c->conf->key.name[0])
 		c->trouble[0] = '\0'; /* nothing to compare it with */
 	else if (hf_keys_get(a->keys, c->conf->key.name, &key, &err))

@@ -69,7 +69,7 @@ def test_renewal_with_a_new_key(device):
     device.until(lambda: list(device.generations("edge-ca").values()) == ["current"])
 
 
-def test_the_algorithm_of_a_new_key(device):
+def test_the_algorithm_of_the_next_key(device):
     """It is the old key's, whoever made that, until one is configured."""
     def algorithm():
         return device.json("key", "show", "web")["algorithm"]
@@ -80,8 +80,8 @@ def test_the_algorithm_of_a_new_key(device):
         renewed(device, before, "web")
         device.check_pair("web")
 
-    device.cli("key", "create", "web", "--algorithm", "ec-p384")
     device.apply(WEB % "")
+    device.cli("key", "create", "web", "--algorithm", "ec-p384")
     device.wake()
     device.until(lambda: os.path.exists(device.path("web.pem")))
     assert algorithm() == "ec-p384"

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """From config.toml to certificates: what is configured is what the agent does."""
+import datetime
 import os
 import subprocess
-import sys
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from agentlib import Device
 from clilib import ALL
@@ -91,6 +95,59 @@ def test_files_of_a_pki_are_replaced_by_hand():
         shown = subprocess.run(["openssl", "x509", "-in", cert, "-noout", "-pubkey"], check=True,
                                capture_output=True).stdout
         assert public == shown
+
+
+def pem(*certs):
+    return b"".join(c.public_bytes(serialization.Encoding.PEM) for c in certs)
+
+
+def test_what_is_wrong_with_a_file():
+    """Each fault of a preloaded CA is said; what is right again is so at once."""
+    root_key, other_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+
+    def make(name, public, issuer="root", key=root_key, start=-1, days=9, ca=True, sign=True):
+        now = datetime.datetime.utcfromtimestamp(int(d.now()))
+        cert = x509.CertificateBuilder(
+            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]),
+            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), public,
+            x509.random_serial_number(), now + datetime.timedelta(days=start),
+            now + datetime.timedelta(days=days))
+        cert = cert.add_extension(x509.BasicConstraints(ca, 0 if ca else None), True)
+        if sign is not None:
+            cert = cert.add_extension(x509.KeyUsage(True, False, False, False, False, sign, False,
+                                                    False, False), True)
+        return cert.sign(key, hashes.SHA256())
+
+    def says(words, *certs):
+        with open(file + ".new", "wb") as f:
+            f.write(pem(*certs))
+        os.rename(file + ".new", file)
+        d.wake()
+        d.until(lambda: words in d.credential("plant")["last"]["message"] if words else
+                d.credential("plant")["state"] == "ok")
+
+    with Device(start=False) as d:
+        file = os.path.join(d.dir, "plant.pem")
+        d.apply(f'[[principal]]\nuid = {os.getuid()}\nkeys = ["*"]\nrights = {ALL}\n'
+                f'[[credential]]\nid = "plant"\nmethod = "files"\nca = true\nfile = "{file}"\n'
+                'key = "holdfast:plant"\n')
+        d.start_broker()
+        d.cli("key", "create", "plant", "--usage", "ca")
+        d.start_agent()
+        public = serialization.load_pem_public_key(d.cli("key", "public", "plant").stdout.encode())
+        root = make("root", root_key.public_key())
+        good = make("plant", public)
+        says("", good, root)
+        says("not valid yet", make("plant", public, start=2))
+        says("", good)
+        says("it has ended", make("plant", public, start=-5, days=-1))
+        says("not a CA's certificate", make("plant", public, ca=False, sign=False))
+        says("not a CA's certificate", make("plant", public, sign=False))
+        says("lacks keyCertSign", make("plant", public, sign=None))
+        says("not for the key plant", make("plant", other_key.public_key()))
+        says("has not issued the one before", good, make("root", other_key.public_key(), key=other_key))
+        says("CN=root has ended", good, make("root", root_key.public_key(), start=-5, days=-1))
+        says("", good, root)
 
 
 @pytest.mark.root
