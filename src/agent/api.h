@@ -67,6 +67,8 @@ enum hf_rc hf_api_server(struct hf_api_call *c, struct hf_err *e);
 enum hf_rc hf_api_identity(struct hf_api_call *c, struct hf_err *e);
 enum hf_rc hf_api_server_get(struct hf_api_call *c, struct hf_err *e);
 enum hf_rc hf_api_identity_get(struct hf_api_call *c, struct hf_err *e);
+enum hf_rc hf_api_server_delete(struct hf_api_call *c, struct hf_err *e);
+enum hf_rc hf_api_identity_delete(struct hf_api_call *c, struct hf_err *e);
 enum hf_rc hf_api_bundle(struct hf_api_call *c, struct hf_err *e);
 enum hf_rc hf_api_manifest_bundle(struct hf_api_call *c, struct hf_err *e);
 enum hf_rc hf_api_not_ours(struct hf_api_call *c, struct hf_err *e);

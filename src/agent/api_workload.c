@@ -142,14 +142,19 @@ static void answer(struct hf_api_call *c, const struct hf_module_record *r,
 	hf_buf_fmt(out, ",\"expiration\":\"%s\"}", hf_api_date(date, sizeof(date), r->not_after));
 }
 
+static void name_module(const struct hf_api_call *c, bool server, struct hf_module *m)
+{
+	m->server = server;
+	(void)hf_copy(m->id, sizeof(m->id), c->path[0]);
+	(void)hf_copy(m->generation, sizeof(m->generation), server ? c->path[1] : "");
+}
+
 static enum hf_rc take_names(struct hf_api_call *c, bool server, struct hf_module *m,
 			     struct hf_err *e)
 {
 	const char *cn = "";
 
-	m->server = server;
-	(void)hf_copy(m->id, sizeof(m->id), c->path[0]);
-	(void)hf_copy(m->generation, sizeof(m->generation), server ? c->path[1] : "");
+	name_module(c, server, m);
 	if (server && hf_api_text(c, "commonName", true, &cn, e))
 		return e->rc;
 	if (!hf_copy(m->common_name, sizeof(m->common_name), cn))
@@ -201,10 +206,7 @@ static enum hf_rc give(struct hf_api_call *c, bool server, struct hf_err *e)
 	enum hf_rc rc = r ? HF_OK : hf_fail(e, HF_NO_MEMORY, "out of memory");
 
 	if (!rc) {
-		r->module.server = server;
-		(void)hf_copy(r->module.id, sizeof(r->module.id), c->path[0]);
-		(void)hf_copy(r->module.generation, sizeof(r->module.generation),
-			      server ? c->path[1] : "");
+		name_module(c, server, &r->module);
 		rc = hf_modules_get(c->a, r, e);
 	}
 	if (!rc)
@@ -221,6 +223,24 @@ enum hf_rc hf_api_server_get(struct hf_api_call *c, struct hf_err *e)
 enum hf_rc hf_api_identity_get(struct hf_api_call *c, struct hf_err *e)
 {
 	return give(c, false, e);
+}
+
+static enum hf_rc forget(struct hf_api_call *c, bool server, struct hf_err *e)
+{
+	struct hf_module m = { 0 };
+
+	name_module(c, server, &m);
+	return hf_modules_forget(c->a, &m, e);
+}
+
+enum hf_rc hf_api_server_delete(struct hf_api_call *c, struct hf_err *e)
+{
+	return forget(c, true, e);
+}
+
+enum hf_rc hf_api_identity_delete(struct hf_api_call *c, struct hf_err *e)
+{
+	return forget(c, false, e);
 }
 
 enum hf_rc hf_api_bundle(struct hf_api_call *c, struct hf_err *e)

@@ -236,6 +236,16 @@ enum hf_rc hf_keys_retire(struct hf_keys *k, const char *name, const uint8_t spk
 	return call(k, name, CALL_MS, 0, e);
 }
 
+enum hf_rc hf_keys_delete(struct hf_keys *k, const char *name, struct hf_err *e)
+{
+	enum hf_rc rc;
+
+	begin(k, hf_Request_key_delete_tag);
+	(void)hf_copy(k->req.op.key_delete.name, sizeof(k->req.op.key_delete.name), name);
+	rc = call(k, name, CALL_MS, 0, e);
+	return rc == HF_NO_KEY ? HF_OK : rc;
+}
+
 /* ---------------------------------------------------------------- the provider */
 
 EVP_PKEY *hf_keys_load(struct hf_keys *k, const char *uri, struct hf_err *e)

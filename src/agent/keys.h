@@ -55,6 +55,9 @@ enum hf_rc hf_keys_current(struct hf_keys *k, const char *name, const uint8_t sp
 enum hf_rc hf_keys_retire(struct hf_keys *k, const char *name, const uint8_t spki_sha256[32],
 			  struct hf_err *e);
 
+/* Removes the key with all its generations; one that is not there is removed. */
+enum hf_rc hf_keys_delete(struct hf_keys *k, const char *name, struct hf_err *e);
+
 /* "holdfast:NAME" or "holdfast:sha256:HEX" as a private key; the caller's. NULL and @e. */
 EVP_PKEY *hf_keys_load(struct hf_keys *k, const char *uri, struct hf_err *e);
 EVP_PKEY *hf_keys_load_generation(struct hf_keys *k, const uint8_t spki_sha256[32],

@@ -133,7 +133,42 @@ enum hf_rc hf_modules_get(struct hf_agent *a, struct hf_module_record *r, struct
 	return load(path, r, e);
 }
 
-/* One after the other; what has ended is removed, what is damaged is set aside. */
+/* The record last: killed before, it can be asked for again. */
+enum hf_rc hf_modules_forget(struct hf_agent *a, const struct hf_module *m, struct hf_err *e)
+{
+	static const char *const suffixes[] = { ".key.pem", ".pem" };
+	struct hf_module_record *r = calloc(1, sizeof(*r));
+	char dir[HF_PATH_MAX], path[HF_PATH_MAX], name[HF_ID_SIZE + 16];
+	enum hf_rc rc = r ? HF_OK : hf_fail(e, HF_NO_MEMORY, "out of memory");
+	size_t i;
+
+	if (!rc) {
+		r->module = *m;
+		rc = hf_modules_get(a, r, e);
+	}
+	if (!rc && r->key[0])
+		rc = hf_keys_delete(a->keys, r->key, e);
+	for (i = 0; !rc && r->key[0] && i < HF_COUNT(suffixes); i++) {
+		(void)snprintf(name, sizeof(name), "%s%s", r->key, suffixes[i]);
+		if (!hf_path_join(path, a->settings->certs_dir, name, NULL))
+			(void)unlink(path);
+	}
+	if (!rc)
+		rc = path_of(a, m, dir, path, e);
+	if (!rc && unlink(path) && errno != ENOENT)
+		rc = hf_fail_errno(e, HF_IO, "%s", path);
+	if (!rc)
+		hf_log(HF_LOG_NOTICE, "module %s: %s certificate and key are forgotten, as asked",
+		       m->id, m->server ? "server" : "identity");
+	a->modules_next = 0; /* counted anew */
+	free(r);
+	return rc;
+}
+
+/*
+ * One after the other. What has ended is removed, if its key is the module's: that one has to come
+ * by itself. Damaged ones are set aside.
+ */
 static void visit(struct hf_agent *a, const char *path, struct hf_module_record *r, size_t *n,
 		  void (*each)(struct hf_agent *a, struct hf_module_record *r, void *arg),
 		  void *arg)
@@ -147,7 +182,7 @@ static void visit(struct hf_agent *a, const char *path, struct hf_module_record 
 		(void)rename(path, aside);
 		return;
 	}
-	if (a->clock.trusted && r->not_after <= a->clock.wall) {
+	if (a->clock.trusted && !r->key[0] && r->not_after <= a->clock.wall) {
 		hf_log(HF_LOG_NOTICE, "module %s: its certificate has ended, it is forgotten",
 		       r->module.id);
 		(void)unlink(path);

@@ -29,6 +29,9 @@ enum hf_rc hf_modules_issue(struct hf_agent *a, struct hf_module_record *r, EVP_
 /* What was issued last to @r->module. HF_NO_KEY: nothing. */
 enum hf_rc hf_modules_get(struct hf_agent *a, struct hf_module_record *r, struct hf_err *e);
 
+/* The module is gone: so are its record and, from the token, its key. HF_NO_KEY: it has none. */
+enum hf_rc hf_modules_forget(struct hf_agent *a, const struct hf_module *m, struct hf_err *e);
+
 /* All of them, in no order, to @each; damaged ones are set aside. Returns how many there are. */
 size_t hf_modules_each(struct hf_agent *a,
 		       void (*each)(struct hf_agent *a, struct hf_module_record *r, void *arg),

@@ -417,7 +417,34 @@ def test_keys_in_the_token():
         d.advance(25 * DAY)
         d.until(lambda: open(d.path(name + ".pem")).read() != again.json["certificate"])
         with open(d.path(name + ".pem")) as f:
+            again = f.read()
+            assert spki_of(verify(again, d.dir, at=d.now())) == spki_of(cert)
+        # Also if it has ended meanwhile: the key is here, and the program only reads files.
+        d.stop_agent()
+        d.set_clock(d.offset + 60 * DAY)
+        d.start_agent()
+        d.until(lambda: open(d.path(name + ".pem")).read() != again)
+        with open(d.path(name + ".pem")) as f:
             assert spki_of(verify(f.read(), d.dir, at=d.now())) == spki_of(cert)
+
+
+def test_a_module_that_is_gone():
+    """What was kept for it goes: the record, the files, and the key from the token."""
+    with Device(config("token", top='hostname = "dev1"')) as d:
+        api, at = Api(d), "/modules/m/genid/1/certificate/server"
+        names = [answer.json["privateKey"]["ref"].split(":")[1]
+                 for answer in (api.server("m"), api.server("m", genid="2"), api.identity("m"))]
+        d.end(d.broker)
+        assert api.workload("DELETE", at).code == 503
+        d.start_broker()
+        assert api.workload("GET", at).code == 200
+        assert api.workload("DELETE", at).code == 204
+        assert api.workload("GET", at).code == 404 == api.workload("DELETE", at).code
+        there = repr(d.json("key", "list"))
+        assert [name in there for name in names] == [False, True, True]
+        assert [os.path.exists(d.path(name + end)) for name in names
+                for end in (".pem", ".key.pem")] == [False] * 2 + [True] * 4
+        assert api.server("m").code == 201  # and comes again
 
 
 OPENSSL_CNF = """openssl_conf = a
