@@ -315,12 +315,15 @@ static enum hf_rc open_socket(struct http_socket *s, struct hf_err *e)
 
 	if (hf_listen_open(&s->conf, &s->fd, e))
 		return e->rc;
+	/* -1, since IoT Edge's clients send no Host, which libmicrohttpd 1.0 wants otherwise.
+	   Nobody stands between them and this socket who could read a request in another way. */
 	s->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL, 0, NULL, NULL, access_handler, s, MHD_OPTION_LISTEN_SOCKET, s->fd,
-		MHD_OPTION_CONNECTION_LIMIT, HF_HTTP_CONNS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, HF_HTTP_IDLE_S,
-		MHD_OPTION_NOTIFY_CONNECTION, notify_connection, s, MHD_OPTION_NOTIFY_COMPLETED,
-		completed, s, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, s, MHD_OPTION_END);
+		MHD_OPTION_STRICT_FOR_CLIENT, -1, MHD_OPTION_CONNECTION_LIMIT, HF_HTTP_CONNS_MAX,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
+		HF_HTTP_IDLE_S, MHD_OPTION_NOTIFY_CONNECTION, notify_connection, s,
+		MHD_OPTION_NOTIFY_COMPLETED, completed, s, MHD_OPTION_UNESCAPE_CALLBACK,
+		leave_escaped, s, MHD_OPTION_END);
 	info = s->daemon ? MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 	if (!info)
 		return hf_fail(e, HF_FAILED, "%s: libmicrohttpd does not start", s->conf.path);
