@@ -19,7 +19,8 @@ struct hf_running {
 	int fd;	  /* of an enrolment: the job goes out, the result comes in; -1: none */
 	struct hf_buf out, in;
 	size_t sent;
-	uint8_t spki_sha256[32]; /* the key to be certified */
+	uint8_t spki_sha256[32]; /* of an enrolment: the key to be certified */
+	uint8_t cert_sha256[32]; /* of a hook: the certificate that it was told of */
 	bool as_bootstrap;
 };
 

@@ -32,6 +32,7 @@ void hf_hook_run(struct hf_agent *a, struct hf_credential *c)
 	if (!r)
 		return; /* at the next look */
 	m.serial = r->serial;
+	memcpy(r->cert_sha256, c->held.sha256, sizeof(r->cert_sha256));
 	(void)hf_copy(m.credential, sizeof(m.credential), c->conf->id);
 	(void)hf_copy(m.old_fingerprint, sizeof(m.old_fingerprint), c->record.hook_old);
 	(void)hf_hex(m.new_fingerprint, sizeof(m.new_fingerprint), c->held.sha256, 32);
@@ -49,6 +50,7 @@ void hf_hook_run(struct hf_agent *a, struct hf_credential *c)
 void hf_hook_ended(struct hf_agent *a, struct hf_running *r, const struct hf_launch_end *end)
 {
 	struct hf_credential *c = &a->credentials[r->credential];
+	bool latest = hf_mem_equal(r->cert_sha256, c->held.sha256, sizeof(r->cert_sha256));
 	struct hf_err err = HF_ERR_INIT;
 
 	if (end->late)
@@ -64,6 +66,10 @@ void hf_hook_ended(struct hf_agent *a, struct hf_running *r, const struct hf_lau
 	else
 		hf_log(HF_LOG_NOTICE, "hook of %s: done", c->conf->id);
 	hf_running_free(r);
+	if (!latest) { /* renewed meanwhile */
+		hf_hook_run(a, c);
+		return;
+	}
 	c->record.hook_due = false;
 	if (hf_record_save(&c->record, a->settings->state_dir, c->conf->id, &err))
 		hf_log(HF_LOG_ERR, "certificate %s: %s", c->conf->id, err.msg);

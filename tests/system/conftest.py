@@ -2,6 +2,7 @@
 """Which tests there are to run: a test that cannot run here is left out by a rule below, which
 says why. None skips itself, since a skipped test is a promise that nobody looks at."""
 import os
+import signal
 
 # Not in any TPM, so such keys are tested with the fake broker alone.
 NOT_IN_A_TPM = {"ed25519"}
@@ -10,6 +11,10 @@ NOT_IN_A_TPM = {"ed25519"}
 def pytest_configure(config):
     config.addinivalue_line("markers", "plain: needs a build without sanitizers")
     config.addinivalue_line("markers", "root: has to become another user")
+    # Of a job in the background they are ignored, which what the tests start would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in signal.SIGQUIT, signal.SIGHUP:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def cannot_run(item):

@@ -276,6 +276,25 @@ def test_hook(tmp_path):
         d.until(lambda: "hook of web: done" in d.log())
 
 
+def test_a_renewal_while_the_hook_runs(tmp_path):
+    """It runs again, for the newer certificate."""
+    out, gate, script = tmp_path / "out", tmp_path / "gate", tmp_path / "hook"
+    os.mkfifo(gate)
+    script.write_text('#!/bin/sh\necho $HOLDFAST_NEW_FINGERPRINT >> %s\nread line < %s\n' % (out, gate))
+    script.chmod(0o755)
+    with Device(HOOK % script) as d:
+        d.until(out.exists)
+        first = d.fingerprint("web")
+        d.advance(25 * DAY)
+        renewed(d, first, "web")
+        for n in range(2):
+            d.until(lambda: out.read_text().count("\n") == n + 1)
+            with open(gate, "w") as f:  # waits for the hook that reads it
+                f.write("\n")
+            d.until(lambda: d.log().count("hook of web: done") == n + 1)
+        assert out.read_text().split() == [first, d.fingerprint("web")]
+
+
 def test_hook_that_hangs(tmp_path):
     script = tmp_path / "hook"
     script.write_text("#!/bin/sh\nsleep 1000\n")
