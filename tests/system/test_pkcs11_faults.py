@@ -338,6 +338,7 @@ def info(client, name="hsm"):
 @pytest.mark.parametrize("action", ["hang", "abort"])
 def test_other_tokens_never_notice(both, action):
     broker, client, hsm = both
+    until(lambda: info(client).workers == 2)
     hsm.fault(("C_Sign", action, 0, 0))
     slow = [broker.client() for _ in range(2)]
     for c in slow:
