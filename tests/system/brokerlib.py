@@ -85,13 +85,17 @@ class Broker:
         with open(os.path.join(self.dir, "etc", "holdfastd.json"), "w") as f:
             json.dump(self.settings, f)
 
+    def command(self, ready):
+        """Its arguments, and the descriptors that it gets beside `ready`."""
+        return [HOLDFASTD, "--root", self.dir, "--keeper", self.keeper, "--log-level", "debug",
+                "--ready-fd", str(ready)], []
+
     def spawn(self, **more):
         log = open(self.log, "ab")
         read, write = os.pipe()
-        process = subprocess.Popen(
-            [HOLDFASTD, "--root", self.dir, "--keeper", self.keeper, "--log-level", "debug",
-             "--ready-fd", str(write)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            pass_fds=[write], env=self.env, **more)
+        command, inherited = self.command(write)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                   pass_fds=[write, *inherited], env=self.env, **more)
         log.close()
         os.close(write)
         ready = os.read(read, 1)

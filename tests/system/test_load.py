@@ -23,6 +23,14 @@ def test_a_crowd_with_hostile_users_in_it(tmp_path):
     assert got["handles"] == 0 and got["same_processes"] and got["holds"], got
 
 
+@pytest.mark.parametrize("how", [[], ["--activated"]], ids=["own-socket", "activated"])
+def test_the_broker_is_killed_below_nginx(tmp_path, how):
+    """No wrong signature, no failure while it is there; with socket activation none at all."""
+    got = load(tmp_path, "restarts", "--kills", "10", *how)
+    assert got["wrong"] == got["failed_outside"] == 0 and got["visits"] > 100, got
+    assert got["holds"] and (not how or got["failed"] == 0), got
+
+
 def test_a_victim_beside_eight_floods(tmp_path):
     """The bound on time is measured by the soak test, where nothing else runs on the machine; here
     it has to be within ten times of it, and everybody served."""
