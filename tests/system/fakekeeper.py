@@ -3,7 +3,7 @@
 """A keeper with software keys that misbehaves on request, for tests of the broker.
 
 What it does is in the file `mood` of the directory that is its argument, read anew for every
-request: "hang", "die", "garbage", "wrong-id", "unavailable", "slow", one of LIES, or nothing; with an
+request: "hang", "die", "garbage", "wrong-id", "unavailable", "slow", "slower", one of LIES, or nothing; with an
 operation before it ("sign:die") for that operation only.
 """
 
@@ -99,8 +99,8 @@ def answer(sock, request, mood):
     if mood == "garbage":
         sock.send(b"\xff" * 50)
         return
-    if mood == "slow":
-        time.sleep(0.4)
+    if mood in ("slow", "slower"):
+        time.sleep(0.4 if mood == "slow" else 1.6)
     if mood == "wrong-id":
         reply.id += 12345
     op = request.WhichOneof("op")

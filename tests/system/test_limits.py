@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The broker's bounds, filled for real; and what every decision leaves in the log."""
+import contextlib
+import hashlib
+import os
+import re
+import time
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from brokerlib import RIGHTS, Broker, Client, WithFakeKeeper
+from keeperlib import Swtpm, pb, until
+from test_keeper_ca import certificate
+
+MESSAGE = b"m" * 60000
+LIMITS = {"connections": 512, "connections_per_principal": 64, "queue_per_principal": 4096,
+          "idle_s": 0}
+USERS = range(30000, 30006)
+
+
+def grant(uid, keys="*", socket="main", rights=RIGHTS, **more):
+    return {"uid": uid, "gid": -1, "socket": socket, "keys": [keys], "rights": rights, **more}
+
+
+@contextlib.contextmanager
+def user(uid):
+    """The kernel notes who it is when a socket is connected."""
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def open_to_all(b):
+    """Directories and socket, as `config apply` would make them for several users."""
+    b.settings["sockets"] = [dict(s, mode=0o666) for s in b.settings["sockets"]]
+    b.configure()
+    for path in (b.dir, os.path.join(b.dir, "run")):
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, 0o755)
+
+
+def peak_kib(pid):
+    with open("/proc/%d/status" % pid) as f:
+        return int(re.search(r"^VmHWM:\s+(\d+)", f.read(), re.M).group(1))
+
+
+def fill(c, n=40):
+    """Sends long messages to sign to a token that hangs; how many wait, the rest was refused."""
+    for _ in range(n):
+        c.send(timeout_ms=600000, sign=pb.Sign(key=pb.KeyRef(name="k"), scheme="ecdsa-sha256",
+                                               data=MESSAGE, message=True))
+    busy = 0
+    c.sock.settimeout(1)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            assert c.reply().status == pb.BUSY
+            busy += 1
+    return n - busy
+
+
+@pytest.mark.root
+@pytest.mark.plain
+def test_the_byte_budget_is_filled():
+    """8 MiB over all that waits, a quarter of it for one user: all of it used, and 24 MiB of
+    memory are enough for the rest."""
+    with WithFakeKeeper() as b:
+        b.stop()
+        b.settings["limits"] = dict(LIMITS, bytes=8 << 20)
+        b.settings["tokens"][0]["timeout_ms"] = 600000
+        b.settings["principals"] += [grant(uid) for uid in USERS]
+        open_to_all(b)
+        b.start()
+        admin = b.client()
+        assert admin.create("k").status == pb.OK
+        b.mood("sign:hang")
+        taken, clients = [], []
+        for uid in USERS:
+            with user(uid):
+                clients.append(Client(b.socket))
+            taken.append(fill(clients[-1]))
+        # A quarter is 34 such messages and a bit; the four first fill the budget.
+        assert taken[:4] == [(2 << 20) // 60000] * 4 and sum(taken[4:]) <= 4, taken
+        assert sum(taken) * len(MESSAGE) > (8 << 20) - 4 * len(MESSAGE)
+        assert peak_kib(b.pid("holdfastd")) < 24 << 10
+        # Who asks for little is still served, and when they leave all of it is free again.
+        assert admin.call(status_get=pb.StatusGet()).status == pb.OK
+        for c in clients:
+            c.close()
+        until(lambda: admin.call(status_get=pb.StatusGet()).status_reply.connections == 1)
+        with user(USERS[5]):
+            again = Client(b.socket)
+        assert fill(again) >= (2 << 20) // 60000 - 1
+        again.close()
+
+
+def test_idle_connections_are_closed():
+    """Not one that is used, nor one whose work the token still does."""
+    with WithFakeKeeper() as b:
+        b.stop()
+        b.settings["limits"]["idle_s"] = 1
+        b.configure()
+        b.start()
+        used, waiting = b.client(), b.client()
+        used.create("k")
+        b.mood("sign:slower")
+        waiting.send(sign=pb.Sign(key=pb.KeyRef(name="k"), scheme="ecdsa-sha256", data=b"d" * 32))
+        since, idle = time.monotonic(), b.client()
+        idle.sock.settimeout(0.1)
+        while True:
+            assert used.call(status_get=pb.StatusGet()).status == pb.OK
+            try:
+                assert idle.sock.recv(1) == b""
+                break
+            except TimeoutError:
+                assert time.monotonic() - since < 20
+        assert time.monotonic() - since > 0.9
+        assert waiting.reply().status == pb.OK and time.monotonic() - since > 1.5
+        assert used.sign("k").status == pb.OK
+
+
+@pytest.mark.root
+def test_root_has_no_right_where_it_was_given_none():
+    """uid 0 of a container is uid 0 on the socket that it got."""
+    with Broker() as b:
+        b.stop()
+        side = os.path.join(b.dir, "run", "side.sock")
+        b.settings["sockets"].append({"name": "side", "path": side, "owner": "", "group": "",
+                                      "mode": 0o660})
+        b.settings["principals"].append(grant(USERS[0], socket="side"))
+        open_to_all(b)
+        b.start()
+        with user(USERS[0]):
+            c = Client(side)
+        assert c.call(key_list=pb.KeyList()).status == pb.OK
+        root = Client(side, hello=False)
+        reply = root.call(hello=pb.Hello(version=1, software="test"))
+        if reply.status == pb.OK:
+            for op in ({"key_create": pb.KeyCreate(name="k", algorithm="ec-p256", usage=1)},
+                       {"sign": pb.Sign(key=pb.KeyRef(name="k"), scheme="ecdsa-sha256", data=b"d" * 32)},
+                       {"key_delete": pb.KeyDelete(name="k")}):
+                assert root.call(**op).status == pb.NO_KEY, op
+            assert not root.call(key_list=pb.KeyList()).key_list.keys
+        else:
+            assert reply.status == pb.NO_KEY, reply.message
+        assert b.client().call(token_list=pb.TokenList()).status == pb.OK  # on main it has
+
+
+# ------------------------------------------------------------------- the log
+
+ALWAYS = {"seq", "uid", "pid", "socket", "op", "result", "us"}
+
+
+def audit_lines(b):
+    """Each as a dictionary of its members, in the order of the log."""
+    out = []
+    for line in re.findall(r"^.*?audit (seq=.*)$", b.text(), re.M):
+        out.append({m.group(1): m.group(2) for m in
+                    re.finditer(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)', line)})
+    return out
+
+
+def test_every_decision_is_in_the_log():
+    """Who, from where, what, with which key, on what, how it ended, and how long it took."""
+    with contextlib.closing(Swtpm()) as tpm, Broker(tcti=tpm.tcti) as b:
+        c, digest = b.client(), os.urandom(32)
+        made = c.create("k").key.spki_sha256.hex()
+        assert c.sign("k", digest).status == pb.OK
+        assert c.sign("none", digest).status == pb.NO_KEY
+        assert c.sign("k", digest, "rsa-pss-sha256").status == pb.ARGUMENT
+        ca = c.create("ca", usage=2).key
+        body = certificate(serialization.load_der_public_key(ca.spki), "edge ca", "edge ca",
+                           True).tbs_certificate_bytes
+        assert c.sign("ca", body, message=True).status == pb.OK
+        assert c.call(key_delete=pb.KeyDelete(name="k")).status == pb.OK
+        lines = audit_lines(b)
+        assert [int(line["seq"]) for line in lines] == list(range(1, len(lines) + 1))
+        for line in lines:
+            assert ALWAYS <= set(line), line
+            assert (line["uid"], line["pid"], line["socket"]) == (
+                str(os.getuid()), str(os.getpid()), '"main"')
+            assert int(line["us"]) >= 0
+        create, good, unknown, wrong, _, issued, delete = lines
+        assert (create["op"], create["key"], create["generation"], create["result"]) == (
+            '"key-create"', '"k"', made, "0")
+        want = ALWAYS | {"key", "generation", "scheme", "input"}
+        assert set(good) == want and good["input"] == hashlib.sha256(digest).hexdigest()
+        assert (good["op"], good["scheme"], good["generation"], good["result"]) == (
+            '"sign"', '"ecdsa-sha256"', made, "0")
+        assert unknown["key"] == '"none"' and unknown["result"] == str(pb.NO_KEY)
+        assert wrong["result"] == str(pb.ARGUMENT) and wrong["key"] == '"k"'
+        assert set(issued) == want | {"issued", "serial", "subject"}
+        assert issued["issued"] == '"self"' and issued["serial"] and "CN=" in issued["subject"]
+        assert issued["input"] == hashlib.sha256(body).hexdigest()
+        assert delete["op"] == '"key-delete"' and delete["result"] == "0"
