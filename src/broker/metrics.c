@@ -87,17 +87,13 @@ static void add_histogram(const struct hf_metrics_op *o, struct hf_buf *out)
 	hf_buf_fmt(out, "%s_count{op=\"%s\"} %" PRIu64 "\n", name, o->name, sum);
 }
 
-/* What was said no to: by policy, and for being too much. */
-static uint64_t answered(const struct hf_metrics *m, unsigned results)
+uint64_t hf_metrics_answered(const struct hf_metrics *m, enum hf_rc rc)
 {
 	const struct hf_metrics_op *o;
 	uint64_t sum = 0;
-	size_t i;
 
 	for (o = m->ops; o < m->ops + HF_METRICS_OPS; o++)
-		for (i = 0; i < HF_METRICS_RESULTS; i++)
-			if (results & 1u << i)
-				sum += o->results[i];
+		sum += o->results[rc];
 	return sum;
 }
 
@@ -186,9 +182,10 @@ void hf_metrics_text(const struct hf_broker *b, struct hf_buf *out)
 	one(out, "waiting_bytes", "gauge", "Bytes of queued requests and unread replies.",
 	    b->peers.bytes);
 	one(out, "denials_total", "counter", "Requests that the policy or a profile refused.",
-	    answered(m, 1u << HF_NO_KEY | 1u << HF_DENIED | 1u << HF_REFUSED));
+	    hf_metrics_answered(m, HF_NO_KEY) + hf_metrics_answered(m, HF_DENIED) +
+		    hf_metrics_answered(m, HF_REFUSED));
 	one(out, "busy_total", "counter", "Requests over a limit or a rate.",
-	    answered(m, 1u << HF_BUSY));
+	    hf_metrics_answered(m, HF_BUSY));
 	one(out, "audit_lines_total", "counter", "Lines of the audit.", b->audit_seq);
 	one(out, "log_lines_lost_total", "counter",
 	    "Lines, of the audit too, that nobody took in time.", hf_log_lost());

@@ -33,6 +33,8 @@ struct hf_broker;
 
 /* One operation has been answered. */
 void hf_metrics_count(struct hf_metrics *m, const char *op, enum hf_rc rc, uint64_t us);
+/* Requests that were answered with @rc. */
+uint64_t hf_metrics_answered(const struct hf_metrics *m, enum hf_rc rc);
 /* Appends the whole page. */
 void hf_metrics_text(const struct hf_broker *b, struct hf_buf *out);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "broker/ops.h"
 #include "broker/worker.h"
 
@@ -18,6 +19,9 @@ static void token_info(struct hf_broker *b, const struct hf_worker *w, hf_TokenI
 
 	*to = w->info;
 	to->keys = to->workers = 0;
+	to->queued = (uint32_t)w->queue.n;
+	to->commands = w->commands;
+	to->lockout_counter = w->lockout_counter;
 	for (i = 0; i < w->token->workers; i++)
 		to->workers += w->seats[i].source.fd >= 0 && w->seats[i].ready;
 	for (i = 0; i < b->catalogue.n; i++)
@@ -108,6 +112,8 @@ enum hf_rc hf_op_status(struct hf_call *c)
 	r->operations = b->operations;
 	r->refusals = b->refusals;
 	r->set_aside = b->catalogue.set_aside;
+	r->busy = hf_metrics_answered(&b->metrics, HF_BUSY);
+	r->lines_lost = hf_log_lost();
 	return HF_OK;
 }
 

@@ -122,8 +122,8 @@ void hf_out_table(json_object *list, const struct hf_column *columns)
 	for (i = 0; i < rows; i++)
 		for (j = 0; columns[j].title; j++)
 			printf("%-*s%s", columns[j + 1].title ? (int)width[j] : 0,
-			       hf_out_cell(json_object_array_get_idx(list, i), columns[j].member, text,
-				    sizeof(text)),
+			       hf_out_cell(json_object_array_get_idx(list, i), columns[j].member,
+					   text, sizeof(text)),
 			       columns[j + 1].title ? "  " : "\n");
 }
 

@@ -119,10 +119,13 @@ static void show_broker(const struct hf_cli *c)
 		printf("broker: not running\n");
 		return;
 	}
-	printf("%s, up for %s; %s operations, %s refused, %s connections\n", software,
+	printf("%s, up for %s; %s operations, %s refused, %s too many, %s connections\n", software,
 	       span((uint64_t)hf_inventory_number(c->result, "uptime_s"), text),
 	       hf_out_get(c->result, "operations"), hf_out_get(c->result, "refusals"),
-	       hf_out_get(c->result, "connections"));
+	       hf_out_get(c->result, "busy"), hf_out_get(c->result, "connections"));
+	if (hf_inventory_number(c->result, "lines_lost"))
+		printf("log: %s lines were lost, of the audit too: nobody took them in time\n",
+		       hf_out_get(c->result, "lines_lost"));
 	if (hf_inventory_number(c->result, "set_aside"))
 		printf("set aside: %s damaged files of keys: see the journal of holdfastd\n",
 		       hf_out_get(c->result, "set_aside"));
@@ -154,6 +157,9 @@ void hf_status_show(const struct hf_cli *c)
 						   { "STATE", "state" },
 						   { "KEYS", "keys" },
 						   { "OPERATIONS", "operations" },
+						   { "QUEUED", "queued" },
+						   { "RESTARTS", "restarts" },
+						   { "LOCKOUT", "lockout_counter" },
 						   { "DESCRIPTION", "description" },
 						   { NULL, NULL } };
 	static const struct hf_column keys[] = {

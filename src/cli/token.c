@@ -41,6 +41,11 @@ static json_object *token_json(const hf_TokenInfo *t)
 	hf_out_number(o, "operations", t->operations);
 	hf_out_number(o, "workers", t->workers);
 	hf_out_number(o, "restarts", t->restarts);
+	hf_out_number(o, "queued", t->queued);
+	if (!strcmp(t->type, "tpm2")) {
+		hf_out_number(o, "commands", t->commands);
+		hf_out_number(o, "lockout_counter", t->lockout_counter);
+	}
 	if (t->error[0])
 		hf_out_text(o, "error", t->error);
 	return o;
@@ -135,6 +140,8 @@ enum hf_rc hf_broker_status(struct hf_cli *c, json_object *o, struct hf_err *e)
 	hf_out_number(o, "keys", s->keys);
 	hf_out_number(o, "operations", s->operations);
 	hf_out_number(o, "refusals", s->refusals);
+	hf_out_number(o, "busy", s->busy);
+	hf_out_number(o, "lines_lost", s->lines_lost);
 	hf_out_number(o, "set_aside", s->set_aside);
 	return HF_OK;
 }

@@ -57,7 +57,8 @@ static enum hf_rc add(struct trust *t, X509 *cert, struct hf_err *e)
 	if (!bio || !PEM_write_bio_X509(bio, cert) || !X509_digest(cert, EVP_sha256(), hash, NULL))
 		rc = hf_fail(e, HF_NO_MEMORY, "out of memory");
 	if (!rc) {
-		(void)snprintf(name, NAME_SIZE, "holdfast-%s.crt", hf_hex(hex, sizeof(hex), hash, 8));
+		(void)snprintf(name, NAME_SIZE, "holdfast-%s.crt",
+			       hf_hex(hex, sizeof(hex), hash, 8));
 		rc = hf_path_join(path, t->store, name, e);
 	}
 	if (!rc && !named(t, name)) {
@@ -79,7 +80,8 @@ static enum hf_rc add_all(struct trust *t, struct hf_err *e)
 	BIO *bio = rc ? NULL : BIO_new_mem_buf(file.p, (int)file.n);
 	X509 *cert;
 
-	while (!rc && bio && t->n < CERTS_MAX && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+	while (!rc && bio && t->n < CERTS_MAX &&
+	       (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
 		if (X509_check_ca(cert))
 			rc = add(t, cert, e);
 		X509_free(cert);

@@ -345,7 +345,13 @@ def test_token_and_status(live):
     assert live.json("token", "provision", "tpm")["tokens"][0]["provisioned"] is True
     status = live.json("status")
     assert status["keys"] == len(live.json("key", "list")["keys"]) and status["tokens"][0]["name"] == "tpm"
-    assert "ready" in live.run("status").out
+    assert status["busy"] == status["lines_lost"] == 0
+    (token,) = status["tokens"]
+    assert (token["queued"], token["restarts"]) == (0, 0) and token["commands"] > 10
+    assert token["lockout_counter"] == 0
+    text = live.run("status").out
+    for words in ("ready", "0 too many", "QUEUED", "RESTARTS", "LOCKOUT"):
+        assert words in text, text
 
 
 def test_reload_takes_the_new_configuration():

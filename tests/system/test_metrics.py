@@ -182,6 +182,8 @@ def test_a_log_that_nobody_reads_stops_nobody():
                 assert c.sign("k").status == pb.OK
             lost = get(b)["log_lines_lost_total"]
             assert lost > 100
+            assert c.call(status_get=pb.StatusGet()).status_reply.lines_lost >= lost
+            lost = get(b)["log_lines_lost_total"]
             text = os.read(read, 65536).decode()
             assert c.sign("k").status == pb.OK
             until(lambda: get(b)["audit_lines_total"] >= 202)

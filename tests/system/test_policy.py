@@ -41,6 +41,7 @@ def test_rate():
         assert set(got) == {pb.OK, pb.BUSY} and got[:19] == [pb.OK] * 19
         assert done <= 20 + 20 * took + 1, (done, took)
         assert c.call(key_get=pb.KeyGet(key=pb.KeyRef(name="k"))).status == pb.OK
+        assert c.call(status_get=pb.StatusGet()).status_reply.busy == got.count(pb.BUSY)
         until(lambda: c.sign("k").status == pb.OK)
 
 
