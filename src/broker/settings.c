@@ -211,6 +211,7 @@ static const struct member pkcs11_rows[] = {
 	ROW_TEXT(struct hf_token_conf, pin, 0),
 	ROW_NUMBER(struct hf_token_conf, workers, 1, HF_WORKERS_MAX),
 	ROW_LIST(environment, HF_ENVIRONMENT_MAX, read_environment),
+	{ "confine", TEXT, offsetof(struct hf_token_conf, confine), 0, 16, NULL, true },
 	ROW_LIST(keys, HF_PRELOADED_MAX, read_preloaded),
 	ROW_NUMBER(struct hf_token_conf, timeout_ms, 100, 600000),
 	ROW_END,

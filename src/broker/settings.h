@@ -37,6 +37,7 @@ struct hf_token_conf {
 	char module[HF_PATH_MAX], uri[512];
 	char pin[HF_PATH_MAX]; /* path; credential:NAME; "": the token wants none */
 	char environment[HF_ENVIRONMENT_MAX][256]; /* NAME=VALUE, for the module */
+	char confine[16];			   /* "": by the warden's deny-list alone */
 	struct hf_preloaded keys[HF_PRELOADED_MAX];
 	size_t n_environment, n_keys;
 };

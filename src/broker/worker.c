@@ -258,6 +258,7 @@ static void fill_open(hf_KeeperOpen *o, const struct hf_worker *w)
 	(void)hf_copy(o->tcti, sizeof(o->tcti), t->tcti);
 	(void)hf_copy(o->module, sizeof(o->module), t->module);
 	(void)hf_copy(o->uri, sizeof(o->uri), t->uri);
+	(void)hf_copy(o->confine, sizeof(o->confine), t->confine);
 	o->primary_handle = t->primary_handle;
 	o->shared = strstr(t->tcti, "tpmrm") || strstr(t->tcti, "tabrmd");
 	memcpy(&o->primary_name, &w->pin, sizeof(o->primary_name));

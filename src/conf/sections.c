@@ -46,6 +46,9 @@ static const struct hf_conf_key token_keys[] = {
 	       "Processes that load the PKCS#11 module, each with a session of its own."),
 	{ "environment", HF_CONF_TEXTS, NULL, 0, 8, NULL,
 	  "What the PKCS#11 module wants to find in its environment, as NAME=VALUE." },
+	WORDS("confine", HF_CONF_CHOICE, NULL, "local device network",
+	      "System calls that the PKCS#11 module's process keeps: for files and UNIX sockets "
+	      "(local), and for a device, or TCP. Without it: all that some module might need."),
 	{ "timeout", HF_CONF_DURATION, NULL, 100, 600000, NULL,
 	  "A signature that takes longer means that the token hangs: its keeper is replaced. "
 	  "Without it: 1500ms for swtpm: and mssim:, else 10s." },

@@ -19,8 +19,8 @@
 #define WANTED_MAX 128
 
 static const char *const of_tpm2[] = { "tcti", "primary_handle" };
-static const char *const of_pkcs11[] = { "module",	   "uri",     "pin_file",
-					 "pin_credential", "workers", "environment" };
+static const char *const of_pkcs11[] = { "module",  "uri",	   "pin_file", "pin_credential",
+					 "workers", "environment", "confine" };
 
 /* One PKCS#11 token, from wherever its parts were written. */
 struct pkcs11 {
@@ -234,6 +234,7 @@ static json_object *pkcs11_json(const struct hf_making *m, const struct hf_node 
 	hf_making_set_text(o, "pin", found.pin);
 	hf_making_set_number(o, "workers", hf_making_number(&t, "workers"));
 	hf_making_set_list(o, "environment", &t, "environment");
+	hf_making_set_text(o, "confine", hf_making_text(&t, "confine"));
 	json_object_object_add(o, "keys", keys_json(m, &found));
 	hf_making_set_number(o, "timeout_ms", (int64_t)(timeout ? timeout : 10000));
 	explicit_bzero(&found, sizeof(found));

@@ -14,6 +14,28 @@ static const char *device_of(const char *tcti)
 	return tcti + 7;
 }
 
+/* What the configuration may leave to a module, as it knows which one that is. */
+static enum hf_rc confine_module(const char *how, struct hf_err *e)
+{
+	static const struct {
+		const char *name;
+		unsigned sets;
+	} hows[] = { { "local", 0 },
+		     { "device", HF_CONFINE_DEVICE },
+		     { "network", HF_CONFINE_INET } };
+	struct hf_confine c = { .name = "keeper" };
+	size_t i;
+
+	for (i = 0; i < HF_COUNT(hows) && strcmp(hows[i].name, how); i++)
+		;
+	if (i == HF_COUNT(hows))
+		return hf_fail(e, HF_ARGUMENT, "confine: '%s' is none of local, device, network",
+			       how);
+	c.sets = HF_CONFINE_READ | HF_CONFINE_WRITE | HF_CONFINE_UNIX | HF_CONFINE_THREAD |
+		 hows[i].sets;
+	return hf_confine(&c, e);
+}
+
 enum hf_rc hf_keeper_confine(const hf_KeeperOpen *conf, struct hf_err *e)
 {
 	const struct hf_confine_place places[] = {
@@ -34,7 +56,7 @@ enum hf_rc hf_keeper_confine(const hf_KeeperOpen *conf, struct hf_err *e)
 				.n_places = HF_COUNT(places) };
 
 	if (strcmp(conf->type, "tpm2"))
-		return HF_OK;
+		return conf->confine[0] ? confine_module(conf->confine, e) : HF_OK;
 	if (strstr(conf->tcti, "host=") || !strncmp(conf->tcti, "mssim", 5))
 		c.sets |= HF_CONFINE_INET;
 	return hf_confine(&c, e);

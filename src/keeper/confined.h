@@ -8,7 +8,8 @@
 
 /*
  * A TPM's keeper keeps libraries and the device. A PKCS#11 module is somebody else's code, of which
- * nobody knows what it needs: it has what the warden has left to it.
+ * nobody knows what it needs: it has what the warden has left to it, unless the configuration
+ * knows better.
  */
 enum hf_rc hf_keeper_confine(const hf_KeeperOpen *conf, struct hf_err *e);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * confined.c: what somebody could do who has taken over one of our processes.
- * usage: confined broker STATE_DIR CONFIG | keeper TCTI | warden; a line for each try.
+ * usage: confined broker STATE_DIR CONFIG | keeper TCTI DIR | module CONFINE DIR |
+ * warden; a line for each try.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -178,6 +179,12 @@ static enum hf_rc confine(int argc, char **argv, struct hf_err *e)
 	if (argc == 4 && !strcmp(argv[1], "keeper")) {
 		outside = argv[3];
 		(void)hf_copy(conf.tcti, sizeof(conf.tcti), argv[2]);
+		return hf_keeper_confine(&conf, e);
+	}
+	if (argc == 4 && !strcmp(argv[1], "module")) {
+		outside = argv[3];
+		(void)hf_copy(conf.type, sizeof(conf.type), "pkcs11");
+		(void)hf_copy(conf.confine, sizeof(conf.confine), argv[2]);
 		return hf_keeper_confine(&conf, e);
 	}
 	if (argc == 2 && !strcmp(argv[1], "warden"))

@@ -54,6 +54,16 @@ def test_keeper_of_a_simulator_on_a_port(tmp_path):
     assert tries("keeper", "mssim:host=localhost,port=2321", str(tmp_path))["inet"] == "allowed"
 
 
+@pytest.mark.parametrize("how", ["local", "device", "network"])
+def test_keeper_with_a_module_that_is_known(tmp_path, how):
+    """`confine` of its [[token]]: an allow-list in place of the warden's deny-list."""
+    got = tries("module", how, str(tmp_path))
+    for what in NEVER + ["netlink", "fork", "exec", "signal", "signal-all", "setuid"]:
+        assert got[what] == "denied", what
+    assert got["inet"] == ("allowed" if how == "network" else "denied")
+    assert got["unix"] == got["write-outside"] == "allowed"
+
+
 def test_warden():
     """It starts keepers with modules of whoever made the HSM: what nobody needs is denied."""
     got = tries("warden")

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import re
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -45,6 +46,27 @@ def fixture_rig(hsm):
         # SoftHSM's files are not to be written by a second program while the keeper begins
         until(lambda: client.call(token_list=pb.TokenList()).token_list.tokens[0].state == 1)
         yield broker, client, hsm
+        client.close()
+
+
+def test_a_module_behind_an_allow_list(hsm):
+    """SoftHSM needs files and nothing else: all that a keeper does goes on, seen from outside."""
+    with Broker(tokens=("none",)) as broker:
+        broker.stop()
+        broker.settings.update(tokens=[dict(token(hsm), confine="local")], default_token="hsm")
+        broker.configure()
+        broker.start()
+        client = broker.client()
+        for name, algorithm, usage in (("a", "ec-p256", 1), ("r", "rsa-2048", 5), ("d", "ec-p256", 8)):
+            assert client.create(name, algorithm, usage).status == pb.OK
+        assert client.sign("a").status == client.sign("r", scheme="rsa-pss-sha256").status == pb.OK
+        assert client.call(key_delete=pb.KeyDelete(name="a")).status == pb.OK
+        # one filter more than the warden's
+        def filters(pid):
+            with open("/proc/%d/status" % pid) as f:
+                return int(re.search(r"^Seccomp_filters:\s+(\d+)", f.read(), re.M).group(1))
+        if "HOLDFAST_TEST_PRELOAD" not in os.environ:
+            assert filters(broker.pid("holdfast-keeper")) == filters(broker.process.pid) + 1
         client.close()
 
 

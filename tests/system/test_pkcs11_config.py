@@ -63,10 +63,11 @@ pkcs11_base_slot = "pkcs11:slot-id=0?pin-value=4711"
 
 def test_our_words(root):
     made = root.apply(OURS + 'pin_file = "/etc/pin"\nworkers = 3\ntimeout = "2s"\n'
-                      'environment = ["A=b", "C_D="]\n')
+                      'environment = ["A=b", "C_D="]\nconfine = "local"\n')
     assert made["tokens"] == [{
         "name": "hsm", "type": "pkcs11", "module": "/usr/lib/m.so", "uri": "pkcs11:token=plant",
-        "pin": "/etc/pin", "workers": 3, "environment": ["A=b", "C_D="], "keys": [],
+        "pin": "/etc/pin", "workers": 3, "environment": ["A=b", "C_D="], "confine": "local",
+        "keys": [],
         "timeout_ms": 2000}]
     assert made["default_token"] == "hsm"
     made = root.apply(OURS + 'pin_credential = "hsm-pin"\n')
