@@ -50,7 +50,7 @@ static enum hf_rc connect_failed(const char *path, struct hf_err *e)
 		return hf_fail(e, HF_DENIED,
 			       "no permission to use the broker's socket %s; join its group", path);
 	if (errno == EAGAIN)
-		return hf_fail(e, HF_BUSY, "the broker at %s has too many callers waiting", path);
+		return hf_fail(e, HF_BUSY, "holdfastd at %s has too many callers waiting", path);
 	return hf_fail_errno(e, HF_UNAVAILABLE,
 			     "the holdfast broker cannot be reached at %s (is holdfastd running? "
 			     "HOLDFAST_SOCKET names another socket)",
@@ -78,10 +78,26 @@ static enum hf_rc hello(int fd, const char *software, unsigned timeout_ms, struc
 	return rc;
 }
 
+/* A full queue at the door is no reason to leave: the broker lets in one after the other. */
+static enum hf_rc join_queue(int sock, const char *path, const struct sockaddr_un *to,
+			     uint64_t deadline, struct hf_err *e)
+{
+	int wait = 5;
+
+	while (connect(sock, (const struct sockaddr *)to, sizeof(*to))) {
+		if (errno != EAGAIN || hf_now_ms() + (uint64_t)wait >= deadline)
+			return connect_failed(path, e);
+		(void)poll(NULL, 0, wait);
+		wait = wait < 80 ? 2 * wait : 80;
+	}
+	return HF_OK;
+}
+
 enum hf_rc hf_client_open(const char *path, const char *software, unsigned timeout_ms, int *fd,
 			  struct hf_err *e)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	uint64_t deadline = hf_now_ms() + timeout_ms, now;
 	HF_AUTO_FD sock = -1;
 	enum hf_rc rc;
 
@@ -92,11 +108,13 @@ enum hf_rc hf_client_open(const char *path, const char *software, unsigned timeo
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (sock < 0)
 		return hf_fail_errno(e, HF_UNAVAILABLE, "socket");
-	if (connect(sock, (struct sockaddr *)&to, sizeof(to)))
-		return connect_failed(path, e);
-	rc = check_server(sock, path, e);
+	rc = join_queue(sock, path, &to, deadline, e);
 	if (!rc)
-		rc = hello(sock, software, timeout_ms, e);
+		rc = check_server(sock, path, e);
+	if (rc)
+		return rc;
+	now = hf_now_ms();
+	rc = hello(sock, software, now < deadline ? (unsigned)(deadline - now) : 0, e);
 	if (rc == HF_UNAVAILABLE) /* it was there a moment ago, and is being restarted perhaps */
 		return hf_fail(e, HF_BUSY, "the broker at %s closed the connection while greeting",
 			       path);

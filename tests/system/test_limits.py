@@ -4,15 +4,19 @@ import contextlib
 import hashlib
 import os
 import re
+import signal
+import socket
+import subprocess
 import time
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
 from brokerlib import RIGHTS, Broker, Client, WithFakeKeeper
-from keeperlib import Swtpm, pb, until
+from keeperlib import BUILD, Swtpm, pb, until
 from test_keeper_ca import certificate
 
+HOLDFAST = os.path.join(BUILD, "src", "cli", "holdfast")
 MESSAGE = b"m" * 60000
 LIMITS = {"connections": 512, "connections_per_principal": 64, "queue_per_principal": 4096,
           "idle_s": 0}
@@ -121,6 +125,34 @@ def test_idle_connections_are_closed():
         assert used.sign("k").status == pb.OK
 
 
+def test_the_queue_at_the_door_is_full():
+    """Nobody is let in for a while: who comes waits his turn."""
+    with WithFakeKeeper() as b:
+        b.stop()
+        b.settings["limits"].update(connections=4000, connections_per_principal=4000)
+        b.configure()
+        b.start()
+        pid, fillers = b.pid("holdfastd"), []
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    fillers.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                    fillers[-1].setblocking(False)
+                    fillers[-1].connect(b.socket)
+            p = subprocess.Popen([HOLDFAST, "key", "list", "--socket", b.socket],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            with pytest.raises(subprocess.TimeoutExpired):
+                p.wait(0.5)
+            os.kill(pid, signal.SIGCONT)
+            said = p.communicate(timeout=60)[1]
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            for s in fillers:
+                s.close()
+        assert p.returncode == 0, said
+
+
 @pytest.mark.root
 def test_root_has_no_right_where_it_was_given_none():
     """uid 0 of a container is uid 0 on the socket that it got."""
@@ -146,6 +178,56 @@ def test_root_has_no_right_where_it_was_given_none():
         else:
             assert reply.status == pb.NO_KEY, reply.message
         assert b.client().call(token_list=pb.TokenList()).status == pb.OK  # on main it has
+
+
+# ------------------------------------------------------------------- the disk
+
+class SmallDisk(Broker):
+    """Its state is on a disk of 256 KiB that nobody else sees."""
+
+    def command(self, ready):
+        state = self.settings["state_dir"]
+        os.makedirs(state, exist_ok=True)
+        mount = 'mount -t tmpfs -o size=256k,mode=0700 tmpfs "$0" && exec "$@"'
+        command, more = super().command(ready)
+        return ["unshare", "--mount", "sh", "-c", mount, state, *command], more
+
+    def filler(self):
+        return "/proc/%d/root%s/filler" % (self.process.pid, self.settings["state_dir"])
+
+    def fill(self):
+        with open(self.filler(), "wb", buffering=0) as f, contextlib.suppress(OSError):
+            while f.write(b"x" * 512):
+                pass
+
+
+@pytest.mark.root
+@pytest.mark.plain
+def test_a_full_disk():
+    """A key that cannot be recorded is not made, a certificate that cannot be journalled does not
+    leave; the rest goes on, and with room all of it."""
+    with contextlib.closing(Swtpm()) as tpm, SmallDisk(tcti=tpm.tcti) as b:
+        c = b.client()
+        assert c.create("k").status == pb.OK
+        ca = serialization.load_der_public_key(c.create("ca", usage=2).key.spki)
+
+        def issue():
+            body = certificate(ca, "edge ca", "edge ca", True).tbs_certificate_bytes
+            return c.sign("ca", body, message=True)
+
+        assert issue().status == pb.OK
+        b.fill()
+        refused = c.create("k2")
+        assert refused.status == pb.IO and "No space left" in refused.message, refused
+        refused = issue()
+        while refused.status == pb.OK:  # as long as the journal's last block has room
+            refused = issue()
+        assert refused.status == pb.IO and not refused.signature.signature, refused
+        assert c.sign("k").status == pb.OK
+        names = [k.name for k in c.call(key_list=pb.KeyList()).key_list.keys]
+        assert names == ["ca", "k"]
+        os.unlink(b.filler())
+        assert issue().status == pb.OK == c.create("k2").status
 
 
 # ------------------------------------------------------------------- the log

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The systemd units: confined as the issue of confinement says, and about programs that exist."""
+import json
 import os
 import re
 import subprocess
 
 import pytest
 
-from keeperlib import BUILD
+from keeperlib import BUILD, ROOT
 
 DIST = os.path.join(BUILD, "dist")
 SERVICES = ["holdfastd.service", "holdfast-agent.service"]
@@ -24,6 +25,23 @@ def test_exposure(name, tmp_path):
     assert p.returncode == 0, p.stdout + p.stderr
     level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", p.stdout)
     assert level and float(level[1]) <= 1.5, p.stdout
+
+
+def test_the_rule_for_the_device():
+    """Installed, of words that udev knows, and for the group that the units and users have."""
+    with open(os.path.join(BUILD, "meson-info", "intro-installed.json")) as f:
+        places = {os.path.basename(k): v for k, v in json.load(f).items()}
+    assert places["60-holdfast.rules"].endswith("udev/rules.d/60-holdfast.rules")
+    with open(os.path.join(ROOT, "dist", "60-holdfast.rules")) as f:
+        (rule,) = [line.strip() for line in f if not line.startswith("#")]
+    words = dict(re.fullmatch(r'(\w+)(==|\+=|=)"([^"]+)"', w).group(1, 3) for w in rule.split(", "))
+    assert words == {"SUBSYSTEM": "tpmrm", "KERNEL": "tpmrm[0-9]*", "TAG": "systemd", "GROUP": "tss",
+                     "MODE": "0660"}
+    with open(os.path.join(DIST, "holdfastd.service")) as f:
+        unit = f.read()
+    assert "SupplementaryGroups=tss\n" in unit and "DeviceAllow=/dev/tpmrm0 rw\n" in unit
+    with open(os.path.join(DIST, "holdfast.sysusers")) as f:
+        assert "m aziotks tss\n" in f.read()
 
 
 @pytest.mark.parametrize("name", SERVICES)
