@@ -34,7 +34,8 @@ static const char *const results[] = {
 	[HF_CHECK_ERROR] = "error",
 };
 
-static void add(struct hf_checkup *k, const char *result, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void add(struct hf_checkup *k, const char *result,
+						      const char *fmt, va_list ap)
 {
 	json_object *o = json_object_new_object();
 	char text[1200];

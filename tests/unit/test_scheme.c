@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 #include <openssl/evp.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 
 #include "wire/scheme.h"
