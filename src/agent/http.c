@@ -365,7 +365,7 @@ void hf_http_free(struct hf_http *h)
 	for (i = 0; h && i < h->n; i++) {
 		struct http_socket *s = &h->sockets[i];
 
-		if (s->fd >= 0)
+		if (s->fd >= 0 && !s->conf.given)
 			(void)unlink(s->conf.path);
 		if (s->daemon)
 			MHD_stop_daemon(s->daemon); /* closes the socket, too */

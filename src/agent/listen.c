@@ -2,6 +2,7 @@
 #include "agent/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/systemd.h"
 
 #define BACKLOG 128
 
@@ -50,11 +52,39 @@ static void give(const struct hf_agent_socket *s)
 		       s->group, strerror(errno));
 }
 
+enum hf_rc hf_listen_take(struct hf_agent_settings *s, struct hf_err *e)
+{
+	char names[HF_COUNT(s->sockets) + 1][HF_SYSTEMD_NAME];
+	int n = hf_systemd_sockets(names, HF_COUNT(names)), i;
+	size_t k;
+
+	for (i = 0; i < n; i++) {
+		int fd = HF_SYSTEMD_FIRST_FD + i, type = 0;
+		socklen_t size = sizeof(type);
+
+		for (k = 0; k < s->n_sockets && strcmp(s->sockets[k].name, names[i]); k++)
+			;
+		if (k == s->n_sockets || s->sockets[k].given ||
+		    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) || type != SOCK_STREAM)
+			return hf_fail(e, HF_ARGUMENT,
+				       "systemd handed over a socket called '%s', which is neither "
+				       "certd nor workload, comes twice, or is no ListenStream",
+				       names[i]);
+		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+		s->sockets[k].given = fd;
+	}
+	return HF_OK;
+}
+
 enum hf_rc hf_listen_open(const struct hf_agent_socket *s, int *fd, struct hf_err *e)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	char dir[sizeof(a.sun_path)], *slash;
 
+	if (s->given) {
+		*fd = s->given;
+		return HF_OK;
+	}
 	if (!hf_copy(a.sun_path, sizeof(a.sun_path), s->path))
 		return hf_fail(e, HF_ARGUMENT, "%s is too long for a socket", s->path);
 	(void)hf_copy(dir, sizeof(dir), s->path);

@@ -8,6 +8,7 @@
 
 #include "agent/agent.h"
 #include "agent/launch.h"
+#include "agent/listen.h"
 #include "base/log.h"
 #include "base/process.h"
 
@@ -100,6 +101,10 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	l.settings = hf_agent_settings_load(config, &err);
 	if (!l.settings) {
+		hf_log(HF_LOG_ERR, "%s", err.msg);
+		return hf_rc_exit(err.rc);
+	}
+	if (hf_listen_take(l.settings, &err)) {
 		hf_log(HF_LOG_ERR, "%s", err.msg);
 		return hf_rc_exit(err.rc);
 	}

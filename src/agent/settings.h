@@ -67,6 +67,7 @@ struct hf_credential_conf {
 struct hf_agent_socket {
 	char name[HF_ID_SIZE], path[108], owner[64], group[64];
 	int64_t mode;
+	int given; /* descriptor that systemd listens on already; 0: it is to be made */
 };
 
 /* Who may ask the agent for which certificates. */

@@ -14,8 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/systemd.h"
 #include "broker/scrape.h"
-#include "broker/systemd.h"
 
 /* The lock says who serves the path; it survives no process, unlike the socket file. */
 static enum hf_rc take_lock(const char *path, int *lock, struct hf_err *e)
@@ -133,7 +133,7 @@ static enum hf_rc open_one(struct hf_listeners *l, const struct hf_socket_conf *
 static enum hf_rc take_activated(struct hf_listeners *l, const struct hf_settings *s,
 				 struct hf_err *e)
 {
-	char names[HF_SOCKETS_MAX + 1][HF_NAME_SIZE];
+	char names[HF_SOCKETS_MAX + 1][HF_SYSTEMD_NAME];
 	int n = hf_systemd_sockets(names, HF_COUNT(names)), i;
 	size_t k;
 

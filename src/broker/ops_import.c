@@ -152,12 +152,12 @@ static void adopted(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply 
 	static const struct hf_op op = { .name = "key-adopt" };
 
 	j->op = &op;
+	hf_ops_created(b, j, rep, e);
 	if (e->rc)
 		hf_log(HF_LOG_WARN, "key %s: not taken over from its token: %s", j->name, e->msg);
 	else
 		hf_log(HF_LOG_NOTICE, "key %s: taken over, as it is in token %s", j->name,
 		       j->worker->token->name);
-	hf_ops_created(b, j, rep, e);
 }
 
 static void adopt(struct hf_broker *b, struct hf_worker *w, const struct hf_preloaded *p)

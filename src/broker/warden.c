@@ -16,9 +16,9 @@
 
 #include "base/log.h"
 #include "base/process.h"
+#include "base/systemd.h"
 #include "broker/confined.h"
 #include "broker/launch.h"
-#include "broker/systemd.h"
 
 #define STOP_MS	     5000u
 #define DELAY_MIN_MS 50u

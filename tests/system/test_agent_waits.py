@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the agent waits for (a synchronised clock, a maintenance window), and whom it tells."""
+import concurrent.futures
+import fcntl
 import os
 import re
+import socket
+import subprocess
 
 import pytest
 
@@ -62,6 +66,51 @@ def test_renewal_in_the_window_of_the_day(window, zone):
         assert d.fingerprint() == before
         d.advance(at + 5 - d.now())
         d.until(lambda: d.fingerprint() != before)
+
+
+# Descriptors 3 and 4, as systemd hands them over.
+ACTIVATE = 'exec 3<&"$1" 4<&"$2"; shift 2; LISTEN_FDS=2 LISTEN_FDNAMES=%s LISTEN_PID=$$ exec "$@"'
+
+
+def activated(d, listening, names="certd:workload"):
+    """The agent with sockets that are there before it, and after."""
+    high = [fcntl.fcntl(s, fcntl.F_DUPFD, 20) for s in listening]
+    with open(os.path.join(d.dir, "agent.log"), "ab") as log:
+        p = subprocess.Popen(
+            ["/bin/bash", "-c", ACTIVATE % names, "bash", *map(str, high),
+             os.path.join(BUILD, "src/agent/holdfast-agent"), "--root", d.dir, "--est",
+             os.path.join(BUILD, "src/est/holdfast-est")], pass_fds=high, stdout=log, stderr=log,
+            env=dict(d.env, LD_PRELOAD=d.preload, HOLDFAST_TEST_CLOCK=d.clock))
+    for fd in high:
+        os.close(fd)
+    return p
+
+
+def test_sockets_that_systemd_keeps():
+    """Who calls while the agent is away waits for it; it removes no socket that is not its own."""
+    with Device(start=False) as d:
+        d.apply(config())
+        d.start_broker()
+        api, listening = Api(d), []
+        os.makedirs(api.dir)
+        for name in "certd", "workload":
+            listening.append(socket.socket(socket.AF_UNIX))
+            listening[-1].bind(api.socket(name))
+            listening[-1].listen(8)
+        for _ in range(2):
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                waiting = pool.submit(api.server, "m", csr=csr())
+                p = activated(d, listening)
+                assert waiting.result(30).code in (201, 503)  # 503: no Edge CA yet
+                d.until(lambda: api.server("m", csr=csr()).code == 201)
+                assert api.certd("GET", "/certificates/edge-ca").code == 200
+            p.terminate()
+            assert p.wait(20) == 0, d.log()
+            assert all(os.path.exists(api.socket(n)) for n in ("certd", "workload"))
+        p = activated(d, listening, "certd:other")
+        assert p.wait(20) == 2 and "neither certd nor workload" in d.log()
+        for s in listening:
+            s.close()
 
 
 def test_the_hook_of_the_edge_ca_gets_the_modules(tmp_path):

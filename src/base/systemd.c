@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "broker/systemd.h"
+#include "base/systemd.h"
+
+#include "base/file.h"
 
 #include <fcntl.h>
 #include <stddef.h>
@@ -22,7 +24,7 @@ static long number_of(const char *name)
 	return *end ? -1 : n;
 }
 
-int hf_systemd_sockets(char names[][HF_NAME_SIZE], int max)
+int hf_systemd_sockets(char names[][HF_SYSTEMD_NAME], int max)
 {
 	const char *list = getenv("LISTEN_FDNAMES");
 	long n = number_of("LISTEN_PID") == (long)getpid() ? number_of("LISTEN_FDS") : 0;
@@ -32,8 +34,8 @@ int hf_systemd_sockets(char names[][HF_NAME_SIZE], int max)
 	for (i = 0; i < n; i++) {
 		size_t len = list ? strcspn(list, ":") : 0;
 
-		if (len >= HF_NAME_SIZE)
-			len = HF_NAME_SIZE - 1;
+		if (len >= HF_SYSTEMD_NAME)
+			len = HF_SYSTEMD_NAME - 1;
 		memcpy(names[i], list ? list : "", len);
 		names[i][len] = '\0';
 		list = list && list[len] == ':' ? list + len + 1 : NULL;
