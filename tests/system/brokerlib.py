@@ -120,20 +120,23 @@ class Broker:
             return f.read()
 
     def children(self):
-        """name -> pid of the processes below the warden."""
-        out = {}
+        """name -> pid of the processes below the warden.
+
+        A keeper that has just been forked is still called holdfastd: then nobody is.
+        """
+        named = []
         with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)) as f:
             for pid in f.read().split():
                 try:
                     with open("/proc/%s/comm" % pid) as comm:
-                        out[comm.read().strip()] = int(pid)
+                        named.append((comm.read().strip(), int(pid)))
                 except OSError:
                     pass
-        return out
+        names = [name for name, _ in named]
+        return {name: pid for name, pid in named if name != "holdfastd" or names.count(name) == 1}
 
     def pid(self, name):
-        until(lambda: name in self.children())
-        return self.children()[name]
+        return until(lambda: self.children().get(name))
 
     def client(self, **more):
         return Client(self.socket, **more)

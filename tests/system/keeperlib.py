@@ -62,11 +62,12 @@ pb = _protobuf()
 
 
 def until(what, timeout=20):
-    """Waits for a condition that another process brings about."""
+    """Waits for a condition that another process brings about; returns what held."""
     end = time.monotonic() + timeout
-    while not what():
+    while not (held := what()):
         assert time.monotonic() < end, "nothing happened in %d s" % timeout
         select.select([], [], [], 0.01)
+    return held
 
 
 class Swtpm:
