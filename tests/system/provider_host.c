@@ -414,7 +414,8 @@ static void take_footprint(struct footprint *f)
 	while (fgets(line, sizeof(line), in))
 		if (!strncmp(line, "Threads:", 8))
 			f->threads = atoi(line + 8);
-		else if (!strncmp(line, "Sig", 3) && strlen(f->signals) + strlen(line) < 256)
+		else if (!strncmp(line, "Sig", 3) && strncmp(line, "SigQ", 4) && /* SigQ: the user's */
+			 strlen(f->signals) + strlen(line) < sizeof(f->signals))
 			strcat(f->signals, line);
 	fclose(in);
 	f->fds = open_fds();
