@@ -52,9 +52,8 @@ struct hf_credential_conf {
 	int64_t days, pathlen;
 	char issuer[HF_ID_SIZE];
 	char subject[16][2][256]; /* attribute, value; in the order of the certificate */
-	size_t n_subject;
 	char sans[32][256], eku[8][64];
-	size_t n_sans, n_eku;
+	size_t n_subject, n_sans, n_eku;
 	struct hf_est_conf est;
 	struct hf_renew renew;
 	struct {
@@ -67,7 +66,7 @@ struct hf_credential_conf {
 struct hf_agent_socket {
 	char name[HF_ID_SIZE], path[108], owner[64], group[64];
 	int64_t mode;
-	int given; /* descriptor that systemd listens on already; 0: it is to be made */
+	int given; /* by systemd, which listens on it already; 0: it is to be made */
 };
 
 /* Who may ask the agent for which certificates. */
