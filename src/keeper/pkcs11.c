@@ -95,12 +95,16 @@ enum hf_rc hf_p11_run(struct hf_p11 *t, const char *what, hf_p11_fn *fn, void *a
 	struct tries n = { 0, 0, 0, 0, 0 };
 	enum hf_rc rc;
 
+	if (t->running) /* a key on trial: who tries it recovers */
+		return fn(t, arg, e);
+	t->running = true;
 	do {
 		t->rv = CKR_OK;
 		rc = t->ready ? HF_OK : hf_p11_start(t, e);
 		if (!rc)
 			rc = fn(t, arg, e);
 	} while (rc && recover(t, &n));
+	t->running = false;
 	if (rc)
 		(void)hf_within(e, "%s: %s", t->uri_text, what);
 	return rc;

@@ -40,6 +40,7 @@ struct hf_p11 {
 	/* the module, once loaded; the token, while ready */
 	CK_FUNCTION_LIST *f;
 	bool initialized, ready;
+	bool running;  /* hf_p11_run() is at work */
 	bool pin_good; /* the PIN of our descriptor was taken once */
 	CK_RV rv;      /* of the last failure; CKR_OK: it was not the module's */
 	CK_SLOT_ID slot;
@@ -99,10 +100,5 @@ enum hf_rc hf_p11_wrap(struct hf_backend *b, hf_WrapInfo *out, struct hf_err *e)
 enum hf_rc hf_p11_import(struct hf_backend *b, const hf_KeeperImport *req, struct hf_view blob,
 			 hf_KeeperCreated *out, struct hf_err *e);
 enum hf_rc hf_p11_destroy(struct hf_backend *b, const hf_KeeperKey *key, struct hf_err *e);
-
-/* For pkcs11_import.c: the key that has just come does what it is for, with its public half. */
-hf_p11_fn hf_p11_sign_job; /* of a struct hf_sign_job */
-enum hf_rc hf_p11_prove(struct hf_p11 *t, const hf_KeeperCreated *key, uint32_t usage,
-			struct hf_err *e);
 
 #endif

@@ -9,6 +9,7 @@
 #include "keeper/pkcs11_error.h"
 #include "keeper/pkcs11_key.h"
 #include "keeper/pkcs11_public.h"
+#include "keeper/prove.h"
 
 #define KEYS_MAX 256u
 
@@ -245,4 +246,15 @@ enum hf_rc hf_p11_check_usage(enum hf_family family, uint32_t usage, struct hf_e
 	if ((usage & HF_USAGE_DERIVE) && family != HF_FAMILY_EC)
 		return hf_fail(e, HF_ARGUMENT, "usage derive is for EC keys");
 	return HF_OK;
+}
+
+enum hf_rc hf_p11_prove(struct hf_p11 *t, const hf_KeeperCreated *made, uint32_t usage,
+			struct hf_err *e)
+{
+	enum hf_rc rc;
+
+	/* The same pair may be known by another file: it is this one's object that has to work. */
+	hf_p11_key_forget(t, made->spki_sha256.bytes);
+	rc = hf_prove(&t->base, made, usage, e);
+	return rc ? hf_within(e, "trying the key and its public half") : HF_OK;
 }

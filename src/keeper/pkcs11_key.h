@@ -36,6 +36,9 @@ enum hf_rc hf_p11_key_tell_adopted(struct hf_p11 *t, CK_ATTRIBUTE *id, CK_ATTRIB
 enum hf_rc hf_p11_check_usage(enum hf_family family, uint32_t usage, struct hf_err *e);
 /* What was asked for and what came are two things with some tokens: is it inside for good? */
 enum hf_rc hf_p11_check_kept_in(struct hf_p11 *t, CK_OBJECT_HANDLE key, struct hf_err *e);
+/* What has just come does what it is for, with its public half. */
+enum hf_rc hf_p11_prove(struct hf_p11 *t, const hf_KeeperCreated *made, uint32_t usage,
+			struct hf_err *e);
 #define HF_P11_ADOPTED "x-holdfast-adopted" /* vendor's query attribute of a URI */
 
 #endif

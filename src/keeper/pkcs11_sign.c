@@ -139,7 +139,7 @@ static CK_RV take(const struct hf_p11_answer *a, const struct hf_p11_key *k,
 	return CKR_OK;
 }
 
-enum hf_rc hf_p11_sign_job(struct hf_p11 *t, void *arg, struct hf_err *e)
+static enum hf_rc sign(struct hf_p11 *t, void *arg, struct hf_err *e)
 {
 	struct hf_sign_job *job = arg;
 	struct hf_p11_answer answer;
@@ -183,5 +183,5 @@ enum hf_rc hf_p11_sign_start(struct hf_backend *b, struct hf_sign_job *job, stru
 
 enum hf_rc hf_p11_sign_finish(struct hf_backend *b, struct hf_sign_job *job, struct hf_err *e)
 {
-	return hf_p11_run((struct hf_p11 *)b, "sign", hf_p11_sign_job, job, e);
+	return hf_p11_run((struct hf_p11 *)b, "sign", sign, job, e);
 }

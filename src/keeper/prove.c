@@ -5,23 +5,35 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-static enum hf_rc prove_signature(struct hf_backend *b, const hf_KeeperKey *key,
-				  struct hf_public *pub, struct hf_err *e)
+static enum hf_rc prove_scheme(struct hf_backend *b, const hf_KeeperKey *key, struct hf_public *pub,
+			       const char *scheme, struct hf_err *e)
 {
-	struct hf_sign_job job = { .key = key, .digest_len = 32 };
-	enum hf_rc rc = HF_OK;
+	struct hf_sign_job job = { .key = key, .scheme = hf_scheme_find(scheme), .digest_len = 32 };
+	enum hf_rc rc;
 
-	job.scheme = hf_scheme_for(pub->family,
-				   pub->family == HF_FAMILY_RSA ? HF_PAD_PKCS1 : HF_PAD_NONE, 32);
-	if (!job.scheme || RAND_bytes(job.digest, 32) != 1)
-		return hf_fail(e, HF_FAILED, "cannot try to sign");
+	if (RAND_bytes(job.digest, 32) != 1)
+		return hf_fail(e, HF_FAILED, "no random numbers");
+	job.message = (struct hf_view){ job.digest, 32 };
 	rc = b->ops->sign_start(b, &job, e);
 	if (!rc)
 		rc = b->ops->sign_finish(b, &job, e);
 	if (!rc)
-		rc = hf_public_verify(pub, job.scheme, (struct hf_view){ job.digest, 32 },
+		rc = hf_public_verify(pub, job.scheme, job.message,
 				      (struct hf_view){ job.sig, job.sig_len }, e);
 	hf_public_free(job.pub);
+	return rc;
+}
+
+static enum hf_rc prove_signature(struct hf_backend *b, const hf_KeeperKey *key,
+				  struct hf_public *pub, struct hf_err *e)
+{
+	static const char *const schemes[] = { [HF_FAMILY_RSA] = "rsa-pkcs1-sha256",
+					       [HF_FAMILY_EC] = "ecdsa-sha256",
+					       [HF_FAMILY_ED25519] = "ed25519" };
+	enum hf_rc rc = prove_scheme(b, key, pub, schemes[pub->family], e);
+
+	if (!rc && pub->family == HF_FAMILY_RSA)
+		rc = prove_scheme(b, key, pub, "rsa-pss-sha256", e);
 	return rc;
 }
 

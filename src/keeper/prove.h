@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prove.h: does an imported key do what it is for? Each use once, against libcrypto. */
+/* prove.h: does a key that has come do what it is for? Each use once, against libcrypto. */
 #ifndef HF_KEEPER_PROVE_H
 #define HF_KEEPER_PROVE_H
 
