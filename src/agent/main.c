@@ -106,6 +106,7 @@ int main(int argc, char **argv)
 	}
 	if (hf_listen_take(l.settings, &err)) {
 		hf_log(HF_LOG_ERR, "%s", err.msg);
+		hf_agent_settings_free(l.settings);
 		return hf_rc_exit(err.rc);
 	}
 	return hf_launch_main(&l);
