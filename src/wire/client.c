@@ -136,13 +136,15 @@ static enum hf_rc exchange(int fd, uint8_t *packet, const hf_Request *req, hf_Re
 		rc = hf_packet_wait(fd, POLLOUT, deadline, e);
 	if (!rc)
 		rc = hf_packet_send(fd, packet, n, e);
+	if (rc == HF_UNAVAILABLE)
+		rc = HF_OK; /* closed, but perhaps it was said why */
 	while (!rc) {
 		rc = hf_packet_wait(fd, POLLIN, deadline, e);
 		if (!rc)
-			rc = hf_packet_recv(fd, packet, HF_PACKET_MAX, &n, e);
+			rc = hf_packet_recv_last(fd, packet, HF_PACKET_MAX, &n, e);
 		if (!rc)
 			rc = hf_packet_decode(hf_Reply_fields, packet, n, rep, e);
-		if (!rc && rep->id == req->id)
+		if (!rc && (rep->id == req->id || !rep->id))
 			break; /* others answer what we gave up on */
 	}
 	return rc;
@@ -168,7 +170,9 @@ enum hf_rc hf_client_result(const hf_Reply *rep, struct hf_err *e)
 {
 	enum hf_rc rc = (enum hf_rc)rep->status;
 
-	if (rc == HF_OK)
+	if (rc == HF_OK && rep->id)
 		return HF_OK;
+	if (rc == HF_OK)
+		return hf_fail(e, HF_PROTOCOL, "the broker answered a request of no number");
 	return hf_fail(e, rc, "%s", rep->message[0] ? rep->message : hf_rc_text(rc));
 }

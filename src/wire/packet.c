@@ -120,6 +120,13 @@ enum hf_rc hf_packet_recv(int fd, uint8_t *p, size_t size, size_t *n, struct hf_
 	return HF_OK;
 }
 
+enum hf_rc hf_packet_recv_last(int fd, uint8_t *p, size_t size, size_t *n, struct hf_err *e)
+{
+	enum hf_rc rc = hf_packet_recv(fd, p, size, n, e);
+
+	return rc == HF_UNAVAILABLE ? hf_packet_recv(fd, p, size, n, e) : rc;
+}
+
 enum hf_rc hf_packet_wait(int fd, short events, uint64_t deadline, struct hf_err *e)
 {
 	struct pollfd p = { .fd = fd, .events = events };
@@ -140,20 +147,21 @@ enum hf_rc hf_packet_wait(int fd, short events, uint64_t deadline, struct hf_err
 	}
 }
 
-uint32_t hf_packet_reply_id(const uint8_t *p, size_t n)
+bool hf_packet_reply_id(const uint8_t *p, size_t n, uint32_t *id)
 {
 	pb_istream_t stream = pb_istream_from_buffer(p, n);
 	pb_wire_type_t type;
-	uint32_t tag, id;
+	uint32_t tag;
 	bool eof;
 
+	*id = 0;
 	while (pb_decode_tag(&stream, &type, &tag, &eof)) {
 		if (tag == hf_Reply_id_tag)
-			return type == PB_WT_VARINT && pb_decode_varint32(&stream, &id) ? id : 0;
+			return type == PB_WT_VARINT && pb_decode_varint32(&stream, id);
 		if (!pb_skip_field(&stream, type))
-			break;
+			return false;
 	}
-	return 0;
+	return eof;
 }
 
 bool hf_pb_set(pb_size_t *size, uint8_t *bytes, size_t max, const void *p, size_t n)

@@ -50,11 +50,20 @@ enum hf_rc hf_keeper_decode(const uint8_t *p, size_t n, hf_KeeperRequest *req, s
 enum hf_rc hf_packet_send(int fd, const uint8_t *p, size_t n, struct hf_err *e);
 enum hf_rc hf_packet_recv(int fd, uint8_t *p, size_t size, size_t *n, struct hf_err *e);
 
+/*
+ * The same for who may have been told a last word by a peer that closed: a reset is reported
+ * before what came ahead of it.
+ */
+enum hf_rc hf_packet_recv_last(int fd, uint8_t *p, size_t size, size_t *n, struct hf_err *e);
+
 /* Waits until @fd is ready for @events (POLLIN, POLLOUT) or hf_now_ms() reaches @deadline. */
 enum hf_rc hf_packet_wait(int fd, short events, uint64_t deadline, struct hf_err *e);
 
-/* The id of an encoded Reply without decoding the rest; 0 if there is none. */
-uint32_t hf_packet_reply_id(const uint8_t *p, size_t n);
+/*
+ * The id of an encoded Reply without decoding the rest. 0: the connection is being closed, and
+ * this is why. False if it is no message.
+ */
+bool hf_packet_reply_id(const uint8_t *p, size_t n, uint32_t *id);
 
 /* Sets a nanopb bytes field: HF_PB_SET(msg.spki, p, n) is false if it does not fit. */
 bool hf_pb_set(pb_size_t *size, uint8_t *bytes, size_t max, const void *p, size_t n);

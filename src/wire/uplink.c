@@ -255,22 +255,26 @@ static void resign(struct conn *c, struct waiter *w)
 		}
 }
 
-/* Hands a packet to whom it answers. Answers to calls that gave up are dropped. */
-static bool deliver(struct conn *c, const uint8_t *p, size_t n)
+/*
+ * Hands a packet to whom it answers; one without an id to all, since it is the broker's last
+ * word. Answers to calls that gave up are dropped.
+ */
+static bool deliver(struct channel *ch, struct conn *c, const uint8_t *p, size_t n)
 {
-	uint32_t id = hf_packet_reply_id(p, n);
 	struct waiter *w;
+	uint32_t id;
 
-	if (!id || n > hf_Reply_size)
+	if (n > hf_Reply_size || !hf_packet_reply_id(p, n, &id))
 		return false;
 	for (w = c->waiters; w; w = w->next)
-		if (w->id == id && !w->done) {
+		if ((w->id == id || !id) && !w->done) {
 			memcpy(w->reply, p, n);
 			w->n = n;
 			w->done = true;
 			pthread_cond_signal(&w->woken);
-			break;
 		}
+	if (!id)
+		conn_break(ch, c);
 	return true;
 }
 
@@ -291,10 +295,10 @@ static enum hf_rc read_one(struct channel *ch, struct conn *c, uint8_t *space, u
 	if (!rc && !conn_ours(ch, c))
 		return HF_OK;
 	if (!rc)
-		rc = hf_packet_recv(fd, space, hf_Reply_size, &n, e);
+		rc = hf_packet_recv_last(fd, space, hf_Reply_size, &n, e);
 	if (rc == HF_BUSY) /* woken for nothing */
 		return HF_OK;
-	if (!rc && !deliver(c, space, n))
+	if (!rc && !deliver(ch, c, space, n))
 		rc = hf_fail(e, HF_PROTOCOL, "the broker sent something that is not a reply");
 	if (rc)
 		conn_break(ch, c);
@@ -360,32 +364,52 @@ static enum hf_rc send_request(struct channel *ch, struct conn *c, uint32_t id, 
 	}
 }
 
-/* One try. The lock is held. */
-static enum hf_uplink_end try_once(struct hf_uplink *l, struct channel *ch, const struct ask *a,
-				   struct waiter *w, uint8_t *space, struct hf_err *e)
+/* One request on @c. *@sent: the broker may have it. */
+static enum hf_rc use(struct channel *ch, struct conn *c, const struct ask *a, struct waiter *w,
+		      uint8_t *space, bool *sent, struct hf_err *e)
 {
-	struct conn *c = atomic_load(&ch->conn);
 	enum hf_rc rc;
 
-	if (c && !conn_ours(ch, c) && !c->users)
-		free(c);
-	c = atomic_load(&ch->conn);
-	if (!c) {
-		rc = conn_open(l, ch, a->deadline, e);
-		if (rc)
-			return HF_UPLINK_NO_BROKER;
-		c = atomic_load(&ch->conn);
-	}
 	w->done = false;
 	w->id = ++ch->last_id ? ch->last_id : ++ch->last_id;
 	enlist(c, w);
 	rc = send_request(ch, c, w->id, a, e);
-	if (rc == HF_UNAVAILABLE)
+	*sent = rc != HF_UNAVAILABLE;
+	if (!*sent)
 		conn_break(ch, c);
 	if (!rc)
 		rc = await(ch, c, w, space, a->deadline, e);
 	resign(c, w);
 	conn_leave(c);
+	return rc;
+}
+
+/* The connection of an earlier call, or NULL. */
+static struct conn *conn_kept(struct channel *ch)
+{
+	struct conn *c = atomic_load(&ch->conn);
+
+	if (c && !conn_ours(ch, c) && !c->users)
+		free(c);
+	return atomic_load(&ch->conn);
+}
+
+/* One try. The lock is held. */
+static enum hf_uplink_end try_once(struct hf_uplink *l, struct channel *ch, const struct ask *a,
+				   struct waiter *w, uint8_t *space, struct hf_err *e)
+{
+	struct conn *c = conn_kept(ch);
+	enum hf_rc rc = HF_OK;
+	bool sent = false;
+
+	if (c)
+		rc = use(ch, c, a, w, space, &sent, e);
+	/* A broker may close what is idle, to have room for others; that is noticed here. */
+	if (!sent) {
+		if (!atomic_load(&ch->conn) && conn_open(l, ch, a->deadline, e))
+			return HF_UPLINK_NO_BROKER;
+		rc = use(ch, atomic_load(&ch->conn), a, w, space, &sent, e);
+	}
 	if (!rc)
 		return HF_UPLINK_ANSWERED;
 	return rc == HF_UNAVAILABLE || rc == HF_PROTOCOL ? HF_UPLINK_LOST : HF_UPLINK_GAVE_UP;
@@ -435,6 +459,8 @@ static enum hf_rc call_with(struct hf_uplink *l, const struct ask *a, struct wai
 			(void)hf_within(e, "%s", l->path);
 		if (!t.rc)
 			t.rc = hf_packet_decode(hf_Reply_fields, w->reply, w->n, rep, e);
+		if (!t.rc && !rep->id)
+			t.end = HF_UPLINK_LOST;
 		if (!t.rc)
 			t.rc = hf_client_result(rep, e);
 		t.now = hf_now_ms();

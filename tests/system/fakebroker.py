@@ -102,6 +102,7 @@ class FakeBroker:
     unavailable    answer UNAVAILABLE, as for a keeper that died in flight
     silent         do not answer at all
     delay:SECONDS  answer late
+    last:STATUS    answer nobody in particular with STATUS, and close
     wrong-id       answer under another id first, then properly
     wrong-key      say that another generation signed
     long           sign with too many bytes
@@ -114,6 +115,7 @@ class FakeBroker:
         self.faults = collections.deque()
         self.log = []          # (operation, name) of every request
         self.connections = 0   # ever accepted
+        self.door = None       # the status that everybody is turned away with
         self.open = set()
         self.listener = None
         self.lock = threading.Lock()
@@ -158,6 +160,11 @@ class FakeBroker:
                 c, _ = listener.accept()
             except OSError:
                 return
+            if self.door:
+                c.send(self.pb.Reply(status=self.pb.Status.Value(self.door),
+                                     message="too many of you").SerializeToString())
+                c.close()
+                continue
             with self.lock:
                 self.connections += 1
                 self.open.add(c)
@@ -187,6 +194,10 @@ class FakeBroker:
                 if self.faults:
                     fault = self.faults.popleft()
         if fault == "close":
+            return False
+        if fault and fault.startswith("last:"):
+            c.send(self.pb.Reply(status=self.pb.Status.Value(fault[5:]),
+                                 message="this is the end").SerializeToString())
             return False
         if fault == "silent":
             return True

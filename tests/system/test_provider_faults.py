@@ -95,7 +95,8 @@ def test_damaged_reference(openssl, keys):  # noqa: F811
 
 @pytest.mark.parametrize("faults", [
     ["close"], ["garbage"], ["unavailable"], ["busy"] * 5, ["delay:0.5"], ["wrong-id"],
-    ["busy", "close", "busy"], ["busy", "unavailable", "busy"]])
+    ["busy", "close", "busy"], ["busy", "unavailable", "busy"],
+    ["last:BUSY"] * 3, ["last:DENIED"], ["last:OK"]])
 def test_fault_that_heals(fake, openssl, keys, faults):  # noqa: F811
     """dgst asks key_get first: the fault is to meet the signature."""
     for meet in ("key_get", "sign"):
@@ -111,6 +112,9 @@ def test_fault_that_heals(fake, openssl, keys, faults):  # noqa: F811
     (["unavailable", "unavailable"], "the keeper of token 'tpm' went away"),
     (["garbage", "garbage"], "not a reply"),
     (["close", "garbage"], "not a reply"),
+    (["last:PROTOCOL", "last:PROTOCOL"], "this is the end"),
+    (["last:DENIED", "last:DENIED"], "this is the end"),
+    (["last:OK", "last:OK"], "a request of no number"),
     (["empty"], "something else than it was asked"),
     (["wrong-key"], "another generation"),
     (["long"], "at most"),
@@ -130,6 +134,19 @@ def test_broker_is_busy_for_ever(fake, openssl, keys):  # noqa: F811
     assert 4 < time.monotonic() - began < 9
     assert "too much at once" in r.errors
     fake.faults.clear()
+
+
+def test_connections_of_all_others_are_at_work(fake, openssl, keys):  # noqa: F811
+    """Who is not let in is told why, and tells it after a while."""
+    fake.door = "BUSY"
+    r = openssl.fails(*sign(openssl, keys))
+    assert "too many of you" in r.errors and "ec" in r.errors
+    fake.door = "DENIED"
+    began = time.monotonic()
+    r = openssl.fails(*sign(openssl, keys))
+    assert "too many of you" in r.errors and time.monotonic() - began < 2
+    fake.door = None
+    openssl(*sign(openssl, keys))
 
 
 def test_broker_does_not_answer(fake, openssl, keys):  # noqa: F811

@@ -153,6 +153,7 @@ static void requests_survive(void **state)
 static void replies_survive(void **state)
 {
 	hf_KeyInfo *info = &reply.result.key;
+	uint32_t id;
 	size_t n;
 
 	(void)state;
@@ -170,7 +171,8 @@ static void replies_survive(void **state)
 	assert_true(hf_copy(info->schemes[0], sizeof(info->schemes[0]), "ecdsa-sha256"));
 	assert_true(HF_PB_SET(info->spki, "\0\1\2", 3));
 	assert_int_equal(reply_encode(packet, &n), HF_OK);
-	assert_int_equal(hf_packet_reply_id(packet, n), 7);
+	assert_true(hf_packet_reply_id(packet, n, &id));
+	assert_int_equal(id, 7);
 	attack(&replies, packet, n);
 }
 
@@ -248,23 +250,50 @@ static void ids_of_replies(void **state)
 		const char *p;
 		size_t n;
 		uint32_t id;
+		bool whole;
 	} rows[] = {
-		{ "", 0, 0 },
-		{ "\x08\x05", 2, 5 },
-		{ "\x10\x01\x08\x05", 4, 5 },		  /* after another field */
-		{ "\x1a\x02\x08\x07\x08\x05", 6, 5 },	  /* not the one inside a string */
-		{ "\x08", 1, 0 },
-		{ "\x08\xff\xff\xff\xff\x0f", 6, UINT32_MAX },
-		{ "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, 0 },
-		{ "\x0a\x01\x05", 3, 0 },		  /* of another type */
-		{ "\x1a\x7f\x08\x05", 4, 0 },		  /* a string that is cut */
-		{ "\x1f\x08\x05", 3, 0 },		  /* no such wire type */
+		{ "", 0, 0, true },
+		{ "\x10\x09", 2, 0, true }, /* a last word */
+		{ "\x08\x05", 2, 5, true },
+		{ "\x10\x01\x08\x05", 4, 5, true },	     /* after another field */
+		{ "\x1a\x02\x08\x07\x08\x05", 6, 5, true }, /* not the one inside a string */
+		{ "\x08", 1, 0, false },
+		{ "\x08\xff\xff\xff\xff\x0f", 6, UINT32_MAX, true },
+		{ "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, 0, false },
+		{ "\x0a\x01\x05", 3, 0, false },     /* of another type */
+		{ "\x1a\x7f\x08\x05", 4, 0, false }, /* a string that is cut */
+		{ "\x1f\x08\x05", 3, 0, false },     /* no such wire type */
+		{ "\xff\xff\xff", 3, 0, false },
 	};
+	uint32_t id;
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < HF_COUNT(rows); i++)
-		assert_int_equal(hf_packet_reply_id((const uint8_t *)rows[i].p, rows[i].n), rows[i].id);
+	for (i = 0; i < HF_COUNT(rows); i++) {
+		id = 1;
+		assert_int_equal(hf_packet_reply_id((const uint8_t *)rows[i].p, rows[i].n, &id),
+				 rows[i].whole);
+		assert_true(!rows[i].whole || id == rows[i].id);
+	}
+}
+
+/* A peer that closes without having read all resets; what it said before that is still there. */
+static void last_words(void **state)
+{
+	uint8_t got[16];
+	int fds[2];
+	size_t n;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+	assert_int_equal(hf_packet_send(fds[0], (const uint8_t *)"unread", 6, NULL), HF_OK);
+	assert_int_equal(hf_packet_send(fds[1], (const uint8_t *)"why", 3, NULL), HF_OK);
+	close(fds[1]);
+	assert_int_equal(hf_packet_recv_last(fds[0], got, sizeof(got), &n, NULL), HF_OK);
+	assert_int_equal(n, 3);
+	assert_memory_equal(got, "why", 3);
+	assert_int_equal(hf_packet_recv_last(fds[0], got, sizeof(got), &n, NULL), HF_UNAVAILABLE);
+	close(fds[0]);
 }
 
 static void sockets(void **state)
@@ -305,7 +334,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_survive),	      cmocka_unit_test(replies_survive),
 		cmocka_unit_test(keepers_read_data_in_place), cmocka_unit_test(bounds_are_kept),
-		cmocka_unit_test(ids_of_replies),	      cmocka_unit_test(sockets),
+		cmocka_unit_test(ids_of_replies), cmocka_unit_test(last_words),	      cmocka_unit_test(sockets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
