@@ -20,7 +20,7 @@ struct hf_conn {
 	struct hf_peer *peer;
 	struct hf_unsent *unsent, **unsent_end;
 	unsigned jobs; /* in queues and at keepers */
-	bool greeted;
+	bool greeted, used; /* hello came; something came after it */
 	bool closing;	 /* after what is unsent */
 	bool dead;	 /* to be freed */
 	uint64_t active; /* hf_now_ms() of the last packet */

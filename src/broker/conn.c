@@ -13,6 +13,8 @@
 #include "broker/ops.h"
 #include "broker/worker.h"
 
+#define GRACE_MS 1000u
+
 struct hf_unsent {
 	struct hf_unsent *next;
 	size_t n;
@@ -20,6 +22,68 @@ struct hf_unsent {
 };
 
 static void conn_ready(struct hf_broker *b, struct hf_source *s, uint32_t events);
+
+/*
+ * Nothing is lost with it: nothing asked, nothing unanswered. Its client connects again. One that
+ * has just come is about to ask: if it went, a crowd would only ever connect.
+ */
+static bool idle(const struct hf_conn *c, uint64_t now)
+{
+	uint8_t byte;
+
+	return !c->dead && !c->jobs && !c->unsent && (c->used || c->active + GRACE_MS <= now) &&
+	       recv(c->source.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
+/*
+ * Room for one connection more of @p. Libraries keep theirs for as long as their process lives,
+ * and there may be more processes than places: at the limit who was silent for the longest goes.
+ * At the limit of one user that is one of his own; at that of all it is one of whoever has the
+ * most, and never of somebody with fewer than @p would have.
+ */
+static enum hf_rc make_room(struct hf_broker *b, const struct hf_peer *p, struct hf_err *e)
+{
+	const struct hf_limits *limits = &b->settings->limits;
+	bool own = p->connections >= limits->connections_per_principal;
+	struct hf_conn *c, *go = NULL;
+	uint64_t now = hf_now_ms();
+
+	if (!own && b->peers.connections < limits->connections)
+		return HF_OK;
+	for (c = b->conns; c; c = c->next) {
+		unsigned n = c->peer->connections;
+
+		if (c->peer != p && (own || n <= p->connections))
+			continue;
+		if ((!go || n > go->peer->connections ||
+		     (n == go->peer->connections && c->active <= go->active)) &&
+		    idle(c, now))
+			go = c;
+	}
+	if (!go)
+		return hf_fail(e, HF_BUSY, "too many connections%s, all of them at work; try again",
+			       own ? " of this user" : "");
+	b->metrics.displaced++;
+	hf_conn_close(b, go);
+	return HF_OK;
+}
+
+/* Who is not let in is told why. A new socket has room for that. */
+static void turn_away(struct hf_broker *b, int fd, const char *socket, const struct hf_err *e)
+{
+	uint8_t packet[sizeof(b->reply.message) + 32];
+	size_t n;
+
+	b->metrics.turned_away++;
+	if (e->rc != HF_BUSY) /* anybody can bring that about, at any rate */
+		hf_log(HF_LOG_WARN, "connection on %s refused: %s", socket, e->msg);
+	memset(&b->reply, 0, sizeof(b->reply));
+	b->reply.status = (hf_Status)e->rc;
+	(void)hf_copy(b->reply.message, sizeof(b->reply.message), e->msg);
+	if (!hf_packet_encode(hf_Reply_fields, &b->reply, packet, sizeof(packet), &n, NULL))
+		(void)hf_packet_send(fd, packet, n, NULL);
+	(void)close(fd);
+}
 
 static void admit(struct hf_broker *b, int fd, const char *socket)
 {
@@ -33,14 +97,13 @@ static void admit(struct hf_broker *b, int fd, const char *socket)
 	c->source = (struct hf_source){ .fd = fd, .ready = conn_ready };
 	c->unsent_end = &c->unsent;
 	c->active = hf_now_ms();
-	if (hf_principal_read(&c->who, fd, socket, &err) ||
-	    !(c->peer = hf_peers_get(&b->peers, &c->who)) ||
-	    hf_loop_watch(b, &c->source, EPOLLIN, &err)) {
-		b->metrics.turned_away++;
-		hf_log(HF_LOG_WARN, "connection on %s refused: %s", socket, err.msg);
+	if (!hf_principal_read(&c->who, fd, socket, &err) &&
+	    !(c->peer = hf_peers_get(&b->peers, &c->who)))
+		(void)hf_fail(&err, HF_NO_MEMORY, "out of memory");
+	if (err.rc || make_room(b, c->peer, &err) || hf_loop_watch(b, &c->source, EPOLLIN, &err)) {
+		turn_away(b, fd, socket, &err);
 		if (c->peer)
 			hf_peers_put(&b->peers, c->peer);
-		(void)close(fd);
 		free(c);
 		return;
 	}
@@ -51,17 +114,6 @@ static void admit(struct hf_broker *b, int fd, const char *socket)
 	b->metrics.accepted++;
 	c->peer->connections++;
 	b->peers.connections++;
-	if (b->peers.connections > b->settings->limits.connections ||
-	    c->peer->connections > b->settings->limits.connections_per_principal) {
-		(void)hf_fail(&err, HF_BUSY, "too many connections%s; close some and try again",
-			      c->peer->connections > b->settings->limits.connections_per_principal
-				      ? " of this user"
-				      : "");
-		memset(&b->reply, 0, sizeof(b->reply));
-		b->metrics.turned_away++;
-		c->closing = true;
-		hf_conn_reply(b, c, 0, err.rc, &err);
-	}
 }
 
 int hf_conn_take(struct hf_broker *b, struct hf_source *s)
@@ -256,8 +308,12 @@ static void conn_ready(struct hf_broker *b, struct hf_source *s, uint32_t events
 	b->metrics.bytes_in += n;
 	if (!rc)
 		rc = hf_packet_decode(hf_Request_fields, b->packet, n, &b->request, &err);
-	if (rc)
+	if (!rc && !b->request.id) /* its reply would say: no request of yours */
+		rc = hf_fail(&err, HF_PROTOCOL, "the id of a request is any number but 0");
+	if (rc) {
 		refuse(b, c, 0, &err);
-	else
-		hf_ops_run(b, c);
+		return;
+	}
+	c->used = c->greeted;
+	hf_ops_run(b, c);
 }

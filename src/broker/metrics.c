@@ -177,6 +177,8 @@ void hf_metrics_text(const struct hf_broker *b, struct hf_buf *out)
 	one(out, "connections_total", "counter", "Connections that were accepted.", m->accepted);
 	one(out, "connections_refused_total", "counter",
 	    "Connections over a limit, or of nobody in particular.", m->turned_away);
+	one(out, "connections_displaced_total", "counter",
+	    "Idle connections that were closed for a new one, at a limit.", m->displaced);
 	one(out, "received_bytes_total", "counter", "Bytes of requests.", m->bytes_in);
 	one(out, "sent_bytes_total", "counter", "Bytes of replies.", m->bytes_out);
 	one(out, "waiting_bytes", "gauge", "Bytes of queued requests and unread replies.",

@@ -25,7 +25,8 @@ struct hf_metrics_op {
 
 struct hf_metrics {
 	struct hf_metrics_op ops[HF_METRICS_OPS];
-	uint64_t accepted, turned_away; /* connections; turned away: over a limit, or nobody */
+	/* Connections. Turned away: over a limit, or nobody; displaced: idle, for a new one. */
+	uint64_t accepted, turned_away, displaced;
 	uint64_t bytes_in, bytes_out;	/* of clients */
 };
 

@@ -115,8 +115,11 @@ static const struct hf_conf_key profile_keys[] = {
 };
 
 static const struct hf_conf_key limit_keys[] = {
-	NUMBER("connections", "512", 1, 65536, "Connections at once."),
-	NUMBER("connections_per_principal", "64", 1, 65536, "Connections at once of one user."),
+	NUMBER("connections", "512", 1, 65536,
+	       "Connections at once. At the limit an idle one is closed for a new one."),
+	NUMBER("connections_per_principal", "64", 1, 65536,
+	       "Connections at once of one user. At the limit his idle ones are closed for new "
+	       "ones; programs connect again when they need to."),
 	NUMBER("queue_per_principal", "64", 1, 4096,
 	       "Requests of one user that wait; more are answered with busy."),
 	{ "idle", HF_CONF_DURATION, "0s", 0, 86400000, NULL,

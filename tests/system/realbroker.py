@@ -47,8 +47,8 @@ class RealBroker:
                             "rights": RIGHTS}],
             "profiles": [{"key": key, "max_days": 90, "self_max_days": 3650, "pathlen": 0,
                           "names": []} for key in profiles],
-            "limits": {"connections": 512, "connections_per_principal": 128,
-                       "queue_per_principal": 128, "idle_s": 0},
+            "limits": {"connections": 512, "connections_per_principal": 64,
+                       "queue_per_principal": 64, "idle_s": 0},  # those that are shipped
         }
 
     def start(self):

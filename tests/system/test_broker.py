@@ -244,23 +244,52 @@ def test_a_client_that_does_not_read_is_dropped_and_hurts_nobody(broker):
 
 
 def test_limits_are_answers(broker):
-    broker.settings["limits"].update(connections_per_principal=5, queue_per_principal=3)
+    broker.settings["limits"].update(connections_per_principal=2, queue_per_principal=3)
     broker.stop()
     broker.configure()
     broker.start()
-    held = [broker.client() for _ in range(5)]
-    extra = broker.client(hello=False)
-    assert extra.reply().status == pb.BUSY
-    assert closed(extra.sock)
+    held = [broker.client() for _ in range(2)]
     held[0].create("k")
     mood(broker, "sign:slow")
+    sign = dict(sign=pb.Sign(key=pb.KeyRef(name="k"), scheme="ecdsa-sha256", data=b"d" * 32))
+    for c in held:
+        c.send(**sign)
+    extra = broker.client(hello=False)
+    got = extra.reply()
+    assert (got.id, got.status) == (0, pb.BUSY) and "of this user" in got.message
+    assert closed(extra.sock)
+    assert [c.reply().status for c in held] == [pb.OK] * 2
     for _ in range(8):
-        held[1].send(sign=pb.Sign(key=pb.KeyRef(name="k"), scheme="ecdsa-sha256", data=b"d" * 32))
+        held[1].send(**sign)
     got = [held[1].reply().status for _ in range(8)]
     assert got.count(pb.BUSY) == 5 and got[:5] == [pb.BUSY] * 5 and got.count(pb.OK) == 3
-    held[2].close()
-    until(lambda: held[1].call(status_get=pb.StatusGet()).status_reply.connections == 4)
+    held[0].close()
+    until(lambda: held[1].call(status_get=pb.StatusGet()).status_reply.connections == 1)
     broker.client()
+
+
+def test_idle_connections_make_room(broker):
+    """At a limit the one that was silent for the longest is closed; never one that is at work, has
+    something to say, or has only just come."""
+    broker.settings["limits"].update(connections_per_principal=4)
+    broker.stop()
+    broker.configure()
+    broker.start()
+    oldest, works, second, last = (broker.client() for _ in range(4))
+    works.create("k")
+    mood(broker, "sign:slow")
+    works.send(sign=pb.Sign(key=pb.KeyRef(name="k"), scheme="ecdsa-sha256", data=b"d" * 32))
+    for c in (oldest, second, last):
+        assert c.call(status_get=pb.StatusGet()).status == pb.OK
+    new = broker.client()
+    assert oldest.sock.recv(10) == b""  # an end, not an error
+    newer = broker.client()  # the other new one has asked nothing yet, and stays
+    assert second.sock.recv(10) == b""
+    for c in (new, last, newer):
+        assert c.call(status_get=pb.StatusGet()).status_reply.connections == 4
+    assert works.reply().status == pb.OK
+    broker.client()
+    assert works.sock.recv(10) == b""  # by now it was silent for the longest
 
 
 def test_busy_comes_at_once(broker):

@@ -100,6 +100,50 @@ def test_the_byte_budget_is_filled():
         again.close()
 
 
+@pytest.mark.root
+def test_who_has_to_make_room():
+    """At the limit of all: whoever has the most connections, and nobody for somebody who has more."""
+    with WithFakeKeeper() as b:
+        b.stop()
+        b.settings["limits"] = dict(LIMITS, connections=6, connections_per_principal=5)
+        b.settings["principals"] += [grant(uid) for uid in USERS]
+        open_to_all(b)
+        b.start()
+
+        def client(uid):
+            with user(uid):
+                c = Client(b.socket)
+            assert c.call(status_get=pb.StatusGet()).status == pb.OK
+            return c
+
+        admin = client(0)
+        many = [client(USERS[0]) for _ in range(5)]
+        few = client(USERS[1])
+        assert many[0].sock.recv(1) == b""
+        many.append(client(USERS[0]))  # back again, in the place of another of its own
+        assert many[1].sock.recv(1) == b""
+        for c in (admin, few, *many[2:]):
+            assert c.call(status_get=pb.StatusGet()).status_reply.connections == 6
+
+
+@pytest.mark.root
+def test_nobody_in_particular_is_told_so():
+    """The overflow uid is all strangers of a user namespace. They get an answer, not an end."""
+    with WithFakeKeeper() as b:
+        b.stop()
+        b.settings["principals"].append(grant(65534))
+        open_to_all(b)
+        b.start()
+        with user(65534):
+            c = Client(b.socket, hello=False)
+        reply = c.reply()
+        assert (reply.id, reply.status) == (0, pb.DENIED) and "overflow uid" in reply.message
+        for _ in range(20):  # whether its hello came before or after
+            p = subprocess.run([HOLDFAST, "key", "list", "--socket", b.socket], user=65534,
+                               capture_output=True, text=True, timeout=60)
+            assert p.returncode == 3 and "overflow uid" in p.stderr, p
+
+
 def test_idle_connections_are_closed():
     """Not one that is used, nor one whose work the token still does."""
     with WithFakeKeeper() as b:

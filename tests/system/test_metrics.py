@@ -77,8 +77,12 @@ def test_what_is_counted():
 def test_queue_and_busy():
     limits = {"connections": 10, "connections_per_principal": 2, "queue_per_principal": 6, "idle_s": 0}
     with with_metrics(limits=limits) as b:
-        c, other = b.client(), b.client()
-        assert b.client(hello=False).reply().status == pb.BUSY
+        c, first = b.client(), b.client()
+        other = b.client(hello=False)
+        assert other.reply().status == pb.BUSY  # the two have only just come
+        first.call(status_get=pb.StatusGet())
+        other = b.client()
+        assert first.sock.recv(1) == b""
         c.create("k")
         b.mood("sign:hang")
         for _ in range(8):
@@ -87,6 +91,7 @@ def test_queue_and_busy():
         s = get(b)
         assert s['queue_depth{token="tpm"}'] == 4 and s['keeper_requests{token="tpm"}'] == 2
         assert s["busy_total"] == 2 and s["connections_refused_total"] == 1
+        assert s["connections_displaced_total"] == 1
         assert s["waiting_bytes"] > 0
         other.close()
 

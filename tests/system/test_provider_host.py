@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -133,6 +134,18 @@ def test_on_a_tpm(tpm_openssl, key, command, n):
     r = tpm_openssl.run(HOST, command, f"holdfast:{key}", str(n), timeout=120,
                         env={"ASAN_OPTIONS": "detect_leaks=0"})
     assert r.code == 0, r.errors
+
+
+def test_more_processes_than_connections(tpm, tpm_openssl):
+    """A hundred workers of one user, all alive, with the limits that we ship: 64 connections. None
+    fails, and none waits for another to end."""
+    before = tpm.call(status_get={}).status_reply.busy
+    began = time.monotonic()
+    r = tpm_openssl.run(HOST, "crowd", "holdfast:ec", "100", timeout=120)
+    assert r.code == 0, r.errors
+    assert time.monotonic() - began < 30
+    assert tpm.call(status_get={}).status_reply.connections <= 64
+    assert tpm.call(status_get={}).status_reply.busy == before
 
 
 def test_more_keys_than_a_tpm_has_slots(tpm, tpm_openssl):
