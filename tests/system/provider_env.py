@@ -13,6 +13,9 @@ from realbroker import RealBroker
 
 BUILD = os.path.abspath(os.environ.get("HOLDFAST_BUILD", f"{ROOT}/build"))
 
+# An environment of a program that loads the provider by itself, into a context of its own.
+UNCONFIGURED = {"OPENSSL_CONF": "/etc/ssl/openssl.cnf"}
+
 # Orders of providers that have to work, as lines of an OpenSSL configuration.
 ORDERS = {
     "dropin": f".include {ROOT}/dist/openssl-holdfast.cnf\n",

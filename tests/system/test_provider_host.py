@@ -11,7 +11,7 @@ import time
 import pytest
 
 from keeperlib import until
-from provider_env import BUILD, ORDERS, Openssl, fake, openssl, short_dir  # noqa: F401
+from provider_env import BUILD, ORDERS, UNCONFIGURED, Openssl, fake, openssl, short_dir  # noqa: F401
 from realbroker import RealBroker
 
 HOST = f"{BUILD}/tests/system/provider-host"
@@ -22,11 +22,11 @@ def host(fake, openssl):  # noqa: F811
     for name, algorithm in (("ec", "ec-p256"), ("rsa", "rsa-2048"), ("ed", "ed25519")):
         fake.add_key(name, algorithm)
 
-    def run(command, uri="holdfast:ec", n=1, timeout=120):
+    def run(command, uri="holdfast:ec", n=1, timeout=120, **env):
         # what is alive at exit is no leak; everything else that a sanitizer finds is
         leaks = "0" if command == "live-exit" else "1"
         r = openssl.run(HOST, command, uri, str(n), timeout=timeout,
-                        env={"ASAN_OPTIONS": f"detect_leaks={leaks}:abort_on_error=1"})
+                        env={"ASAN_OPTIONS": f"detect_leaks={leaks}:abort_on_error=1", **env})
         assert r.code == 0, r.errors
         assert r.errors == ""
         return r
@@ -92,8 +92,10 @@ def test_fork_in_the_middle(host):
     host("midfork", n=50)
 
 
-def test_unload(host):
-    host("unload", n=50)
+def test_thousand_times_loaded_and_unloaded(host, fake):  # noqa: F811
+    """Out of the process's memory, each time; and with the sanitizer nothing is left there."""
+    host("unload", n=1000, timeout=300, **UNCONFIGURED)
+    assert fake.count("sign") == 1000 and fake.connections == 1000
 
 
 def test_exit_with_live_objects(host):
@@ -127,12 +129,17 @@ def tpm_openssl(tpm, tmp_path):
 
 
 @pytest.mark.parametrize("command,n", [("semantics", 1), ("contexts", 1), ("sign", 20),
-                                       ("prefork", 16), ("threads", 64), ("unload", 5),
-                                       ("live-exit", 1), ("closed-fds", 1)])
+                                       ("prefork", 16), ("threads", 64), ("live-exit", 1),
+                                       ("closed-fds", 1)])
 @pytest.mark.parametrize("key", ["ec", "rsa"])
 def test_on_a_tpm(tpm_openssl, key, command, n):
     r = tpm_openssl.run(HOST, command, f"holdfast:{key}", str(n), timeout=120,
                         env={"ASAN_OPTIONS": "detect_leaks=0"})
+    assert r.code == 0, r.errors
+
+
+def test_unload_with_a_tpm(tpm_openssl):
+    r = tpm_openssl.run(HOST, "unload", "holdfast:ec", "5", env=UNCONFIGURED)
     assert r.code == 0, r.errors
 
 
