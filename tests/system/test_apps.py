@@ -162,8 +162,8 @@ PREFORK = "a2dismod -q mpm_event; a2enmod -q mpm_prefork; systemctl restart apac
 
 
 @pytest.mark.parametrize("guide,first,times,workers", [
-    ("nginx.md", "", 100, os.cpu_count() or 1), ("apache.md", "", 40, 4),
-    ("apache.md", PREFORK, 40, 12), ("haproxy.md", "", 40, 1)],
+    ("nginx.md", "", 100, os.cpu_count() or 1), ("apache.md", "", 100, 4),
+    ("apache.md", PREFORK, 100, 12), ("haproxy.md", "", 100, 1)],
     ids=["nginx", "apache-event", "apache-prefork", "haproxy"])
 def test_reload(guide, first, times, workers):
     """Reloading again and again costs neither memory, nor descriptors, nor connections."""
@@ -174,6 +174,7 @@ def test_reload(guide, first, times, workers):
     numbers = re.search(r"^memory and fds (\d+) (\d+) then (\d+) (\d+) connections (\d+)", said,
                         re.M)
     memory, fds, memory_after, fds_after, connections = map(int, numbers.groups())
-    assert memory_after - memory < 20 * times, said[-500:]  # kB: less than 20 per reload
+    # kB. Measured 0 to 1.3 per reload; nginx and Apache alone, with a key in a file, 0.3 to 0.5.
+    assert memory_after - memory < 2 * times, said[-500:]
     assert fds_after <= fds + 2, said[-500:]
     assert connections <= workers + 2, said[-500:]
