@@ -71,26 +71,18 @@ static int check_reference(const struct hf_provider *p, const unsigned char *der
 }
 
 /*
- * The broker's key of the same public key as the TPM key in @der. NULL: not one, or it does not
- * know it, or is not there; that is no error, since somebody else may open it.
+ * The broker's key of the same public key as the TPM key in @der, of @type if that is not NULL.
+ * NULL: not one, or it does not know it, or does not answer; that is no error, since somebody
+ * else may open it.
  */
-static struct hf_key *key_of_tss2(const struct hf_provider *p, struct hf_view der)
+static struct hf_key *key_of_tss2(const struct hf_provider *p, struct hf_view der, const char *type)
 {
 	EVP_PKEY *pub = hf_tss2_public(p->libctx, der);
-	struct hf_uri *uri = pub ? calloc(1, sizeof(*uri)) : NULL;
 	struct hf_err e = HF_ERR_INIT;
-	size_t len = sizeof(uri->spki_sha256);
-	unsigned char *spki = NULL;
 	struct hf_key *key = NULL;
-	int n = uri ? i2d_PUBKEY(pub, &spki) : 0;
 
-	if (n > 0 &&
-	    EVP_Q_digest(p->libctx, "SHA256", NULL, spki, (size_t)n, uri->spki_sha256, &len)) {
-		uri->kind = HF_URI_GENERATION;
-		(void)hf_key_open_uri(p, uri, &key, &e);
-	}
-	OPENSSL_free(spki);
-	free(uri);
+	if (pub && (!type || EVP_PKEY_is_a(pub, type)))
+		(void)hf_key_open_known(p, pub, &key, &e);
 	EVP_PKEY_free(pub);
 	return key;
 }
@@ -99,7 +91,7 @@ static struct hf_key *key_of_tss2(const struct hf_provider *p, struct hf_view de
 static int pass_tss2(const struct hf_provider *p, struct hf_view der, OSSL_CALLBACK *cb,
 		     void *cbarg)
 {
-	struct hf_key *key = key_of_tss2(p, der);
+	struct hf_key *key = key_of_tss2(p, der, NULL);
 	HF_AUTO_BUF ref = HF_BUF(HF_REFERENCE_MAX);
 	struct hf_err e = HF_ERR_INIT;
 	int ok = 1;
@@ -158,8 +150,8 @@ static int pass_key(struct hf_key *key, OSSL_CALLBACK *cb, void *cbarg)
 }
 
 /* False: it is a reference, but not to a key that can be used; then an error is raised. */
-static bool open_key(const struct hf_provider *p, const struct hf_buf *der, int selection,
-		     struct hf_key **key)
+static bool open_key(const struct hf_provider *p, const struct hf_buf *der, const char *type,
+		     int selection, struct hf_key **key)
 {
 	struct hf_reference *ref;
 	struct hf_err e = HF_ERR_INIT;
@@ -168,7 +160,7 @@ static bool open_key(const struct hf_provider *p, const struct hf_buf *der, int 
 
 	*key = NULL;
 	if (hf_tss2_is(HF_VIEW_BUF(der))) {
-		*key = key_of_tss2(p, HF_VIEW_BUF(der));
+		*key = key_of_tss2(p, HF_VIEW_BUF(der), type);
 	} else {
 		ref = malloc(sizeof(*ref));
 		ours = ref && !hf_reference_decode(der->p, der->n, ref, &e);
@@ -209,7 +201,7 @@ static int dec_key(void *ctx, const char *type, OSSL_CORE_BIO *in, int selection
 
 	if (!read_all(p, in, &der))
 		return 1;
-	if (!open_key(p, &der, selection, &key))
+	if (!open_key(p, &der, type, selection, &key))
 		return 0;
 	if (!key)
 		return 1;

@@ -303,6 +303,26 @@ enum hf_rc hf_key_open_uri(const struct hf_provider *p, const struct hf_uri *uri
 	return rc;
 }
 
+enum hf_rc hf_key_open_known(const struct hf_provider *p, const EVP_PKEY *pub, struct hf_key **key,
+			     struct hf_err *e)
+{
+	struct hf_key *k = hf_key_new(p);
+	hf_KeyInfo *info = malloc(sizeof(*info));
+	unsigned char *spki = NULL;
+	int n = i2d_PUBKEY(pub, &spki);
+
+	if (!k || !info || n <= 0 || !hash_spki(k, spki, (size_t)n))
+		(void)hf_fail(e, HF_NO_MEMORY, "out of memory");
+	else if (!hf_broker_key_known(p->link, k->spki_sha256, info, e))
+		(void)take_info(k, info, e);
+	*key = e->rc ? NULL : k;
+	if (e->rc)
+		hf_key_free(k);
+	OPENSSL_free(spki);
+	free(info);
+	return e->rc;
+}
+
 enum hf_rc hf_key_open_reference(const struct hf_provider *p, const struct hf_reference *ref,
 				 struct hf_key **key, struct hf_err *e)
 {

@@ -46,6 +46,10 @@ enum hf_rc hf_key_set_public(struct hf_key *key, EVP_PKEY *pub, struct hf_err *e
 enum hf_rc hf_key_open_uri(const struct hf_provider *p, const struct hf_uri *uri,
 			   struct hf_key **key, struct hf_err *e);
 
+/* The same for @pub, taken from a file that may be somebody else's: see hf_broker_key_known(). */
+enum hf_rc hf_key_open_known(const struct hf_provider *p, const EVP_PKEY *pub, struct hf_key **key,
+			     struct hf_err *e);
+
 /* Does not talk to the broker. The certificate that @ref names wins where it is readable. */
 enum hf_rc hf_key_open_reference(const struct hf_provider *p, const struct hf_reference *ref,
 				 struct hf_key **key, struct hf_err *e);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include <openssl/asn1t.h>
+#include <openssl/asn1.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -12,27 +12,38 @@
 /* 2.23.133.10.1.3, a key that can be loaded; importable and sealed ones have no key in use yet. */
 static const uint8_t loadable[] = { 0x06, 0x06, 0x67, 0x81, 0x05, 0x0a, 0x01, 0x03 };
 
-/* [0] to [6] are as the draft and its users have them; what is in them is for who opens the key. */
-struct tss2_der {
-	ASN1_OBJECT *type;
-	ASN1_TYPE *option[7];
-	ASN1_INTEGER *parent;
-	ASN1_OCTET_STRING *pub, *priv;
-};
+/* ---- TPMKey (draft-bottomley-tpm2-keys). What is in its options is for who opens the key. */
 
-ASN1_SEQUENCE(TSS2) = {
-	ASN1_SIMPLE(struct tss2_der, type, ASN1_OBJECT),
-	ASN1_EXP_OPT(struct tss2_der, option[0], ASN1_ANY, 0),
-	ASN1_EXP_OPT(struct tss2_der, option[1], ASN1_ANY, 1),
-	ASN1_EXP_OPT(struct tss2_der, option[2], ASN1_ANY, 2),
-	ASN1_EXP_OPT(struct tss2_der, option[3], ASN1_ANY, 3),
-	ASN1_EXP_OPT(struct tss2_der, option[4], ASN1_ANY, 4),
-	ASN1_EXP_OPT(struct tss2_der, option[5], ASN1_ANY, 5),
-	ASN1_EXP_OPT(struct tss2_der, option[6], ASN1_ANY, 6),
-	ASN1_SIMPLE(struct tss2_der, parent, ASN1_INTEGER),
-	ASN1_SIMPLE(struct tss2_der, pub, ASN1_OCTET_STRING),
-	ASN1_SIMPLE(struct tss2_der, priv, ASN1_OCTET_STRING),
-} static_ASN1_SEQUENCE_END_name(struct tss2_der, TSS2)
+enum { SEQUENCE = 0x30, OBJECT = 0x06, INTEGER = 0x02, OCTETS = 0x04, OPTION = 0x80 };
+
+/* Takes the next element off @in, if it begins with @id (OPTION: any of the context's class). */
+static bool take_der(struct hf_view *in, unsigned id, struct hf_view *body)
+{
+	const unsigned char *p = in->p;
+	int tag, class;
+	long n;
+
+	if (!in->n || (id == OPTION ? p[0] & 0xc0u : p[0]) != id ||
+	    ASN1_get_object(&p, &n, &tag, &class, (long)in->n) & 0x81) /* bad, or of no length */
+		return false;
+	*body = (struct hf_view){ p, (size_t)n };
+	in->n -= (size_t)(p - in->p) + (size_t)n;
+	in->p = p + n;
+	return true;
+}
+
+/* The TPM2B_PUBLIC in a TPMKey. Options that the draft does not know yet are tolerated. */
+static bool find_public(struct hf_view der, struct hf_view *pub)
+{
+	struct hf_view key, other;
+
+	if (!take_der(&der, SEQUENCE, &key) || der.n || !take_der(&key, OBJECT, &other))
+		return false;
+	while (take_der(&key, OPTION, &other))
+		;
+	return take_der(&key, INTEGER, &other) && take_der(&key, OCTETS, pub) &&
+	       take_der(&key, OCTETS, &other) && !key.n;
+}
 
 /* ---- TPM2B_PUBLIC (TPM 2.0 part 2, 12.2): numbers are big-endian, names as in its tables */
 
@@ -182,18 +193,14 @@ bool hf_tss2_is(struct hf_view der)
 
 EVP_PKEY *hf_tss2_public(OSSL_LIB_CTX *libctx, struct hf_view der)
 {
-	const unsigned char *p = der.p;
-	struct tss2_der *d = NULL;
 	EVP_PKEY *pkey = NULL;
+	struct hf_view pub;
 
 	if (!hf_tss2_is(der))
 		return NULL;
 	ERR_set_mark();
-	d = (struct tss2_der *)ASN1_item_d2i(NULL, &p, (long)der.n, ASN1_ITEM_rptr(TSS2));
-	if (d && p == der.p + der.n)
-		pkey = of_public(libctx, (struct hf_view){ ASN1_STRING_get0_data(d->pub),
-							   (size_t)ASN1_STRING_length(d->pub) });
-	ASN1_item_free((ASN1_VALUE *)d, ASN1_ITEM_rptr(TSS2));
+	if (find_public(der, &pub))
+		pkey = of_public(libctx, pub);
 	ERR_pop_to_mark();
 	return pkey;
 }

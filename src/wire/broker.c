@@ -68,15 +68,15 @@ static enum hf_rc name_key(struct hf_err *e, const struct hf_broker_key *key)
 	return strncmp(e->msg, head, strlen(head)) ? hf_within(e, "%s", head) : e->rc;
 }
 
-enum hf_rc hf_broker_key_get(struct hf_uplink *l, const struct hf_broker_key *key, hf_KeyInfo *info,
-			     struct hf_err *e)
+static enum hf_rc key_get(struct hf_uplink *l, unsigned ms, const struct hf_broker_key *key,
+			  hf_KeyInfo *info, struct hf_err *e)
 {
 	hf_Reply *rep = malloc(sizeof(*rep));
 	enum hf_rc rc;
 
 	if (!rep)
 		return hf_fail(e, HF_NO_MEMORY, "out of memory");
-	rc = hf_uplink_call(l, fill_key_get, key, rep, e);
+	rc = hf_uplink_call_for(l, ms, fill_key_get, key, rep, e);
 	if (!rc &&
 	    (rep->which_result != hf_Reply_key_tag || rep->result.key.spki_sha256.size != 32 ||
 	     (key->spki_sha256 &&
@@ -86,6 +86,20 @@ enum hf_rc hf_broker_key_get(struct hf_uplink *l, const struct hf_broker_key *ke
 		*info = rep->result.key;
 	free(rep);
 	return rc ? name_key(e, key) : HF_OK;
+}
+
+enum hf_rc hf_broker_key_get(struct hf_uplink *l, const struct hf_broker_key *key, hf_KeyInfo *info,
+			     struct hf_err *e)
+{
+	return key_get(l, HF_UPLINK_TIMEOUT_MS, key, info, e);
+}
+
+enum hf_rc hf_broker_key_known(struct hf_uplink *l, const uint8_t spki_sha256[32], hf_KeyInfo *info,
+			       struct hf_err *e)
+{
+	struct hf_broker_key key = { "", spki_sha256 };
+
+	return key_get(l, HF_BROKER_KNOWN_MS, &key, info, e);
 }
 
 enum hf_rc hf_broker_key_list(struct hf_uplink *l, const char *after, hf_KeyListReply *list,

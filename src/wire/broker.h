@@ -29,6 +29,14 @@ struct hf_broker_job {
 enum hf_rc hf_broker_key_get(struct hf_uplink *l, const struct hf_broker_key *key, hf_KeyInfo *info,
 			     struct hf_err *e);
 
+/*
+ * Whether the broker has a key of that public half. For files that are somebody else's, most
+ * likely: it is asked for HF_BROKER_KNOWN_MS at most.
+ */
+#define HF_BROKER_KNOWN_MS 1000u
+enum hf_rc hf_broker_key_known(struct hf_uplink *l, const uint8_t spki_sha256[32], hf_KeyInfo *info,
+			       struct hf_err *e);
+
 /* Up to 32 keys with names greater than @after. */
 enum hf_rc hf_broker_key_list(struct hf_uplink *l, const char *after, hf_KeyListReply *list,
 			      struct hf_err *e);

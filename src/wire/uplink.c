@@ -419,7 +419,7 @@ int hf_uplink_again(const struct hf_uplink_try *t)
 {
 	int pause = t->waited < 6 ? 5 << t->waited : 200;
 
-	if (t->end == HF_UPLINK_GAVE_UP || t->now - t->begun >= HF_UPLINK_TIMEOUT_MS)
+	if (t->end == HF_UPLINK_GAVE_UP || t->now >= t->deadline)
 		return -1;
 	if (t->rc == HF_BUSY)
 		return t->now - t->begun < HF_UPLINK_BUSY_MS ? pause : -1;
@@ -441,7 +441,7 @@ static void pause_ms(int ms)
 static enum hf_rc call_with(struct hf_uplink *l, const struct ask *a, struct waiter *w,
 			    uint8_t *space, hf_Reply *rep, struct hf_err *e)
 {
-	struct hf_uplink_try t = { .begun = hf_now_ms() };
+	struct hf_uplink_try t = { .begun = hf_now_ms(), .deadline = a->deadline };
 	int wait = 0;
 
 	do {
@@ -473,10 +473,11 @@ static enum hf_rc call_with(struct hf_uplink *l, const struct ask *a, struct wai
 	return t.rc;
 }
 
-enum hf_rc hf_uplink_call(struct hf_uplink *l, void (*fill)(hf_Request *req, const void *arg),
-			  const void *arg, hf_Reply *rep, struct hf_err *e)
+enum hf_rc hf_uplink_call_for(struct hf_uplink *l, unsigned ms,
+			      void (*fill)(hf_Request *req, const void *arg), const void *arg,
+			      hf_Reply *rep, struct hf_err *e)
 {
-	struct ask a = { fill, arg, hf_now_ms() + HF_UPLINK_TIMEOUT_MS };
+	struct ask a = { fill, arg, hf_now_ms() + ms };
 	struct waiter *w = malloc(sizeof(*w));
 	uint8_t *space = malloc(hf_Reply_size);
 	enum hf_rc rc = HF_NO_MEMORY;
@@ -500,4 +501,10 @@ enum hf_rc hf_uplink_call(struct hf_uplink *l, void (*fill)(hf_Request *req, con
 	free(w);
 	pthread_setcancelstate(cancel, NULL);
 	return rc;
+}
+
+enum hf_rc hf_uplink_call(struct hf_uplink *l, void (*fill)(hf_Request *req, const void *arg),
+			  const void *arg, hf_Reply *rep, struct hf_err *e)
+{
+	return hf_uplink_call_for(l, HF_UPLINK_TIMEOUT_MS, fill, arg, rep, e);
 }

@@ -39,6 +39,11 @@ const char *hf_uplink_path(const struct hf_uplink *l);
 enum hf_rc hf_uplink_call(struct hf_uplink *l, void (*fill)(hf_Request *req, const void *arg),
 			  const void *arg, hf_Reply *rep, struct hf_err *e);
 
+/* The same for who has something else to do if the broker does not answer within @ms. */
+enum hf_rc hf_uplink_call_for(struct hf_uplink *l, unsigned ms,
+			      void (*fill)(hf_Request *req, const void *arg), const void *arg,
+			      hf_Reply *rep, struct hf_err *e);
+
 /* How the last try ended, and what happened before: all that the next step depends on. */
 enum hf_uplink_end { HF_UPLINK_ANSWERED, HF_UPLINK_LOST, HF_UPLINK_NO_BROKER, HF_UPLINK_GAVE_UP };
 struct hf_uplink_try {
@@ -46,7 +51,7 @@ struct hf_uplink_try {
 	enum hf_rc rc;
 	unsigned repeated;   /* after a loss */
 	unsigned waited;     /* rounds of waiting for a busy or a returning broker */
-	uint64_t now, begun; /* ms */
+	uint64_t now, begun, deadline; /* ms */
 	uint64_t heal_until; /* a broker that was there a moment ago may be back until then */
 };
 /* Pure. Milliseconds to wait before the next try, or -1: there is none. */

@@ -4,7 +4,9 @@ tpm2-openssl, RSA-PSS keys, searches of the store; and what it tells about keys.
 import base64
 import os
 import re
+import socket
 import subprocess
+import time
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -127,6 +129,8 @@ OID = bytes.fromhex("06066781050a0103")
 MINIMAL = [der(0xa0, b"\x01\x01\x01")]
 FULL = [der(0xa0, b"\x01\x01\xff"), der(0xa4, der(0x0c, b"a description")),
         der(0xa5, b"\x01\x01\x00"), der(0xa6, der(4, b"name"))]
+TOMORROW = [der(0xa0, b"\x01\x01\x00"), der(0xa7, der(0x30, b"\x02\x01\x07")), der(0x88, b"?"),
+            b"\xbf\x2a\x02\x05\x00"]  # not without a password; [7], [8] IMPLICIT, [42]
 PARENTS = {"owner": "020440000001", "positive": "02050081000001", "negative": "020481000001"}
 
 
@@ -139,7 +143,7 @@ def tss2(spki, options=(), parent="owner", oid=OID, more=b""):
 
 @pytest.mark.parametrize("key,options,parent", [
     ("ec", (), "owner"), ("ec384", MINIMAL, "positive"), ("ec521", FULL, "negative"),
-    ("rsa", FULL, "owner")])
+    ("rsa", FULL, "owner"), ("ec", TOMORROW, "owner"), ("rsa", TOMORROW, "negative")])
 def test_tpm_key_file_that_the_broker_knows(anyhow, fake, key, options, parent):  # noqa: F811
     openssl = anyhow
     pem, blob = tss2(fake.keys[key].current.spki, options, parent)
@@ -155,23 +159,60 @@ def test_tpm_key_file_that_the_broker_knows(anyhow, fake, key, options, parent):
     assert f"of '{key}'" in openssl("pkey", "-in", "k.pem").text
 
 
-@pytest.mark.parametrize("damage", ["unknown", "importable", "trailing", "cut", "policy", "empty"])
+@pytest.mark.parametrize("damage", ["unknown", "importable", "trailing", "cut", "policy", "empty",
+                                    "base64", "no broker", "no public key", "other blocks"])
 def test_tpm_key_file_that_is_left_alone(openssl, fake, damage):  # noqa: F811
     """Nobody else is there to open it: it is not opened, and not complained about by us."""
     spki = fake.keys["ec"].current.spki
-    if damage == "unknown":
+    if damage in ("unknown", "other blocks"):
         spki = Generation("ec-p256").spki
     pem, blob = tss2(spki, oid=OID[:-1] + b"\x04" if damage == "importable" else OID,
                      more=b"\0" if damage == "trailing" else b"")
-    if damage in ("cut", "empty"):
-        blob = blob[:40] if damage == "cut" else b""
+    if damage in ("cut", "empty", "no public key"):
+        blob = {"cut": blob[:40], "empty": b"",
+                "no public key": der(0x30, OID, bytes.fromhex(PARENTS["owner"]))}[damage]
         pem = ("-----BEGIN TSS2 PRIVATE KEY-----\n" + base64.encodebytes(blob).decode() +
                "-----END TSS2 PRIVATE KEY-----\n")
     if damage == "policy":
         pem = pem.replace("KEY-----\n", "KEY-----\nProc-Type: 4,ENCRYPTED\n\n", 1)
+    if damage == "base64":
+        pem = pem.replace("A", "?", 3)
+    if damage == "other blocks":
+        pem = "".join(pem.replace("TSS2 PRIVATE KEY", label) for label in (
+            "PKCS#11 PROVIDER URI", "TSS2 KEY BLOB", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY",
+            "EC PRIVATE KEY", "CERTIFICATE", "SOMETHING ELSE"))
+    if damage == "no broker":
+        fake.stop()
     openssl.file("k.pem", pem)
-    openssl.fails("pkey", "-in", "k.pem", "-pubout")
+    openssl.file("k.der", blob)
+    in_der = damage in ("unknown", "importable", "cut", "empty", "no public key", "no broker")
+    for name in ("k.pem", "k.der")[:1 + in_der]:
+        r = openssl.fails("pkey", "-in", name, "-pubout")
+        assert "holdfast" not in r.errors, r.errors
     assert fake.count("sign") == 0
+
+
+def test_a_broker_that_hangs_is_not_waited_for(openssl, fake, short_dir):  # noqa: F811
+    """A file of somebody else's: who has a broker that does not answer waits a second or two."""
+    pem, _ = tss2(Generation("rsa-2048").spki)
+    openssl.file("k.pem", pem)
+    path = f"{short_dir}/hung"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.bind(path)
+        s.listen(8)
+        began = time.monotonic()
+        r = openssl.fails("pkey", "-in", "k.pem", "-pubout", env={"HOLDFAST_SOCKET": path})
+        assert time.monotonic() - began < 4
+        assert "holdfast" not in r.errors, r.errors
+
+
+def test_the_broker_is_asked_by_one_decoder(openssl, fake):  # noqa: F811
+    """Of a file in DER each type of key has one, and each is tried."""
+    for key in ("ec", "rsa"):
+        openssl.file("k.der", tss2(Generation(KEYS[key]).spki)[1])
+        fake.log.clear()
+        openssl.fails("pkey", "-in", "k.der", "-pubout")
+        assert fake.count("key_get") <= 1, fake.log
 
 
 TPM2_BESIDE = "\n[{section}]\ntpm2 = tpm2_beside\n[tpm2_beside]\nactivate = 1\n"
