@@ -136,9 +136,18 @@ int hf_sig_sign_init(void *ctx, void *keydata, const OSSL_PARAM params[])
 	return take_key(ctx, keydata) && hf_sig_set_params(ctx, params);
 }
 
-static bool digest_matters(const struct hf_sig *s, const char *name)
+/* Ed25519 signs the message itself: with a digest, the program has something else in mind. */
+static enum hf_rc take_digest(struct hf_sig *s, const char *md, struct hf_err *e)
 {
-	return s->key->family != HF_FAMILY_ED25519 && name && name[0];
+	bool ed25519 = s->key->family == HF_FAMILY_ED25519;
+
+	if (md && md[0])
+		return ed25519 ? hf_fail(e, HF_UNSUPPORTED,
+					 "key %s: invalid digest %s: Ed25519 signs the message, "
+					 "not a digest of it; name none",
+					 s->key->ref.name, md)
+			       : hf_sig_set_digest(s, md, e);
+	return ed25519 || s->md ? HF_OK : hf_sig_set_digest(s, "SHA256", e);
 }
 
 int hf_sig_digest_sign_init(void *ctx, const char *md, void *keydata, const OSSL_PARAM params[])
@@ -149,9 +158,7 @@ int hf_sig_digest_sign_init(void *ctx, const char *md, void *keydata, const OSSL
 
 	if (!take_key(s, keydata))
 		return 0;
-	if (digest_matters(s, md) && hf_sig_set_digest(s, md, &e))
-		return HF_RAISE(s->provider, &e);
-	if (!s->md && s->key->family != HF_FAMILY_ED25519 && hf_sig_set_digest(s, "SHA256", &e))
+	if (take_digest(s, md, &e))
 		return HF_RAISE(s->provider, &e);
 	if (!hf_sig_set_params(s, params))
 		return 0;
@@ -376,7 +383,7 @@ int hf_sig_digest_verify_init(void *ctx, const char *md, void *keydata, const OS
 		return 0;
 	s->verify_md = EVP_MD_CTX_new();
 	if (!s->verify_md ||
-	    EVP_DigestVerifyInit_ex(s->verify_md, &s->verify, digest_matters(s, md) ? md : NULL,
+	    EVP_DigestVerifyInit_ex(s->verify_md, &s->verify, md && md[0] ? md : NULL,
 				    s->provider->libctx, NULL, s->key->pub, params) <= 0) {
 		forget_verify(s);
 		return 0;

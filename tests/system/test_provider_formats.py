@@ -55,6 +55,35 @@ def test_host(openssl, command, n, key):
     assert r.code == 0 and r.errors == "", r.errors
 
 
+def test_ed25519_has_no_digest(anyhow):
+    """OpenSSL's own refuses one, too; what is signed must not be something else than was asked."""
+    openssl = anyhow
+    openssl.file("data", "something")
+    openssl("req", "-x509", "-new", "-sha256", "-key", "holdfast:ed", "-subj", "/CN=x", "-out", "x.pem")
+    openssl("pkey", "-in", "holdfast:ed", "-pubout", "-out", "ed.pub")
+    sign = ["pkeyutl", "-sign", "-rawin", "-inkey", "holdfast:ed", "-in", "data", "-out", "sig"]
+    openssl(*sign)
+    openssl.plain("pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", "ed.pub", "-in", "data",
+                  "-sigfile", "sig")
+    for how in ([*sign, "-digest", "sha256"],
+                ["cms", "-sign", "-md", "sha512", "-signer", "x.pem", "-inkey", "holdfast:ed", "-in",
+                 "data"],
+                ["pkeyutl", "-verify", "-rawin", "-digest", "sha256", "-inkey", "holdfast:ed",
+                 "-in", "data", "-sigfile", "sig"]):
+        r = openssl.fails(*how)
+        assert "invalid digest" in r.errors, r.errors
+    r = openssl.run("openssl", "cms", "-sign", "-signer", "x.pem", "-inkey", "holdfast:ed", "-in", "data")
+    assert r.code == 0 or "no default digest" in r.errors, r.errors  # 3.0: cannot; later: can
+
+
+def test_md5_with_sha1(openssl):
+    """Of TLS 1.0 and 1.1."""
+    openssl.file("both", bytes(36))
+    r = openssl.fails("pkeyutl", "-sign", "-inkey", "holdfast:rsa", "-in", "both", "-pkeyopt",
+                      "digest:md5-sha1")
+    assert "holdfast" in r.errors and "rsa" in r.errors and "MD5-SHA1" in r.errors.upper(), r.errors
+
+
 @pytest.mark.parametrize("key", ["ec", "rsa", "ed"])
 def test_search(openssl, key):
     r = openssl.run(HOST, "search", key, "1")
