@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from provider_env import short_dir, stack_fixtures  # noqa: F401
+from realbroker import RealBroker
 from test_provider_tls import certificate, wait_for
 
 KEYS = {"rsa": ("rsa-2048", "sign,decrypt"), "ec": ("ec-p256", "sign,derive"),
@@ -125,20 +126,27 @@ def generate(openssl, name, *options, algorithm="EC", out="made.key", **more):
                        *(["-pkeyopt", f"holdfast-key:{name}"] if name else []), "-out", out, **more)
 
 
-@pytest.mark.parametrize("algorithm,options", [
-    ("EC", ["group:P-256"]), ("EC", ["group:prime256v1"]), ("EC", ["ec_paramgen_curve:P-384"]),
-    ("RSA", ["bits:2048"]), ("RSA", []),
+@pytest.mark.parametrize("algorithm,options,makes", [
+    ("EC", ["group:P-256"], "ec-p256"), ("EC", ["group:prime256v1"], "ec-p256"),
+    ("EC", ["ec_paramgen_curve:P-384"], "ec-p384"), ("EC", ["group:P-521"], "ec-p521"),
+    ("RSA", ["bits:2048"], "rsa-2048"), ("RSA", [], "rsa-2048"),
+    ("RSA", ["rsa_keygen_bits:4096"], "rsa-4096"), ("ED25519", [], "ed25519"),
 ])
-def test_genpkey(openssl, algorithm, options, request):
+def test_genpkey(broker, openssl, algorithm, options, makes, request):
+    if isinstance(broker, RealBroker) and makes not in broker.algorithms():
+        r = generate(openssl, "not-had", *options, algorithm=algorithm)
+        assert r.code and f"{makes}" in r.errors, r.errors
+        return
     name = "made-" + re.sub(r"[^A-Za-z0-9-]", "-", request.node.name)
     r = generate(openssl, name, *options, algorithm=algorithm)
     assert r.code == 0, r.errors
     text = openssl.read("made.key").decode()
     assert "HOLDFAST KEY REFERENCE" in text and "PRIVATE KEY" not in text and name in text
     openssl.file("m", "something")
-    openssl("dgst", "-sha256", "-sign", "made.key", "-out", "sig", "m")
+    openssl("pkeyutl", "-sign", "-rawin", "-inkey", "made.key", "-out", "sig", "-in", "m")
     openssl("pkey", "-in", "made.key", "-pubout", "-out", "pub")
-    openssl.plain("dgst", "-sha256", "-verify", "pub", "-signature", "sig", "m")
+    openssl.plain("pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", "pub", "-sigfile", "sig",
+                  "-in", "m")
     again = generate(openssl, name, *options, algorithm=algorithm, out="again.key")
     assert again.code and "exists already" in again.errors
     assert not os.path.exists(openssl.path("again.key")) or not openssl.read("again.key")
@@ -168,6 +176,7 @@ def test_genpkey_never_makes_a_software_key(openssl):
         assert "HOLDFAST KEY REFERENCE" in openssl.read("never.key").decode()
     else:
         assert not os.path.exists(openssl.path("never.key")) or not openssl.read("never.key")
+        assert "holdfast-key" in r.errors, r.errors  # docs/guides/openssl.md has the words after that
 
 
 def test_genpkey_without_a_configuration(openssl):
