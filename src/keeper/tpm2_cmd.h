@@ -18,6 +18,9 @@
 #define HF_TPM2_BUFFER 4096u /* of a command or a response: what chips have */
 #define HF_TPM2_NAME   34u   /* bytes of a Name with SHA-256 */
 
+/* What is asked first, to see whether it lives: who waits for that is told within 2 s. */
+#define HF_TPM2_ALIVE_MS 1500u
+
 struct hf_tpm2_command_info {
 	uint32_t code;
 	const char *name;

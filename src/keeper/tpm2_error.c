@@ -72,6 +72,11 @@ static const struct {
 	ONE(TYPE, FINAL, FAILED, "the TPM refused the type of the key"),
 	ONE(BINDING, FINAL, CORRUPT, "the two halves of the key do not belong together"),
 #undef ONE
+	/* Whoever asks has waited as long as makes sense: it is not repeated for him. */
+	{ TSS2_TCTI_RC_TRY_AGAIN,
+	  TSS2_TCTI_RC_TRY_AGAIN,
+	  { HF_TPM2_DEGRADED, HF_TIMEOUT,
+	    "the TPM does not answer; another program may be holding it" } },
 #define TCTI(code, text)                                                                           \
 	{                                                                                          \
 		TSS2_TCTI_RC_##code, TSS2_TCTI_RC_##code,                                          \
@@ -79,7 +84,6 @@ static const struct {
 			HF_TPM2_RESTART, HF_UNAVAILABLE, text                                      \
 		}                                                                                  \
 	}
-	TCTI(TRY_AGAIN, "the TPM does not answer; another program may be holding it"),
 	TCTI(NO_CONNECTION, "the TPM is not there"),
 	TCTI(IO_ERROR, "the connection to the TPM broke, or it is not there"),
 	TCTI(MALFORMED_RESPONSE, "the TPM's answer is malformed"),

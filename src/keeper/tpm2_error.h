@@ -17,7 +17,7 @@ enum hf_tpm2_class {
 	HF_TPM2_ROOM,	  /* flush what we hold, then once more */
 	HF_TPM2_RELOAD,	  /* what we loaded is gone: forget it, load, once more */
 	HF_TPM2_RESTART,  /* the connection or the TPM began anew: reopen, once more */
-	HF_TPM2_DEGRADED, /* the TPM refuses to work until somebody acts; probe again next time */
+	HF_TPM2_DEGRADED, /* the TPM does not work until somebody acts; probe again next time */
 	HF_TPM2_LOCKOUT,  /* dictionary attack protection: never repeated, time is told */
 };
 

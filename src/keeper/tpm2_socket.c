@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "keeper/tpm2_cmd.h"
 
 #define MAGIC  0x686f6c6466617374u
 #define HEADER 10u
@@ -86,7 +87,9 @@ TSS2_RC hf_tpm2_socket_open(const char *path, TSS2_TCTI_CONTEXT **out)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	struct timeval limit = { .tv_sec = 10 };
+	struct timeval alive = { HF_TPM2_ALIVE_MS / 1000, HF_TPM2_ALIVE_MS % 1000 * 1000 };
 	struct tcti *t;
+	TSS2_RC rc;
 
 	*out = NULL;
 	if (!hf_copy(addr.sun_path, sizeof(addr.sun_path), path))
@@ -101,12 +104,17 @@ TSS2_RC hf_tpm2_socket_open(const char *path, TSS2_TCTI_CONTEXT **out)
 					       .finalize = finalize,
 					       .getPollHandles = poll_handles };
 	t->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	/* An answer that stops half way must not hold us for ever. */
+	/*
+	 * An answer that stops half way must not hold us for ever. Nor connect(), which waits
+	 * (EAGAIN in the end) while the backlog is full of those that a stopped TPM never took.
+	 */
 	if (t->fd < 0 || setsockopt(t->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) ||
+	    setsockopt(t->fd, SOL_SOCKET, SO_SNDTIMEO, &alive, sizeof(alive)) ||
 	    connect(t->fd, (struct sockaddr *)&addr, sizeof(addr))) {
+		rc = errno == EAGAIN ? TSS2_TCTI_RC_TRY_AGAIN : TSS2_TCTI_RC_NO_CONNECTION;
 		finalize((TSS2_TCTI_CONTEXT *)t);
 		free(t);
-		return TSS2_TCTI_RC_NO_CONNECTION;
+		return rc;
 	}
 	*out = (TSS2_TCTI_CONTEXT *)t;
 	return TSS2_RC_SUCCESS;

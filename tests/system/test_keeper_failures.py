@@ -90,7 +90,7 @@ def test_tpm_held_by_another(tpm, keeper):
     with pytest.raises(Failed) as e:
         keeper.open(tpm)
     assert time.monotonic() - start < 2
-    assert e.value.status == "UNAVAILABLE" and "another program" in e.value.message
+    assert e.value.status == "TIMEOUT" and "another program" in e.value.message
     other.close()
     keeper.ping()
 
@@ -102,8 +102,8 @@ def test_tpm_hangs(tpm, keeper):
     start = time.monotonic()
     with pytest.raises(Failed) as e:
         keeper.ping()
-    assert e.value.status == "UNAVAILABLE" and "does not answer" in e.value.message
-    assert time.monotonic() - start < 4
+    assert e.value.status == "TIMEOUT" and "does not answer" in e.value.message
+    assert time.monotonic() - start < 2
     tpm.process.send_signal(signal.SIGCONT)
     check(key, "ecdsa-sha256", DIGEST, keeper.sign(key, "ecdsa-sha256", DIGEST).signature)
 
