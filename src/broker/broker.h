@@ -36,8 +36,10 @@ struct hf_job {
 	struct hf_peer *peer;
 	uint32_t id, request_id;
 	uint64_t started_us, deadline; /* of the client, ms */
-	uint64_t sent_at;	       /* to the keeper, ms; 0: still queued */
-	uint32_t keeper_ms;	       /* what the keeper may take */
+	uint64_t turn;		       /* the order in which its seat was given them */
+	uint64_t begun;		       /* ms; 0: its keeper has not come to it yet */
+	uint32_t keeper_ms;	       /* what the keeper may take from then on */
+	bool anyway;		       /* goes to the keeper of a token that is not there, too */
 	uint8_t *packet;
 	size_t n;
 	/* what the answer is about */
@@ -60,6 +62,7 @@ struct hf_seat {
 	struct hf_worker *worker;
 	uint32_t number, serial; /* as the warden counts them; serial: of the keeper */
 	unsigned at_keeper;
+	uint64_t turns;	  /* requests that it was given */
 	bool ready;	  /* its last word of the token was a good one */
 	uint64_t look_at; /* ms: when to ask one that is not ready, while others are */
 };

@@ -67,7 +67,7 @@ static struct hf_job *new_ping(struct hf_call *c, struct hf_worker *w)
 	if (!j)
 		return NULL;
 	j->done = pinged;
-	j->keeper_ms = HF_CREATE_MS; /* it may stand behind the making of a key */
+	j->keeper_ms = w->token->timeout_ms + HF_PING_MS;
 	j->deadline = j->deadline < j->started_us / 1000 + HF_PING_MS
 			      ? j->deadline
 			      : j->started_us / 1000 + HF_PING_MS;
@@ -147,6 +147,7 @@ enum hf_rc hf_op_provision(struct hf_call *c)
 	if (!j)
 		return c->err.rc;
 	j->done = provisioned;
+	j->anyway = true; /* it may be what gets the token back */
 	c->pending = true;
 	/* The next keeper gets the PIN file as it is now; the job waits for it. */
 	if (w->token->pin[0] && w->info.state != hf_TokenInfo_State_READY)

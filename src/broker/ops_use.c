@@ -192,6 +192,7 @@ enum hf_rc hf_op_key_issuer(struct hf_call *c)
 	if (!j)
 		return c->err.rc;
 	j->done = issuer_parsed;
+	j->anyway = true; /* no token is needed to read a certificate */
 	c->pending = true;
 	hf_worker_submit(c->b, j);
 	return HF_OK;

@@ -31,6 +31,7 @@ struct child {
 	pid_t pid;	    /* 0: not running */
 	uint64_t born, due; /* due: when to start it (again), 0: now */
 	unsigned delay;
+	bool replaced; /* the broker has asked for its end */
 	uint32_t serial;
 };
 
@@ -42,9 +43,9 @@ struct warden {
 	uint64_t stop_by;
 };
 
-void hf_warden_kill(int control, uint32_t seat, uint32_t serial)
+void hf_warden_kill(int control, enum hf_warden_kind how, uint32_t seat, uint32_t serial)
 {
-	struct hf_warden_msg m = { HF_WARDEN_KILL, seat, serial };
+	struct hf_warden_msg m = { how, seat, serial };
 
 	(void)hf_fd_send(control, &m, sizeof(m), -1);
 }
@@ -84,8 +85,9 @@ static void died(struct child *c, const char *name, int status)
 	else
 		hf_log(HF_LOG_ERR, "%s ended with %d; starting another", name, WEXITSTATUS(status));
 	c->pid = 0;
-	if (now - c->born > STEADY_MS)
+	if (now - c->born > STEADY_MS || c->replaced)
 		c->delay = 0;
+	c->replaced = false;
 	c->due = now + c->delay;
 	c->delay = c->delay ? c->delay * 2 : DELAY_MIN_MS;
 	if (c->delay > DELAY_MAX_MS)
@@ -256,8 +258,11 @@ static void hear_broker(struct warden *w)
 	}
 	if (m.kind == HF_WARDEN_READY)
 		tell_ready(w);
-	if (m.kind == HF_WARDEN_KILL && m.seat < SEATS && m.serial == w->keepers[m.seat].serial)
-		kill_child(&w->keepers[m.seat], SIGKILL);
+	if ((m.kind != HF_WARDEN_KILL && m.kind != HF_WARDEN_REPLACE) || m.seat >= SEATS ||
+	    m.serial != w->keepers[m.seat].serial || !w->keepers[m.seat].pid)
+		return;
+	w->keepers[m.seat].replaced = m.kind == HF_WARDEN_REPLACE;
+	kill_child(&w->keepers[m.seat], SIGKILL);
 }
 
 static void hear_signal(struct warden *w)

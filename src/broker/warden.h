@@ -14,8 +14,13 @@
 #include "broker/listen.h"
 #include "broker/settings.h"
 
-/* Over the control socket. Warden to broker: KEEPER with its socket. Back: READY, KILL. */
-enum hf_warden_kind { HF_WARDEN_KEEPER = 1, HF_WARDEN_READY = 2, HF_WARDEN_KILL = 3 };
+/* Over the control socket. Warden to broker: KEEPER with its socket. Back: READY, KILL, REPLACE. */
+enum hf_warden_kind {
+	HF_WARDEN_KEEPER = 1,
+	HF_WARDEN_READY = 2,
+	HF_WARDEN_KILL = 3,
+	HF_WARDEN_REPLACE = 4, /* its token hangs, which is no fault of the keeper: no back-off */
+};
 
 struct hf_warden_msg {
 	uint32_t kind;
@@ -23,8 +28,11 @@ struct hf_warden_msg {
 	uint32_t serial; /* of the keeper: a KILL that comes late must not hit its successor */
 };
 
-/* For the broker: the keeper in @seat is of no use any more; the warden sends another. */
-void hf_warden_kill(int control, uint32_t seat, uint32_t serial);
+/*
+ * For the broker: the keeper in @seat is of no use any more; the warden sends another, with
+ * HF_WARDEN_KILL later the more often that happens, with HF_WARDEN_REPLACE at once.
+ */
+void hf_warden_kill(int control, enum hf_warden_kind how, uint32_t seat, uint32_t serial);
 void hf_warden_ready(int control);
 
 struct hf_warden_args {

@@ -88,6 +88,53 @@ static bool down(const struct hf_worker *w)
 	return true;
 }
 
+/* Some keeper has been asked, and its answer will tell more. */
+static bool any_asked(const struct hf_worker *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->token->workers; i++)
+		if (w->seats[i].source.fd >= 0 && w->seats[i].at_keeper)
+			return true;
+	return false;
+}
+
+/* Queued for a client, who can be told that the token is not there. */
+static struct hf_job *waiting(const struct hf_worker *w)
+{
+	struct hf_job *j;
+
+	for (j = w->jobs; j && (j->seat || !j->conn || j->anyway); j = j->next)
+		;
+	return j;
+}
+
+/*
+ * One request has found out that the token is not to be had. That goes for all that wait
+ * for it: each of them would take as long to find out the same.
+ */
+static void give_up(struct hf_broker *b, struct hf_worker *w, enum hf_rc rc)
+{
+	struct hf_job *j;
+
+	while (!any_ready(w) && !any_asked(w) && (j = waiting(w))) {
+		struct hf_err err = HF_ERR_INIT;
+
+		(void)hf_fail(&err, rc, "token %s: %s", w->token->name, w->info.error);
+		dequeue(w, j);
+		finish(b, j, NULL, &err);
+	}
+}
+
+/* No seat has it. */
+static void token_lost(struct hf_worker *w, hf_TokenInfo_State state, const char *why)
+{
+	if (strcmp(w->info.error, why))
+		hf_log(HF_LOG_WARN, "token %s: %s", w->token->name, why);
+	w->info.state = state;
+	(void)hf_copy(w->info.error, sizeof(w->info.error), why);
+}
+
 static void keeper_gone(struct hf_broker *b, struct hf_seat *s, enum hf_rc rc, const char *why)
 {
 	struct hf_worker *w = s->worker;
@@ -103,7 +150,8 @@ static void keeper_gone(struct hf_broker *b, struct hf_seat *s, enum hf_rc rc, c
 		w->info.state = hf_TokenInfo_State_UNAVAILABLE;
 		(void)hf_copy(w->info.error, sizeof(w->info.error), why);
 	}
-	hf_warden_kill(b->control, s->number, s->serial);
+	hf_warden_kill(b->control, rc == HF_TIMEOUT ? HF_WARDEN_REPLACE : HF_WARDEN_KILL, s->number,
+		       s->serial);
 	for (j = w->jobs; j; j = next) {
 		struct hf_err err = HF_ERR_INIT;
 
@@ -114,16 +162,64 @@ static void keeper_gone(struct hf_broker *b, struct hf_seat *s, enum hf_rc rc, c
 		dequeue(w, j);
 		finish(b, j, NULL, &err);
 	}
+	if (rc == HF_TIMEOUT)
+		give_up(b, w, rc); /* of a keeper that died the next one may know better */
+}
+
+/* Its keeper works on one after the other: the time of each begins when the one before ends. */
+static void begin_next(struct hf_seat *s)
+{
+	struct hf_job *j, *next = NULL;
+
+	for (j = s->worker->jobs; j; j = j->next)
+		if (j->seat == s && (!next || j->turn < next->turn))
+			next = j;
+	if (next && !next->begun)
+		next->begun = hf_now_ms();
 }
 
 static void send_job(struct hf_broker *b, struct hf_seat *s, struct hf_job *j)
 {
-	j->sent_at = hf_now_ms();
 	j->seat = s;
+	j->turn = ++s->turns;
 	s->at_keeper++;
+	begin_next(s);
 	if (hf_packet_send(s->source.fd, j->packet, j->n, NULL))
 		keeper_gone(b, s, HF_UNAVAILABLE, "its keeper does not take requests any more");
 }
+
+/* ------------------------------------------------- what the broker itself asks */
+
+static void opened(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
+		   struct hf_err *e)
+{
+	if (rep)
+		hf_worker_learn(b, j, rep, e);
+}
+
+/* b->keeper_request of the broker's own, past the queue. */
+static void ask(struct hf_broker *b, struct hf_seat *s, uint32_t keeper_ms)
+{
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_job *j = hf_job_new(b, s->worker, NULL, (struct hf_view){ NULL, 0 }, &err);
+
+	if (!j) {
+		hf_log(HF_LOG_ERR, "token %s: %s", s->worker->token->name, err.msg);
+		return;
+	}
+	j->done = opened;
+	j->keeper_ms = keeper_ms;
+	send_job(b, s, j);
+}
+
+static void ping(struct hf_broker *b, struct hf_seat *s, uint32_t keeper_ms)
+{
+	memset(&b->keeper_request, 0, sizeof(b->keeper_request));
+	b->keeper_request.which_op = hf_KeeperRequest_ping_tag;
+	ask(b, s, keeper_ms);
+}
+
+/* ---------------------------------------------------------------- the queue */
 
 /* The one with the least to do; one that is not ready only if none is. */
 static struct hf_seat *free_seat(struct hf_worker *w)
@@ -142,16 +238,60 @@ static struct hf_seat *free_seat(struct hf_worker *w)
 	return best;
 }
 
+/* NULL: nothing that could be sent now. */
+static struct hf_job *next_job(struct hf_worker *w)
+{
+	struct hf_job *j;
+
+	if (any_ready(w))
+		return (struct hf_job *)hf_queue_pop(&w->queue);
+	for (j = w->jobs; j && (j->seat || !j->anyway); j = j->next)
+		;
+	if (j)
+		dequeue(w, j);
+	return j;
+}
+
+/* While the token is not there, each keeper looks for it, and all that wait hear what they find. */
+static void look_for(struct hf_broker *b, struct hf_worker *w)
+{
+	size_t i;
+
+	if (any_ready(w) || any_asked(w) || !waiting(w))
+		return;
+	for (i = 0; i < w->token->workers; i++)
+		if (w->seats[i].source.fd >= 0)
+			ping(b, &w->seats[i], w->token->timeout_ms + HF_PING_MS);
+}
+
 static void pump(struct hf_broker *b, struct hf_worker *w)
 {
 	struct hf_seat *s;
+	struct hf_job *j;
 
-	while ((s = free_seat(w))) {
-		struct hf_item *i = hf_queue_pop(&w->queue);
+	while ((s = free_seat(w)) && (j = next_job(w))) {
+		/* A token that hangs shall not have the minutes that it takes to make a key. */
+		if (j->keeper_ms >= HF_CREATE_MS)
+			ping(b, s, w->token->timeout_ms);
+		send_job(b, s, j);
+	}
+	look_for(b, w);
+}
 
-		if (!i)
-			return;
-		send_job(b, s, (struct hf_job *)i);
+/* What the answer @rc says of the token itself. */
+static void doubt(struct hf_broker *b, struct hf_seat *s, enum hf_rc rc, const char *why)
+{
+	struct hf_worker *w = s->worker;
+
+	if (rc != HF_UNAVAILABLE && rc != HF_TIMEOUT)
+		return;
+	s->ready = false;
+	if (rc == HF_TIMEOUT && s->at_keeper) {
+		keeper_gone(b, s, rc, why); /* what stands behind it would wait as long again */
+	} else if (!any_ready(w)) {
+		token_lost(w, hf_TokenInfo_State_UNAVAILABLE, why);
+		if (rc == HF_TIMEOUT)
+			give_up(b, w, rc);
 	}
 }
 
@@ -163,6 +303,7 @@ static void keeper_ready(struct hf_broker *b, struct hf_source *source, uint32_t
 	struct hf_err err = HF_ERR_INIT;
 	struct hf_job *j;
 	enum hf_rc rc;
+	bool ready;
 	size_t n;
 
 	(void)events;
@@ -183,20 +324,26 @@ static void keeper_ready(struct hf_broker *b, struct hf_source *source, uint32_t
 	}
 	s->at_keeper--;
 	unlist(j);
+	begin_next(s);
 	w->info.operations++;
 	w->commands += rep->commands;
 	if (rep->status)
 		(void)hf_fail(&err, (enum hf_rc)rep->status, "token %s: %s", w->token->name,
 			      rep->message);
-	pump(b, w); /* the token first, then the client */
+	doubt(b, s, (enum hf_rc)rep->status, rep->message);
+	ready = any_ready(w);
+	if (ready)
+		pump(b, w); /* the token first, then the client */
 	finish(b, j, rep, &err);
+	if (!ready)
+		pump(b, w); /* what was answered may have changed that */
 	if (rep->which_result == hf_KeeperReply_secret_tag) {
 		explicit_bzero(b->packet, n);
 		explicit_bzero(&rep->result.secret, sizeof(rep->result.secret));
 	}
 }
 
-/* ------------------------------------------------- what the broker itself asks */
+/* ------------------------------------------------- what is known of the token */
 
 /* Of open, ping and provision. */
 void hf_worker_learn(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
@@ -215,12 +362,12 @@ void hf_worker_learn(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply
 		return;
 	}
 	if (!good) {
-		t->state = rep->status == hf_Status_GONE      ? hf_TokenInfo_State_WRONG
+		token_lost(w,
+			   rep->status == hf_Status_GONE      ? hf_TokenInfo_State_WRONG
 			   : rep->status == hf_Status_LOCKOUT ? hf_TokenInfo_State_LOCKOUT
-							      : hf_TokenInfo_State_UNAVAILABLE;
-		if (strcmp(t->error, e->msg))
-			hf_log(HF_LOG_WARN, "%s", e->msg);
-		(void)hf_copy(t->error, sizeof(t->error), e->msg);
+							      : hf_TokenInfo_State_UNAVAILABLE,
+			   rep->status ? rep->message : "its keeper does not say what it found");
+		give_up(b, w, rep->status ? (enum hf_rc)rep->status : HF_FAILED);
 		return;
 	}
 	fresh = t->state != hf_TokenInfo_State_READY;
@@ -243,13 +390,6 @@ void hf_worker_learn(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply
 		hf_ops_adopt(b, w); /* @rep is not ours any more after this */
 }
 
-static void opened(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
-		   struct hf_err *e)
-{
-	if (rep)
-		hf_worker_learn(b, j, rep, e);
-}
-
 static void fill_open(hf_KeeperOpen *o, const struct hf_worker *w)
 {
 	const struct hf_token_conf *t = w->token;
@@ -260,23 +400,9 @@ static void fill_open(hf_KeeperOpen *o, const struct hf_worker *w)
 	(void)hf_copy(o->uri, sizeof(o->uri), t->uri);
 	(void)hf_copy(o->confine, sizeof(o->confine), t->confine);
 	o->primary_handle = t->primary_handle;
+	o->timeout_ms = t->timeout_ms;
 	o->shared = strstr(t->tcti, "tpmrm") || strstr(t->tcti, "tabrmd");
 	memcpy(&o->primary_name, &w->pin, sizeof(o->primary_name));
-}
-
-/* b->keeper_request of the broker's own, past the queue. */
-static void ask(struct hf_broker *b, struct hf_seat *s, uint32_t keeper_ms)
-{
-	struct hf_err err = HF_ERR_INIT;
-	struct hf_job *j = hf_job_new(b, s->worker, NULL, (struct hf_view){ NULL, 0 }, &err);
-
-	if (!j) {
-		hf_log(HF_LOG_ERR, "token %s: %s", s->worker->token->name, err.msg);
-		return;
-	}
-	j->done = opened;
-	j->keeper_ms = keeper_ms;
-	send_job(b, s, j);
 }
 
 void hf_worker_attach(struct hf_broker *b, size_t number, int fd, uint32_t serial)
@@ -323,9 +449,7 @@ static uint64_t look_again(struct hf_broker *b, struct hf_worker *w, uint64_t no
 			continue;
 		if (s->look_at <= now) {
 			s->look_at = now + LOOK_MS;
-			memset(&b->keeper_request, 0, sizeof(b->keeper_request));
-			b->keeper_request.which_op = hf_KeeperRequest_ping_tag;
-			ask(b, s, w->token->timeout_ms + HF_PING_MS);
+			ping(b, s, w->token->timeout_ms + HF_PING_MS);
 		} else if (!first || s->look_at < first) {
 			first = s->look_at;
 		}
@@ -420,7 +544,7 @@ void hf_worker_abandon(struct hf_broker *b, struct hf_worker *w, struct hf_conn 
 			continue;
 		j->conn->jobs--;
 		j->conn = NULL;
-		if (j->sent_at)
+		if (j->seat)
 			continue; /* its answer is thrown away */
 		dequeue(w, j);
 		finish(b, j, NULL, NULL);
@@ -438,12 +562,14 @@ static uint64_t deadline_of(const struct hf_worker *w, const struct hf_job *j)
 static void expire_job(struct hf_broker *b, struct hf_worker *w, struct hf_job *j)
 {
 	struct hf_err err = HF_ERR_INIT;
-	bool gone = down(w);
+	const char *why = "it did not get to this in time";
+	bool gone = !any_ready(w);
 
+	if (gone)
+		why = w->info.error[0] ? w->info.error : "its keeper is still being started";
 	(void)hf_fail(&err, gone ? HF_UNAVAILABLE : HF_TIMEOUT,
-		      "token %s: %s; see 'holdfast token list'", w->token->name,
-		      gone ? "its keeper is not running" : "it did not get to this in time");
-	if (!j->sent_at) {
+		      "token %s: %s; see 'holdfast token list'", w->token->name, why);
+	if (!j->seat) {
 		dequeue(w, j);
 		finish(b, j, NULL, &err);
 	} else if (j->conn) {
@@ -459,7 +585,7 @@ uint64_t hf_worker_expire(struct hf_broker *b, struct hf_worker *w, uint64_t now
 	struct hf_job *j, *next;
 
 	for (j = w->jobs; j; j = next) {
-		uint64_t keeper = j->sent_at ? j->sent_at + j->keeper_ms : 0;
+		uint64_t keeper = j->begun ? j->begun + j->keeper_ms : 0;
 		uint64_t client = j->conn ? deadline_of(w, j) : 0;
 
 		next = j->next;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * worker.h: one token as the broker sees it: its queue, its keepers and what is at
- * them, what is known of it. A keeper that dies or hangs is replaced by the warden;
- * what was at it is answered with UNAVAILABLE or TIMEOUT, what was queued waits.
+ * them, what is known of it. A keeper that dies is replaced by the warden: what was at it
+ * is answered with UNAVAILABLE, what was queued waits for the next one. Of a token that is
+ * not there or hangs one request finds out, and all that wait are answered with that.
  */
 #ifndef HF_BROKER_WORKER_H
 #define HF_BROKER_WORKER_H

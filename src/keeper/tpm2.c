@@ -221,6 +221,7 @@ static enum hf_rc tpm2_open(struct hf_backend **out, const hf_KeeperOpen *conf, 
 	t->base.ops = &hf_tpm2_ops;
 	t->head.next = t->head.prev = &t->head;
 	(void)hf_copy(t->tcti, sizeof(t->tcti), conf->tcti);
+	t->link.alive_ms = conf->timeout_ms ? conf->timeout_ms : HF_TPM2_ALIVE_MS;
 	t->primary_handle = conf->primary_handle;
 	t->shared = conf->shared;
 	t->pinned = conf->primary_name.size != 0;

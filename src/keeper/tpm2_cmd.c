@@ -10,7 +10,7 @@
  */
 static const struct hf_tpm2_command_info commands[] = {
 	{ TPM2_CC_Startup, "Startup", 0, 0, 0, 2000 },
-	{ TPM2_CC_GetCapability, "GetCapability", 0, 0, 0, HF_TPM2_ALIVE_MS },
+	{ TPM2_CC_GetCapability, "GetCapability", 0, 0, 0, 0 },
 	{ TPM2_CC_TestParms, "TestParms", 0, 0, 0, 2000 },
 	{ TPM2_CC_ReadPublic, "ReadPublic", 1, 0, 0, 2000 },
 	{ TPM2_CC_CreatePrimary, "CreatePrimary", 1, 1, 1, 120000 },

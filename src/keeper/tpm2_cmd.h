@@ -18,8 +18,7 @@
 #define HF_TPM2_BUFFER 4096u /* of a command or a response: what chips have */
 #define HF_TPM2_NAME   34u   /* bytes of a Name with SHA-256 */
 
-/* What is asked first, to see whether it lives: who waits for that is told within 2 s. */
-#define HF_TPM2_ALIVE_MS 1500u
+#define HF_TPM2_ALIVE_MS 1500u /* whoever waits for a software TPM is told within 2 s */
 
 struct hf_tpm2_command_info {
 	uint32_t code;
@@ -27,7 +26,7 @@ struct hf_tpm2_command_info {
 	uint8_t handles;    /* in the command's handle area */
 	uint8_t auths;	    /* of them, need an authorisation */
 	uint8_t out_handle; /* in the response's handle area */
-	unsigned timeout_ms;
+	unsigned timeout_ms; /* 0: what is asked to see whether it lives; see the link's alive_ms */
 };
 
 /* NULL: not in the table, so it is not sent. */

@@ -150,7 +150,7 @@ uint32_t hf_tpm2_receive(struct hf_tpm2_link *link, struct hf_tpm2_rsp *rsp,
 	*rsp = (struct hf_tpm2_rsp){ 0, { NULL, 0, true } };
 	if (!link->tcti || !link->sent)
 		return TSS2_TCTI_RC_BAD_SEQUENCE;
-	rc = wait_for(link, link->sent->timeout_ms);
+	rc = wait_for(link, link->sent->timeout_ms ? link->sent->timeout_ms : link->alive_ms);
 	if (!rc)
 		rc = Tss2_Tcti_Receive(link->tcti, &n, link->buffer, TSS2_TCTI_TIMEOUT_BLOCK);
 	if (!rc)

@@ -15,6 +15,7 @@ struct hf_tpm2_session;
 struct hf_tpm2_link {
 	TSS2_TCTI_CONTEXT *tcti;		 /* NULL: not connected */
 	bool own;				 /* is of tpm2_socket.c, not of tpm2-tss */
+	unsigned alive_ms;			 /* a TPM that is silent for so long hangs */
 	uint32_t *commands;			 /* counted there, if not NULL */
 	const struct hf_tpm2_command_info *sent; /* is being worked on */
 	uint8_t buffer[HF_TPM2_BUFFER];

@@ -3,7 +3,7 @@
 """A keeper with software keys that misbehaves on request, for tests of the broker.
 
 What it does is in the file `mood` of the directory that is its argument, read anew for every
-request: "hang", "die", "garbage", "wrong-id", "unavailable", "slow", "slower", one of LIES, or nothing; with an
+request: "hang", "hang-once" (whoever reads it first), "die", "garbage", "wrong-id", "unavailable", "slow", "slower", one of LIES, or nothing; with an
 operation before it ("sign:die") for that operation only.
 """
 
@@ -92,7 +92,9 @@ LIES = {
 
 def answer(sock, request, mood):
     reply = pb.KeeperReply(id=request.id)
-    if mood == "hang":
+    if mood == "hang-once":
+        os.unlink(os.path.join(sys.argv[1], "mood"))
+    if mood in ("hang", "hang-once"):
         time.sleep(3600)
     if mood == "die":
         os._exit(9)

@@ -40,7 +40,8 @@ class RealBroker:
         self.conf = {
             "version": 1, "state_dir": self.dir + "/state", "default_token": "tpm",
             "tokens": [{"name": "tpm", "type": "tpm2", "tcti": self.tpm.tcti,
-                        "primary_handle": 0x81000001, "timeout_ms": 10000}],
+                        "primary_handle": 0x81000001,
+                        "timeout_ms": 1500}],  # what `config apply` writes for swtpm
             "sockets": [{"name": "main", "path": self.path, "owner": "", "group": "",
                          "mode": 0o600}],
             "principals": [{"uid": os.getuid(), "gid": -1, "socket": "main", "keys": ["*"],

@@ -43,8 +43,8 @@ def fixture_rig(hsm):
     broker.configure()
     with broker:
         client = broker.client()
-        # SoftHSM's files are not to be written by a second program while the keeper begins
-        until(lambda: client.call(token_list=pb.TokenList()).token_list.tokens[0].state == 1)
+        # SoftHSM's files are not to be written by a second program while a keeper begins
+        until(lambda: client.call(token_list=pb.TokenList()).token_list.tokens[0].workers == 2)
         yield broker, client, hsm
         client.close()
 
@@ -65,6 +65,7 @@ def test_a_module_behind_an_allow_list(hsm):
         def filters(pid):
             with open("/proc/%d/status" % pid) as f:
                 return int(re.search(r"^Seccomp_filters:\s+(\d+)", f.read(), re.M).group(1))
+        until(lambda: client.call(token_list=pb.TokenList()).token_list.tokens[0].workers == 2)
         if "HOLDFAST_TEST_PRELOAD" not in os.environ:
             assert filters(broker.pid("holdfast-keeper")) == filters(broker.process.pid) + 1
         client.close()

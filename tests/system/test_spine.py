@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Promises about the whole path: a program, the provider, broker, keeper, and the TPM's traffic.
 What one part promises by itself is tested with that part."""
+import concurrent.futures
 import glob
 import os
 import random
+import signal
 import struct
 import subprocess
 import time
@@ -172,6 +174,67 @@ def test_tpm_goes_and_comes(tmp_path):
         assert "key a" in signer.close(), "the program was not told which key"
     finally:
         b.close()
+
+
+def told_in_time(b, *words):
+    """The command fails as it should, and the seconds until it has said so."""
+    since = time.monotonic()
+    p = cli(b, *words, code=4)
+    assert "tpm" in p.stderr and "answer" in p.stderr, p.stderr
+    return time.monotonic() - since
+
+
+def stopped(b, words):
+    """What six clients hear at once of a TPM that hangs; it goes on afterwards."""
+    b.tpm.process.send_signal(signal.SIGSTOP)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            return list(pool.map(lambda n: told_in_time(b, *words(n)), range(6)))
+    finally:
+        b.tpm.process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture(name="hanging")
+def fixture_hanging(tmp_path):
+    b = RealBroker().start()
+    b.algorithms()
+    b.add_key("a")
+    (tmp_path / "data").write_text("something to sign")
+    yield b
+    b.close()
+
+
+def test_tpm_hangs(hanging, tmp_path):
+    """However many wait, and however often it happens: each is told in time, none after the other."""
+    sign = ["sign", "a", str(tmp_path / "data"), "--out", str(tmp_path / "sig")]
+    for _ in range(3):
+        assert max(stopped(hanging, lambda n: sign)) < 2
+        assert max(stopped(hanging, lambda n: sign)) < 2, "the second time it is known"
+        since = time.monotonic()
+        cli(hanging, *sign)
+        assert time.monotonic() - since < 1, "it is there again"
+    assert hanging.process.poll() is None
+
+
+def test_no_key_of_a_tpm_that_hangs(hanging):
+    """The making of a key may take minutes. To hear that there will be none may not."""
+    def create(n):
+        return ["key", "create", "k%d" % n, "--algorithm", "rsa-2048" if n < 2 else "ec-p256"]
+    assert max(stopped(hanging, create)) < 2
+    assert max(stopped(hanging, create)) < 2, "the second time it is known"
+    since = time.monotonic()
+    cli(hanging, "key", "create", "k")
+    assert time.monotonic() - since < 1, "it is there again"
+    assert set(cli(hanging, "key", "list", "--names").stdout.split()) == {"a", "k"}
+
+
+def test_broker_starts_on_a_tpm_that_hangs(hanging, tmp_path):
+    sign = ["sign", "a", str(tmp_path / "data"), "--out", str(tmp_path / "sig")]
+    hanging.stop()
+    hanging.tpm.process.send_signal(signal.SIGSTOP)
+    hanging.start()
+    assert max(stopped(hanging, lambda n: sign)) < 2
+    cli(hanging, *sign)
 
 
 def test_truncated_key_file_harms_no_other(spine, openssl):
