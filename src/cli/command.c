@@ -352,9 +352,13 @@ static bool asks(int argc, char **argv, const char *option)
 
 enum hf_rc hf_cli_parse(struct hf_cli *c, int argc, char **argv, bool *help, struct hf_err *e)
 {
+	static char version[] = "version"; /* every program is asked like that */
 	enum hf_rc rc;
 	int i;
 
+	for (i = 1; i < argc && is_option(argv[i]); i++)
+		if (!strcmp(argv[i], "--version"))
+			argv[i] = version;
 	c->json = asks(argc, argv, "--json"); /* also for the error that may come */
 	*help = asks(argc, argv, "--help");
 	rc = read_words(c, argc, argv, e);

@@ -139,7 +139,7 @@ static enum hf_rc key_uri(const char *id, const char *cert, char *out, size_t si
 		return HF_OK;
 	absolute = realpath(cert, NULL);
 	if (!absolute)
-		return hf_fail_errno(e, HF_ARGUMENT, "--cert %s", cert);
+		return hf_fail_errno(e, HF_IO, "--cert %s", cert);
 	n += (size_t)snprintf(out + n, size - n, "?cert=");
 	for (const char *p = absolute; *p && n + 4 < size; p++)
 		n += (size_t)snprintf(out + n, size - n, strchr(plain, *p) ? "%c" : "%%%02X",

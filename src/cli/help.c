@@ -45,8 +45,10 @@ void hf_help_print(const char *noun, const struct hf_command *command)
 			print_line(k);
 	printf("\n");
 	print_options(hf_global_options);
-	printf("\n'holdfast COMMAND --help' tells more. Exit status: 0 done, 1 failed, 2 usage or\n"
-	       "configuration, 3 denied or no such key, 4 broker or token not available.\n");
+	printf("\n'holdfast COMMAND --help' tells more, 'holdfast --version' which release this "
+	       "is.\n"
+	       "Exit status: 0 done, 1 failed, 2 usage or configuration, 3 denied or no such key,\n"
+	       "4 broker or token not available.\n");
 }
 
 static json_object *command_json(const struct hf_command *k)

@@ -104,17 +104,47 @@ static void progress(const char *text)
 
 /* ---------------------------------------------------------------- calls */
 
-enum hf_rc hf_session_call(struct hf_cli *c, unsigned timeout_ms, pb_size_t want, struct hf_err *e)
+/* What does the same when it is done twice; see "Repeating" in docs/PROTOCOL.md. */
+static bool may_repeat(const hf_Request *req)
+{
+	static const pb_size_t harmless[] = {
+		hf_Request_key_get_tag,	   hf_Request_key_list_tag,   hf_Request_sign_tag,
+		hf_Request_token_list_tag, hf_Request_status_get_tag, hf_Request_policy_explain_tag
+	};
+	size_t i;
+
+	for (i = 0; i < HF_COUNT(harmless); i++)
+		if (req->which_op == harmless[i])
+			return true;
+	return false;
+}
+
+static enum hf_rc call_once(struct hf_cli *c, unsigned timeout_ms, bool *asked, struct hf_err *e)
 {
 	struct hf_session *s = c->session;
 	enum hf_rc rc = revive(c, e);
 
+	*asked = !rc;
 	if (rc)
 		return rc;
 	s->req.timeout_ms = timeout_ms;
-	progress(c->json ? NULL : s->doing);
 	/* A little longer than the broker has, so that its answer is the one that is heard. */
-	rc = hf_client_call(s->fd, &s->req, &s->rep, timeout_ms + 1000, e);
+	return hf_client_call(s->fd, &s->req, &s->rep, timeout_ms + 1000, e);
+}
+
+enum hf_rc hf_session_call(struct hf_cli *c, unsigned timeout_ms, pb_size_t want, struct hf_err *e)
+{
+	struct hf_session *s = c->session;
+	enum hf_rc rc;
+	bool asked;
+
+	progress(c->json ? NULL : s->doing);
+	rc = call_once(c, timeout_ms, &asked, e);
+	/* The broker, or the keeper that had it, may have died, and another one is there now. */
+	if (rc == HF_UNAVAILABLE && asked && may_repeat(&s->req)) {
+		*e = (struct hf_err)HF_ERR_INIT;
+		rc = call_once(c, timeout_ms, &asked, e);
+	}
 	progress(NULL);
 	s->doing = NULL;
 	memset(&s->req, 0, sizeof(s->req));

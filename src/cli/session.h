@@ -22,9 +22,9 @@ void hf_session_close(struct hf_cli *c); /* c->session may be NULL */
 
 /*
  * Connects again if the broker has gone meanwhile. Sends session->req, in which the caller has set
- * the operation, and waits for session->rep. The request is empty afterwards. A result of another
- * kind than @want is HF_PROTOCOL;
- * @want == 0: none.
+ * the operation, and waits for session->rep. What may be repeated is, once, if its answer got lost
+ * or was UNAVAILABLE. The request is empty afterwards. A result of another kind than @want is
+ * HF_PROTOCOL; @want == 0: none.
  */
 enum hf_rc hf_session_call(struct hf_cli *c, unsigned timeout_ms, pb_size_t want, struct hf_err *e);
 

@@ -135,7 +135,7 @@ static enum hf_rc prepare(struct hf_cli *c, struct hf_err *e)
 	if (strcmp(name, "-")) {
 		fd = file = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 		if (fd < 0)
-			return hf_fail_errno(e, HF_ARGUMENT, "%s", name);
+			return hf_fail_errno(e, HF_IO, "cannot read %s", name);
 	}
 	c->session->req.which_op = hf_Request_sign_tag;
 	q->has_key = true;

@@ -34,6 +34,8 @@ static enum hf_rc ask_broker(struct hf_cli *c, json_object *tokens, json_object 
 
 		if (hf_out_get(t, "error")[0])
 			add_error(errors, hf_out_get(t, "name"), hf_out_get(t, "error"));
+		if (strcmp(hf_out_get(t, "state"), "ready"))
+			c->exit = hf_rc_exit(HF_UNAVAILABLE);
 	}
 	return rc;
 }

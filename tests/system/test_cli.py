@@ -91,6 +91,9 @@ def test_help_and_version(home):
     version = home.json("version")
     assert re.fullmatch(r"\d+\.\d+\.\d+", version["version"]) and version["wire"] == 1
     assert home.run("version").out.startswith(f"holdfast {version['version']}")
+    assert home.run("--version", root=False).out == home.run("version").out
+    assert home.json("--version") == version
+    assert home.run("key", "list", "--version", code=2).err
 
 
 def test_output_that_cannot_be_written_is_an_error(home):
@@ -276,7 +279,16 @@ def test_sign_with_a_wrong_scheme(live):
     assert "did you mean 'ecdsa-sha256'" in p.err
     p = live.run("sign", "wrong-scheme", "/dev/null", "--scheme", "rsa-pss-sha256", "--out", "x", code=2)
     assert "has no scheme" in p.err
-    live.run("sign", "wrong-scheme", "no-such-file", "--out", "x", code=2)
+    assert not os.path.exists(live.path("x"))
+
+
+def test_files_that_cannot_be_read_or_written(live):
+    """The command line is right, so it is not wrong usage, whichever file it is."""
+    live.run("key", "create", "no-file")
+    assert "no-such-file" in live.run("sign", "no-file", "no-such-file", "--out", "x", code=1).err
+    assert "no-dir/x" in live.run("sign", "no-file", "/dev/null", "--out", "no-dir/x", code=1).err
+    assert "no-dir/x" in live.run("key", "public", "no-file", "--out", "no-dir/x", code=1).err
+    assert "no-such-file" in live.run("key", "import", "y", "no-such-file", code=1).err
     assert not os.path.exists(live.path("x"))
 
 

@@ -138,9 +138,29 @@ def test_broker_that_restarts_while_the_input_is_read(home, restart):
         assert p.returncode == 4 and b"is holdfastd running" in err
 
 
-@pytest.mark.parametrize("fault,code", [("close", 4), ("garbage", 1), ("empty", 1), ("busy", 4), ("unavailable", 4)])
-def test_broker_that_misbehaves(home, fault, code):
-    home.broker.faults.append(fault)
+@pytest.mark.parametrize("fault,times,code", [("close", 2, 4), ("garbage", 1, 1), ("empty", 1, 1), ("busy", 1, 4),
+                                              ("unavailable", 2, 4)])
+def test_broker_that_misbehaves(home, fault, times, code):
+    home.broker.faults.extend([fault] * times)
     p = home.run("key", "show", "a", code=code)
     assert "key a" in p.err
+    assert not home.broker.faults
     home.run("key", "show", "a")
+
+
+@pytest.mark.parametrize("fault", ["close", "unavailable"])
+@pytest.mark.parametrize("words", [["sign", "a", "/dev/null"], ["key", "list"], ["key", "public", "a"]])
+def test_what_gets_lost_is_asked_for_once_more(home, words, fault):
+    """The keeper died, or the broker: the next one answers, and nobody is any the wiser."""
+    home.run(*words)
+    asked = len(home.broker.log)
+    home.broker.log.clear()
+    home.broker.faults.append(fault)
+    home.run(*words)
+    assert len(home.broker.log) == asked + 1
+
+
+def test_what_makes_something_is_not_asked_for_twice(home):
+    home.broker.faults.append("unavailable")
+    home.run("key", "create", "b", code=4)
+    assert home.broker.count("key_create") == 1 and "b" not in home.broker.keys

@@ -163,6 +163,8 @@ def test_tpm_goes_and_comes(tmp_path):
             p = cli(b, "sign", "a", str(tmp_path / "data"), "--out", str(tmp_path / "sig"), code=4)
             assert time.monotonic() - since < 2, "it was not clear within two seconds"
             assert "key a" in p.stderr and "tpm" in p.stderr, p.stderr
+        assert "tpm: " in cli(b, "status", code=4).stdout
+        assert "unavailable" in cli(b, "token", "list").stdout
         since = time.monotonic()
         assert not signer.sign()
         assert time.monotonic() - since < 4, "the provider asks twice"
