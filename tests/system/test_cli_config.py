@@ -158,16 +158,7 @@ class System:
         return self.home.read("sys/calls").decode().replace("--quiet ", "").splitlines()
 
 
-def may_unshare():
-    return os.geteuid() == 0 and os.path.exists("/usr/bin/systemctl") and not subprocess.run(
-        ["unshare", "-m", "sh", "-c", "mount --make-rprivate / && mount -t tmpfs none /run"],
-        capture_output=True).returncode
-
-
-as_root = pytest.mark.skipif(not may_unshare(), reason="needs root, mount namespaces and systemctl")
-
-
-@as_root
+@pytest.mark.root
 def test_system_file_is_the_daemons_alone(home):
     system = System(home)
     got = system.apply("--json").json
@@ -187,7 +178,7 @@ def test_system_file_is_the_daemons_alone(home):
     assert os.stat(home.path("sys/holdfast/holdfastd.json")).st_uid == 64123
 
 
-@as_root
+@pytest.mark.root
 def test_system_daemon_is_restarted_or_reloaded(home):
     system = System(home)
     system.apply()
@@ -204,7 +195,7 @@ def test_system_daemon_is_restarted_or_reloaded(home):
                                   "try-reload-or-restart holdfast-agent.service"]
 
 
-@as_root
+@pytest.mark.root
 def test_system_daemon_that_fails_is_tried_again(home):
     system = System(home)
     system.systemd(0, 1)
@@ -217,7 +208,7 @@ def test_system_daemon_that_fails_is_tried_again(home):
     assert got["changed"] is False and got["daemon"] == "reloaded"
 
 
-@as_root
+@pytest.mark.root
 def test_system_daemon_that_does_not_run(home):
     system = System(home)
     system.systemd(3, 1)
@@ -228,7 +219,7 @@ def test_system_daemon_that_does_not_run(home):
     system.apply(code=1)
 
 
-@as_root
+@pytest.mark.root
 def test_system_without_the_daemons_user(home):
     p = System(home, user=False).apply(code=1)
     assert "there is no user aziotks" in p.err and "systemd-sysusers" in p.err
