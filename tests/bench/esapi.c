@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench-esapi TCTI ec-p256|rsa-2048 KEYFILE SECONDS [verify]: what the TPM gives to a program
- * that has it for itself. A loop over Esys_Sign with a key that stays loaded, and with "verify" a
- * look at each signature, as a keeper takes it. KEYFILE is made if it is not there.
+ * bench-esapi TCTI ec-p256|rsa-2048 KEYFILE SECONDS [verify] [kept]: what the TPM gives to a
+ * program that has it for itself. A loop over Esys_Sign with a key that stays loaded, and with
+ * "verify" a look at each signature, as a keeper takes it. KEYFILE is made if it is not there.
+ * The TCTI is that of tpm2-tss, which connects anew for every command; "kept": the keeper's own,
+ * which keeps its connection.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,8 @@
 #include <tss2/tss2_esys.h>
 #include <tss2/tss2_tctildr.h>
 
+#include "keeper/tpm2_cmd.h"
+#include "keeper/tpm2_socket.h"
 #include "round.h"
 
 struct raw {
@@ -198,28 +202,73 @@ static bool sign(void *arg)
 	return done;
 }
 
+static bool says(int argc, char **argv, const char *word)
+{
+	int i;
+
+	for (i = 5; i < argc && strcmp(argv[i], word) != 0; i++)
+		;
+	return i < argc;
+}
+
+static TSS2_TCTI_RECEIVE_FCN keepers_receive;
+
+/* ESAPI asks first how long the answer is, which the keeper never does. */
+static TSS2_RC receive(TSS2_TCTI_CONTEXT *tcti, size_t *n, uint8_t *p, int32_t timeout)
+{
+	if (p)
+		return keepers_receive(tcti, n, p, timeout);
+	*n = HF_TPM2_BUFFER;
+	return TSS2_RC_SUCCESS;
+}
+
+static TSS2_RC connect_to(const char *name, bool kept, TSS2_TCTI_CONTEXT **tcti)
+{
+	const char *path = hf_tpm2_socket_path(name);
+	TSS2_RC rc = TSS2_TCTI_RC_NOT_SUPPORTED;
+
+	if (!kept)
+		return Tss2_TctiLdr_Initialize(name, tcti);
+	if (path)
+		rc = hf_tpm2_socket_open(path, tcti);
+	if (rc)
+		return rc;
+	keepers_receive = TSS2_TCTI_RECEIVE(*tcti);
+	TSS2_TCTI_RECEIVE(*tcti) = receive;
+	return rc;
+}
+
+static void disconnect(TSS2_TCTI_CONTEXT *tcti, bool kept)
+{
+	if (!kept) {
+		Tss2_TctiLdr_Finalize(&tcti);
+	} else if (tcti) {
+		Tss2_Tcti_Finalize(tcti);
+		free(tcti);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct raw r = { .digest.size = 32, .scheme.details.ecdsa.hashAlg = TPM2_ALG_SHA256 };
+	bool verifying = says(argc, argv, "verify"), kept = says(argc, argv, "kept"), rsa, done;
 	TSS2_TCTI_CONTEXT *tcti = NULL;
-	bool rsa, done;
 
-	if (argc != 5 && !(argc == 6 && !strcmp(argv[5], "verify"))) {
-		(void)fprintf(
-			stderr,
-			"usage: bench-esapi TCTI ec-p256|rsa-2048 KEYFILE SECONDS [verify]\n");
+	if (argc != 5 + verifying + kept) {
+		(void)fprintf(stderr, "usage: bench-esapi TCTI ec-p256|rsa-2048 KEYFILE SECONDS "
+				      "[verify] [kept]\n");
 		return 2;
 	}
 	rsa = !strcmp(argv[2], "rsa-2048");
 	r.scheme.scheme = rsa ? TPM2_ALG_RSASSA : TPM2_ALG_ECDSA;
-	done = ok(Tss2_TctiLdr_Initialize(argv[1], &tcti), "TCTI") &&
+	done = ok(connect_to(argv[1], kept, &tcti), "TCTI") &&
 	       ok(Esys_Initialize(&r.esys, tcti, NULL), "Initialize") &&
-	       open_key(&r, rsa, argv[3]) && (argc == 5 || make_verifier(&r)) && sign(&r) &&
+	       open_key(&r, rsa, argv[3]) && (!verifying || make_verifier(&r)) && sign(&r) &&
 	       hf_round_run(strtod(argv[4], NULL), sign, &r) &&
 	       ok(Esys_FlushContext(r.esys, r.key), "FlushContext");
 	EVP_PKEY_CTX_free(r.verifier);
 	EVP_PKEY_free(r.pub);
 	Esys_Finalize(&r.esys);
-	Tss2_TctiLdr_Finalize(&tcti);
+	disconnect(tcti, kept);
 	return done ? 0 : 1;
 }
