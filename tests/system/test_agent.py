@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """holdfast-agent: quickstart Edge CA, renewal with and without a new key, crashes, disks, clocks."""
+import datetime
 import os
 import signal
 import subprocess
@@ -29,6 +30,8 @@ def test_quickstart(device):
     cert = device.cert()
     assert name_of(cert).startswith("aziot-edge CA ")
     assert 90 <= days_of(cert) < 90.1 and cert.version is x509.Version.v3
+    begins = cert.not_valid_before.replace(tzinfo=datetime.timezone.utc).timestamp()
+    assert device.now() - DAY < begins < device.now(), "back-dated a little, for clocks that are behind"
     constraints = cert.extensions.get_extension_for_class(x509.BasicConstraints)
     assert constraints.critical and constraints.value == x509.BasicConstraints(True, 0)
     usage = cert.extensions.get_extension_for_class(x509.KeyUsage)
@@ -61,6 +64,7 @@ def test_renewal_with_a_new_key(device):
     device.advance(3 * DAY)
     renewed(device, before)
     assert spki_of(device.cert()) != spki_of(old)
+    assert device.cert().serial_number != old.serial_number
     device.check_pair()
     assert sorted(device.generations("edge-ca").values()) == ["current", "retiring"]
     assert set(device.bundle()) == {spki_of(old), spki_of(device.cert())}
