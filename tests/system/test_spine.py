@@ -111,24 +111,47 @@ def test_twenty_keys_in_rotation(spine, openssl):
         assert signer.close() == ""
 
 
-def test_two_hundred_keys_and_a_restart(spine, openssl):
-    """Keys that came from the disk, in any order, on a TPM with three slots."""
+def two_hundred_keys(spine):
+    """And a restart: they come from the disk."""
     names = ["k%d" % n for n in range(200)]
     for name in names:
         spine.add_key(name)
     spine.stop()
     spine.start()
+    return names
+
+
+def sign_with(spine, name):
+    reply = spine.call(sign={"key": {"name": name}, "scheme": "ecdsa-sha256", "data": bytes(range(32))})
+    assert reply.signature.spki_sha256 == spine.keys[name].current.hash
+
+
+def test_two_hundred_keys_and_a_restart(spine, openssl):
+    """Keys that came from the disk, in any order, on a TPM with three slots."""
+    names = two_hundred_keys(spine)
     random.Random(3).shuffle(names)
     signers = {name: Signer(openssl, "holdfast:" + name) for name in names[:3]}
-    digest = bytes(range(32))
     for name in names:
-        reply = spine.call(sign={"key": {"name": name}, "scheme": "ecdsa-sha256", "data": digest})
-        assert reply.signature.spki_sha256 == spine.keys[name].current.hash
+        sign_with(spine, name)
         for signer in signers.values():
             assert signer.sign()
     for signer in signers.values():
         assert signer.close() == ""
     assert len(cli(spine, "key", "list", "--names").stdout.split()) == 200
+
+
+@pytest.mark.root  # to look at the memory of a process that gives up being dumpable
+@pytest.mark.plain
+def test_the_broker_is_small_with_two_hundred_keys(spine):
+    for name in two_hundred_keys(spine):
+        sign_with(spine, name)
+    warden = spine.process.pid
+    with open("/proc/%d/task/%d/children" % (warden, warden)) as f:
+        pids = [int(pid) for pid in f.read().split()]
+    comms = {open("/proc/%d/comm" % pid).read().strip(): pid for pid in pids}
+    with open("/proc/%d/smaps_rollup" % comms["holdfastd"]) as f:
+        pss = next(int(line.split()[1]) for line in f if line.startswith("Pss:"))
+    assert 100 < pss <= 3072, "%d KiB" % pss
 
 
 @pytest.mark.parametrize("algorithm", ["ec-p256", "rsa-2048"])
