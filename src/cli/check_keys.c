@@ -14,6 +14,7 @@
 #include "cli/check.h"
 #include "cli/output.h"
 #include "cli/softkey.h"
+#include "reference.h"
 
 #define FILES_MAX 4096u
 #define STAGED_S  3600 /* no renewal takes longer to get its certificate, unless it waits */
@@ -190,7 +191,8 @@ static void look_at(struct hf_checkup *k, const char *path)
 	EVP_PKEY_free(key);
 }
 
-static void look_into(struct hf_checkup *k, const char *dir)
+static void look_into(struct hf_checkup *k, const char *dir,
+		      void (*look)(struct hf_checkup *k, const char *path))
 {
 	struct hf_err ignored = HF_ERR_INIT;
 	DIR *list = opendir(dir);
@@ -200,12 +202,12 @@ static void look_into(struct hf_checkup *k, const char *dir)
 
 	while (list && n++ < FILES_MAX && (d = readdir(list)))
 		if (d->d_name[0] != '.' && !hf_path_join(path, dir, d->d_name, &ignored))
-			look_at(k, path);
+			look(k, path);
 	if (list)
 		(void)closedir(list);
 }
 
-/* Of the original's daemons, and where files of certificates are. */
+/* Of the original's daemons, and (the last one) where files of certificates are. */
 static const struct {
 	const char *system, *below;
 } key_dirs[] = { { "/var/aziot/secrets", "secrets" },
@@ -247,7 +249,7 @@ static void software_keys(struct hf_checkup *k, const char *arg)
 	(void)arg;
 	for (i = 0; i < HF_COUNT(key_dirs); i++) {
 		key_dir(k, i, dir);
-		look_into(k, dir);
+		look_into(k, dir, look_at);
 	}
 	for (i = 0; i < k->inventory.n; i++)
 		look_at_uri(k, hf_inventory_text(k->inventory.list[i].conf, "key.uri"));
@@ -256,9 +258,74 @@ static void software_keys(struct hf_checkup *k, const char *arg)
 			look_at_uri(k, n->text);
 }
 
+/* ---------------------------------------------------------------- key references */
+
+/* The block may stand behind certificates. */
+static enum hf_rc find_reference(const struct hf_buf *file, struct hf_err *e)
+{
+	BIO *bio = BIO_new_mem_buf(file->p, (int)file->n);
+	char *name = NULL, *header = NULL;
+	struct hf_reference ref;
+	unsigned char *der = NULL;
+	long n;
+	enum hf_rc rc = hf_fail(e, HF_CORRUPT, "it is cut off, or something else");
+
+	while (rc && bio && PEM_read_bio(bio, &name, &header, &der, &n) == 1) {
+		if (!strcmp(name, HF_REFERENCE_PEM))
+			rc = hf_reference_decode(der, (size_t)n, &ref, e);
+		OPENSSL_free(name);
+		OPENSSL_free(header);
+		OPENSSL_free(der);
+	}
+	BIO_free(bio);
+	ERR_clear_error();
+	return rc;
+}
+
+/* OpenSSL tells nobody why a decoder passed a file by: that is found here or nowhere. */
+static void look_at_reference(struct hf_checkup *k, const char *path)
+{
+	static const char end[] = ".key.pem";
+	HF_AUTO_BUF file = HF_BUF(HF_SOFTKEY_MAX);
+	struct hf_err why = HF_ERR_INIT;
+	size_t n = strlen(path);
+
+	if (n < sizeof(end) || strcmp(path + n - (sizeof(end) - 1), end) != 0 ||
+	    hf_file_read(path, true, &file, &why))
+		return;
+	if (file.n && memmem(file.p, file.n, "PRIVATE KEY-----", 16))
+		return; /* not ours; see software-keys */
+	if (!find_reference(&file, &why))
+		return;
+	hf_check_say(
+		k, HF_CHECK_ERROR,
+		"%s is no key reference that can be read (%s), which programs call "
+		"unsupported: 'holdfast key reference ID --cert CERTIFICATE --out %s' makes it "
+		"anew",
+		path, why.msg, path);
+}
+
+static void references(struct hf_checkup *k, const char *arg)
+{
+	char dir[HF_PATH_MAX];
+	size_t i, n;
+
+	(void)arg;
+	key_dir(k, HF_COUNT(key_dirs) - 1, dir);
+	look_into(k, dir, look_at_reference);
+	n = strlen(dir);
+	for (i = 0; i < k->inventory.n; i++) {
+		const char *path = hf_inventory_text(k->inventory.list[i].conf, "reference");
+
+		if (strncmp(path, dir, n) || path[n] != '/') /* an administrator's own place */
+			look_at_reference(k, path);
+	}
+}
+
 const struct hf_check hf_checks_keys[] = {
 	{ "key-orphans", "no generation of a key is left over", orphans, NULL },
 	{ "key-origins", "keys have never been outside of their tokens", origins, NULL },
+	{ "key-references", "what stands for a key can be read", references, NULL },
 	{ "software-keys", "no private key is left in a file", software_keys, NULL },
 	{ NULL, NULL, NULL, NULL },
 };

@@ -273,6 +273,18 @@ def software_key(name, mode=0o600):
     return change
 
 
+def reference(name, harm):
+    """A key reference that something happened to; its path."""
+    def change(d):
+        d.run("key", "reference", "web", "--out", d.path(name))
+        return d.put(name, harm(d.read(name)))
+    return change
+
+
+def cut_off(text):
+    return text[:-60]
+
+
 def symlinked(d):
     os.rename(d.path("certs"), d.path("elsewhere"))
     os.symlink(d.path("elsewhere"), d.path("certs"))
@@ -358,6 +370,12 @@ BROKEN = [
     ("renewals", state("web", state="held", last={"message": "clock"}), "warning", "waits: clock"),
     ("renewals", state("web", next=int(time.time()) - 8000), "warning", "2 hours ago"),
     ("renewals", lambda d: d.status["credentials"].pop(), "warning", "does not know of web"),
+    ("key-references", reference("certs/web.key.pem", cut_off), "error",
+     r"web\.key\.pem .*cut off.*unsupported.*holdfast key reference"),
+    ("key-references", reference("certs/x.key.pem", lambda text: b""), "error", r"x\.key\.pem"),
+    ("key-references", reference("certs/x.key.pem", lambda text: text.replace(b"-\nM", b"-\nN")), "error", r"x\.key\.pem"),
+    ("key-references", lambda d: conf("web", "reference", reference("elsewhere.key.pem", cut_off)(d))(d), "error",
+     r"elsewhere\.key\.pem"),
     ("software-keys", software_key("secrets/k.pem"), "warning", "in software"),
     ("software-keys", software_key("keyd/keys/x.key"), "warning", "keyd/keys/x.key"),
     ("software-keys", lambda d: conf("web", "key.uri", "file://" + d.put("named.pem", OTHER.key_pem))(d), "warning",
@@ -502,6 +520,14 @@ def test_orphans_and_origins(dev):
         assert "file of key est-id" in dev.one("key-origins")[1]
     finally:
         dev.run("key", "delete", "old", "--yes")
+
+
+def test_key_references_that_are_well(dev):
+    """Alone, and behind a certificate; and a key file that is none of ours is for another check."""
+    reference("certs/one.key.pem", lambda text: text)(dev)
+    reference("certs/two.key.pem", lambda text: OTHER.pem.encode() + text)(dev)
+    dev.put("certs/three.key.pem", OTHER.key_pem, 0o600)
+    assert dev.one("key-references") == ("ok", "")
 
 
 def test_rsa_pss_certificate(dev):
