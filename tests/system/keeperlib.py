@@ -89,7 +89,15 @@ class Swtpm:
              "--ctrl", "type=unixio,path=" + self.path + ".ctrl",
              "--flags", "not-need-init,startup-clear"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(lambda: os.path.exists(self.path) and os.path.exists(self.path + ".ctrl"))
+        until(lambda: os.path.exists(self.path + ".ctrl") and self.listens())
+
+    def listens(self):
+        try:
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(self.path)
+            return True
+        except OSError:
+            return False  # it is bound before it listens
 
     def kill(self):
         self.process.kill()
