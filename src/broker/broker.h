@@ -36,6 +36,7 @@ struct hf_job {
 	struct hf_peer *peer;
 	uint32_t id, request_id;
 	uint64_t started_us, deadline; /* of the client, ms */
+	uint64_t queued;	       /* ms */
 	uint64_t turn;		       /* the order in which its seat was given them */
 	uint64_t begun;		       /* ms; 0: its keeper has not come to it yet */
 	uint32_t keeper_ms;	       /* what the keeper may take from then on */
@@ -74,7 +75,7 @@ struct hf_worker {
 	struct hf_queue queue;
 	struct hf_flow own;  /* the broker's own place in it */
 	struct hf_job *jobs; /* all: queued and at the keepers */
-	uint64_t down_since; /* ms, while no seat has a keeper */
+	uint64_t lost_at;    /* ms, since when no seat is ready */
 	hf_TokenInfo info;
 	uint64_t commands; /* to the TPM, by all its keepers */
 	uint32_t lockout_counter;

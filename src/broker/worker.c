@@ -135,17 +135,24 @@ static void token_lost(struct hf_worker *w, hf_TokenInfo_State state, const char
 	(void)hf_copy(w->info.error, sizeof(w->info.error), why);
 }
 
+static void set_ready(struct hf_seat *s, bool ready)
+{
+	bool had = any_ready(s->worker);
+
+	s->ready = ready;
+	if (had && !any_ready(s->worker))
+		s->worker->lost_at = hf_now_ms();
+}
+
 static void keeper_gone(struct hf_broker *b, struct hf_seat *s, enum hf_rc rc, const char *why)
 {
 	struct hf_worker *w = s->worker;
 	struct hf_job *j, *next;
 
 	hf_log(HF_LOG_ERR, "token %s: %s", w->token->name, why);
+	set_ready(s, false);
 	hf_loop_forget(b, &s->source);
-	s->ready = false;
 	w->info.restarts++;
-	if (down(w))
-		w->down_since = hf_now_ms();
 	if (!any_ready(w)) {
 		w->info.state = hf_TokenInfo_State_UNAVAILABLE;
 		(void)hf_copy(w->info.error, sizeof(w->info.error), why);
@@ -285,7 +292,7 @@ static void doubt(struct hf_broker *b, struct hf_seat *s, enum hf_rc rc, const c
 
 	if (rc != HF_UNAVAILABLE && rc != HF_TIMEOUT)
 		return;
-	s->ready = false;
+	set_ready(s, false);
 	if (rc == HF_TIMEOUT && s->at_keeper) {
 		keeper_gone(b, s, rc, why); /* what stands behind it would wait as long again */
 	} else if (!any_ready(w)) {
@@ -356,7 +363,7 @@ void hf_worker_learn(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply
 	bool good = !rep->status && rep->which_result == hf_KeeperReply_opened_tag, fresh;
 
 	if (j->seat)
-		j->seat->ready = good;
+		set_ready(j->seat, good);
 	if (!good && any_ready(w)) {
 		hf_log(HF_LOG_WARN, "%s; its other workers go on", e->msg);
 		return;
@@ -500,7 +507,8 @@ struct hf_job *hf_job_new(struct hf_broker *b, struct hf_worker *w, struct hf_co
 	j->worker = w;
 	j->conn = c;
 	j->keeper_ms = w->token->timeout_ms;
-	j->deadline = hf_now_ms() + HF_CLIENT_MS;
+	j->queued = hf_now_ms();
+	j->deadline = j->queued + HF_CLIENT_MS;
 	j->item.cost = 1;
 	if (c) {
 		j->peer = hf_peers_get(&b->peers, &c->who);
@@ -551,24 +559,25 @@ void hf_worker_abandon(struct hf_broker *b, struct hf_worker *w, struct hf_conn 
 	}
 }
 
-/* The client's deadline, and while there is no keeper the token's. */
+/* The client's deadline, and while nobody has the token that of the token. */
 static uint64_t deadline_of(const struct hf_worker *w, const struct hf_job *j)
 {
-	uint64_t until = w->down_since + w->token->timeout_ms;
+	uint64_t since = j->queued > w->lost_at ? j->queued : w->lost_at;
+	uint64_t until = since + w->token->timeout_ms;
+	bool first = w->info.state == hf_TokenInfo_State_STARTING && !down(w); /* takes a while */
 
-	return until < j->deadline && down(w) ? until : j->deadline;
+	return until < j->deadline && !j->seat && !first && !any_ready(w) ? until : j->deadline;
 }
 
 static void expire_job(struct hf_broker *b, struct hf_worker *w, struct hf_job *j)
 {
 	struct hf_err err = HF_ERR_INIT;
 	const char *why = "it did not get to this in time";
-	bool gone = !any_ready(w);
 
-	if (gone)
+	if (!any_ready(w))
 		why = w->info.error[0] ? w->info.error : "its keeper is still being started";
-	(void)hf_fail(&err, gone ? HF_UNAVAILABLE : HF_TIMEOUT,
-		      "token %s: %s; see 'holdfast token list'", w->token->name, why);
+	(void)hf_fail(&err, HF_TIMEOUT, "token %s: %s; see 'holdfast token list'", w->token->name,
+		      why);
 	if (!j->seat) {
 		dequeue(w, j);
 		finish(b, j, NULL, &err);
@@ -622,7 +631,7 @@ void hf_worker_init(struct hf_broker *b, struct hf_worker *w, const struct hf_to
 						.number = (uint32_t)(index * HF_WORKERS_MAX + i) };
 	w->token = t;
 	w->index = index;
-	w->down_since = hf_now_ms();
+	w->lost_at = hf_now_ms();
 	w->info.state = hf_TokenInfo_State_STARTING;
 	(void)hf_copy(w->info.name, sizeof(w->info.name), t->name);
 	(void)hf_copy(w->info.type, sizeof(w->info.type), t->type);

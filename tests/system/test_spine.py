@@ -5,6 +5,7 @@ import concurrent.futures
 import glob
 import os
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -197,6 +198,26 @@ def test_tpm_goes_and_comes(tmp_path):
         assert b.process.poll() is None
         assert b.call(status_get={}).status_reply.uptime_s >= broker.uptime_s
         assert "key a" in signer.close(), "the program was not told which key"
+    finally:
+        b.close()
+
+
+def test_another_tpm(tmp_path):
+    """The whole of it is said: what is wrong is long, and what to do about it stands at the end."""
+    b = RealBroker().start()
+    try:
+        b.algorithms()
+        b.add_key("a")
+        b.stop()
+        b.tpm.kill()
+        shutil.rmtree(b.tpm.dir + "/state")
+        b.tpm.start()
+        b.start()
+        for _ in range(2):
+            p = cli(b, "sign", "a", "/dev/null", "--out", str(tmp_path / "sig"), code=1)
+            assert "key a" in p.stderr and "another TPM" in p.stderr and "restart holdfastd" in p.stderr, p.stderr
+        p = cli(b, "status", code=4)
+        assert "wrong" in p.stdout and "restart holdfastd" in p.stdout
     finally:
         b.close()
 
