@@ -55,9 +55,25 @@ static void pause_for(unsigned retries)
 	(void)nanosleep(&ts, NULL);
 }
 
-/* True: do it again. */
-static bool recover(struct hf_p11 *t, struct tries *n)
+/* A session without its login would find no key, and say for good that they are gone. */
+static bool renew(struct hf_p11 *t, enum hf_rc *rc, struct hf_err *e)
 {
+	enum hf_rc failed = hf_p11_new_session(t, e);
+
+	if (!failed)
+		return true;
+	*rc = failed;
+	hf_p11_stop(t);
+	return false;
+}
+
+/* True: do it again. Else *@rc and @e say why not. */
+static bool recover(struct hf_p11 *t, struct tries *n, enum hf_rc *rc, struct hf_err *e)
+{
+	if (t->login_failed) { /* a PIN is told once for a request, whatever became of it */
+		hf_p11_stop(t);
+		return false;
+	}
 	if (t->rv == CKR_OK)
 		return false;
 	switch (hf_p11_meaning(t->rv)->class) {
@@ -73,8 +89,7 @@ static bool recover(struct hf_p11 *t, struct tries *n)
 		hf_p11_keys_drop(t);
 		return !n->forget++;
 	case HF_P11_SESSION:
-		hf_p11_keys_drop(t);
-		return !n->session++ && (!t->ready || !hf_p11_new_session(t, NULL));
+		return !n->session++ && (!t->ready || renew(t, rc, e));
 	case HF_P11_RESTART:
 		/* SoftHSM has no token while another process writes that it logged in. */
 		hf_p11_stop(t);
@@ -98,12 +113,13 @@ enum hf_rc hf_p11_run(struct hf_p11 *t, const char *what, hf_p11_fn *fn, void *a
 	if (t->running) /* a key on trial: who tries it recovers */
 		return fn(t, arg, e);
 	t->running = true;
+	t->login_failed = false;
 	do {
 		t->rv = CKR_OK;
 		rc = t->ready ? HF_OK : hf_p11_start(t, e);
 		if (!rc)
 			rc = fn(t, arg, e);
-	} while (rc && recover(t, &n));
+	} while (rc && recover(t, &n, &rc, e));
 	t->running = false;
 	if (rc)
 		(void)hf_within(e, "%s: %s", t->uri_text, what);
@@ -147,15 +163,12 @@ static void p11_close(struct hf_backend *b)
 	free(t);
 }
 
-/* Is the token still there, and the session? */
+/* Is the token still there, and the session, and the login? */
 static enum hf_rc answers(struct hf_p11 *t, void *arg, struct hf_err *e)
 {
-	CK_SESSION_INFO info;
-	CK_RV rv = t->f->C_GetSessionInfo(t->session, &info);
+	CK_RV rv = hf_p11_session_state(t);
 
 	(void)arg;
-	if (rv == CKR_OK && info.slotID != t->slot)
-		rv = HF_P11_RV_LIED;
 	return rv == CKR_OK ? HF_OK : hf_p11_fail(t, rv, e, "ask");
 }
 

@@ -40,9 +40,10 @@ struct hf_p11 {
 	/* the module, once loaded; the token, while ready */
 	CK_FUNCTION_LIST *f;
 	bool initialized, ready;
-	bool running;  /* hf_p11_run() is at work */
-	bool pin_good; /* the PIN of our descriptor was taken once */
-	CK_RV rv;      /* of the last failure; CKR_OK: it was not the module's */
+	bool running;	   /* hf_p11_run() is at work */
+	bool pin_good;	   /* the PIN of our descriptor was taken once */
+	bool login_failed; /* in this hf_p11_run(), the PIN was told and not taken */
+	CK_RV rv;	   /* of the last failure; CKR_OK: it was not the module's */
 	CK_SLOT_ID slot;
 	CK_SESSION_HANDLE session; /* CK_INVALID_HANDLE: none */
 	CK_TOKEN_INFO info;
@@ -76,6 +77,8 @@ CK_RV hf_p11_answer_end(const struct hf_p11_answer *a, size_t n, CK_RV rv);
 /* Loads and initializes the module, finds the token, opens a session, logs in. */
 enum hf_rc hf_p11_start(struct hf_p11 *t, struct hf_err *e);
 enum hf_rc hf_p11_new_session(struct hf_p11 *t, struct hf_err *e);
+/* CKR_OK: it is there. CKR_USER_NOT_LOGGED_IN: but shows no private keys any more. */
+CK_RV hf_p11_session_state(struct hf_p11 *t);
 void hf_p11_stop(struct hf_p11 *t); /* the module is finalized; it stays loaded */
 bool hf_p11_has(const struct hf_p11 *t, CK_MECHANISM_TYPE m);
 bool hf_p11_makes(struct hf_p11 *t, const struct hf_algorithm *a);

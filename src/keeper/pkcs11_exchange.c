@@ -29,26 +29,34 @@ static const struct {
 	{ 64, CKM_SHA512, CKG_MGF1_SHA512 },
 };
 
-/* One C_Decrypt. *@a is wiped by the caller. */
-static CK_RV decrypt_with(struct hf_p11 *t, const struct hf_p11_key *k, CK_MECHANISM *m,
-			  struct hf_view data, struct hf_p11_answer *a, struct hf_err *e)
-{
-	size_t n = (k->pub->bits + 7) / 8;
-	CK_RV rv = t->f->C_DecryptInit(t->session, m, k->handle);
-
-	if (rv != CKR_OK)
-		return rv;
-	if (k->pin_each_time && hf_p11_login(t, CKU_CONTEXT_SPECIFIC, e))
-		return t->rv ? t->rv : CKR_PIN_INCORRECT;
-	hf_p11_answer_begin(a, n);
-	rv = t->f->C_Decrypt(t->session, (CK_BYTE *)(uintptr_t)data.p, (CK_ULONG)data.n, a->bytes,
-			     &a->n);
-	return hf_p11_answer_end(a, n, rv);
-}
-
 static enum hf_rc wrong_padding(const struct decryption *d, struct hf_err *e)
 {
 	return hf_fail(e, HF_ARGUMENT, "the ciphertext is not one of %s for this key", d->x->name);
+}
+
+/* One C_Decrypt. *@a is wiped by the caller. */
+static enum hf_rc decrypt_with(struct hf_p11 *t, const struct hf_p11_key *k, CK_MECHANISM *m,
+			       const struct decryption *d, struct hf_p11_answer *a,
+			       struct hf_err *e)
+{
+	size_t n = (k->pub->bits + 7) / 8;
+	CK_RV rv = t->f->C_DecryptInit(t->session, m, k->handle);
+	enum hf_rc rc;
+
+	if (rv != CKR_OK)
+		return hf_p11_fail(t, rv, e, "decrypt");
+	rc = k->pin_each_time ? hf_p11_login(t, CKU_CONTEXT_SPECIFIC, e) : HF_OK;
+	if (rc)
+		return rc;
+	hf_p11_answer_begin(a, n);
+	rv = t->f->C_Decrypt(t->session, (CK_BYTE *)(uintptr_t)d->data.p, (CK_ULONG)d->data.n,
+			     a->bytes, &a->n);
+	rv = hf_p11_answer_end(a, n, rv);
+	/* Only a token that unpads can mind the padding. */
+	if (m->mechanism != CKM_RSA_X_509 &&
+	    (rv == CKR_ENCRYPTED_DATA_INVALID || rv == CKR_DATA_INVALID))
+		return wrong_padding(d, e);
+	return rv == CKR_OK ? HF_OK : hf_p11_fail(t, rv, e, "decrypt");
 }
 
 /* The bare operation of the token, its answer as long as the modulus; the padding is ours. */
@@ -56,13 +64,13 @@ static enum hf_rc decrypt_bare(struct hf_p11 *t, const struct hf_p11_key *k, str
 			       struct hf_p11_answer *a, struct hf_err *e)
 {
 	CK_MECHANISM m = { CKM_RSA_X_509, NULL, 0 };
-	CK_RV rv = decrypt_with(t, k, &m, d->data, a, e);
+	enum hf_rc rc = decrypt_with(t, k, &m, d, a, e);
 	size_t n = d->data.n, got = 0;
 	uint8_t random[HF_TLS_PREMASTER];
 	bool good;
 
-	if (rv != CKR_OK)
-		return hf_p11_fail(t, rv, e, "decrypt");
+	if (rc)
+		return rc;
 	memmove(a->bytes + n - a->n, a->bytes, a->n); /* some drop leading zeros */
 	memset(a->bytes, 0, n - a->n);
 	if (d->x->pad == HF_PAD_TLS) {
@@ -89,8 +97,8 @@ static enum hf_rc decrypt_padded(struct hf_p11 *t, const struct hf_p11_key *k, s
 {
 	CK_RSA_PKCS_OAEP_PARAMS oaep = { 0 };
 	CK_MECHANISM m = { CKM_RSA_PKCS, NULL, 0 };
+	enum hf_rc rc;
 	size_t i;
-	CK_RV rv;
 
 	if (d->x->pad == HF_PAD_TLS)
 		return hf_fail(e, HF_UNSUPPORTED,
@@ -107,11 +115,9 @@ static enum hf_rc decrypt_padded(struct hf_p11 *t, const struct hf_p11_key *k, s
 		oaep.ulSourceDataLen = d->req->label.size;
 		m = (CK_MECHANISM){ CKM_RSA_PKCS_OAEP, &oaep, sizeof(oaep) };
 	}
-	rv = decrypt_with(t, k, &m, d->data, a, e);
-	if (rv == CKR_ENCRYPTED_DATA_INVALID || rv == CKR_DATA_INVALID)
-		return wrong_padding(d, e);
-	if (rv != CKR_OK)
-		return hf_p11_fail(t, rv, e, "decrypt");
+	rc = decrypt_with(t, k, &m, d, a, e);
+	if (rc)
+		return rc;
 	return HF_PB_SET(d->out->data, a->bytes, a->n)
 		       ? HF_OK
 		       : hf_p11_fail(t, HF_P11_RV_LIED, e, "decrypt");

@@ -82,8 +82,9 @@ enum hf_rc hf_p11_logins_decide(const struct hf_p11_logins *l, CK_FLAGS flags, s
 			       "counted a wrong PIN since: look at the PIN, then " AGAIN);
 	if (l->last == HF_P11_TRYING && l->unfinished >= UNFINISHED_MAX)
 		return hf_fail(e, HF_LOCKOUT,
-			       "%u attempts to log in were interrupted: the module hangs or "
-			       "crashes there. When it does not any more, " AGAIN,
+			       "%u attempts to log in were interrupted, or failed without a word "
+			       "about the PIN: the module has its trouble there. When it has not "
+			       "any more, " AGAIN,
 			       l->unfinished);
 	if (l->last != HF_P11_REFUSED)
 		return HF_OK;

@@ -16,7 +16,8 @@
 
 enum hf_p11_attempt {
 	HF_P11_NEVER,	/* or the last one was good */
-	HF_P11_TRYING,	/* its end is not known: the power went, the module hung or crashed */
+	HF_P11_TRYING,	/* how it ended is not known: the power went, the module hung, crashed or
+			   said something that is not about the PIN */
 	HF_P11_REFUSED, /* the token did not take it */
 };
 

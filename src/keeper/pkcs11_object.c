@@ -70,7 +70,10 @@ CK_RV hf_p11_find(struct hf_p11 *t, CK_ATTRIBUTE *match, CK_ULONG n_match, CK_OB
 		}
 	}
 	end = t->f->C_FindObjectsFinal(t->session);
-	return rv == CKR_OK ? end : rv;
+	if (rv == CKR_OK)
+		rv = end;
+	/* Without a login, that nothing is seen means nothing. */
+	return rv == CKR_OK && !*n ? hf_p11_session_state(t) : rv;
 }
 
 static enum hf_rc from_rsa(struct hf_p11 *t, CK_OBJECT_HANDLE o, struct hf_buf *out,

@@ -37,6 +37,15 @@ static enum hf_rc record_read(struct hf_p11_logins *l, struct hf_err *e)
 	return HF_OK;
 }
 
+/* Between keepers of one token. It goes with the process, if the module takes that along. */
+static enum hf_rc record_lock(struct hf_err *e)
+{
+	if (!flock(HF_P11_LOGINS_FD, LOCK_EX))
+		return HF_OK;
+	return hf_fail_errno(e, HF_UNAVAILABLE,
+			     "the record of logins cannot be locked, so the PIN is not tried");
+}
+
 /* One write within one sector, and on disk: before and after the token is told the PIN. */
 static enum hf_rc record_write(const struct hf_p11_logins *l, struct hf_err *e)
 {
@@ -74,34 +83,73 @@ static enum hf_rc pin_read(struct hf_buf *pin, struct hf_err *e)
 	return HF_OK;
 }
 
-static enum hf_rc try(struct hf_p11 *t, CK_USER_TYPE user, const struct hf_buf *pin,
-		      struct hf_p11_logins *l, struct hf_err *e)
+/* What it says is not enough: a session that stays public shows no private key. */
+static CK_RV log_in(struct hf_p11 *t, CK_USER_TYPE user, const struct hf_buf *pin)
 {
-	enum hf_rc rc = HF_OK, written;
-	CK_RV rv;
+	CK_RV rv = t->f->C_Login(t->session, user, pin->p, (CK_ULONG)pin->n);
 
-	/* A PIN that was right is no risk, and flash wears out: sessions may come and go. */
-	if (!t->pin_good) {
-		hf_p11_logins_begin(l);
-		rc = record_write(l, e);
-	}
-	if (rc)
-		return rc;
-	rv = t->f->C_Login(t->session, user, pin->p, (CK_ULONG)pin->n);
-	if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN) {
-		memset(l, 0, sizeof(*l));
-		rc = t->pin_good ? HF_OK : record_write(l, e);
-		t->pin_good = true;
-		return rc;
-	}
+	if (user == CKU_USER && (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN))
+		rv = hf_p11_session_state(t);
+	return rv;
+}
+
+/*
+ * Was it the PIN? A bridge to a token on the network, or a driver after a timeout, says
+ * 'general error' for a PIN that was counted: then the token's flags tell. What a vendor's
+ * own value means, nobody knows.
+ */
+static bool refused(struct hf_p11 *t, CK_RV rv, CK_FLAGS before)
+{
+	const CK_FLAGS counted =
+		CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED;
+	const struct hf_p11_meaning *m = hf_p11_meaning(rv);
+	CK_TOKEN_INFO info;
+
+	if (m->class == HF_P11_PIN || m->rv != rv || (rv & CKR_VENDOR_DEFINED))
+		return true;
+	memset(&info, 0, sizeof(info));
+	return t->f->C_GetTokenInfo(t->slot, &info) == CKR_OK && (info.flags & ~before & counted);
+}
+
+/* An attempt that failed for another reason stays one that did not end: there are few of them. */
+static enum hf_rc not_taken(struct hf_p11 *t, CK_RV rv, const struct hf_buf *pin, CK_FLAGS before,
+			    struct hf_p11_logins *l, struct hf_err *e)
+{
+	enum hf_rc rc = hf_p11_fail(t, rv, e, "log in"), written = HF_OK;
+
 	t->pin_good = false;
-	rc = hf_p11_fail(t, rv, e, "log in");
-	if (hf_p11_meaning(rv)->class == HF_P11_PIN)
+	t->login_failed = true;
+	if (refused(t, rv, before)) {
 		written = hf_p11_logins_refused(l, HF_VIEW_BUF(pin), NULL);
-	else
-		written = HF_OK, memset(l, 0, sizeof(*l)); /* the PIN was not what it minded */
+		if (rc != HF_LOCKOUT)
+			rc = hf_fail(e, HF_LOCKOUT,
+				     "log in: %s (CKR 0x%lx). The token may have counted a wrong "
+				     "PIN, so this one is not tried again: look at it, then "
+				     "'holdfast token provision TOKEN'",
+				     hf_p11_meaning(rv)->text, (unsigned long)rv);
+	}
 	if (written || record_write(l, NULL))
 		hf_within(e, "and the record of logins cannot be written");
+	return rc;
+}
+
+static enum hf_rc try(struct hf_p11 *t, CK_USER_TYPE user, const struct hf_buf *pin,
+		      CK_FLAGS before, struct hf_p11_logins *l, struct hf_err *e)
+{
+	enum hf_rc rc;
+	CK_RV rv;
+
+	hf_p11_logins_begin(l);
+	/* A PIN that was right is no risk, and flash wears out: sessions may come and go. */
+	rc = t->pin_good ? HF_OK : record_write(l, e);
+	if (rc)
+		return rc;
+	rv = log_in(t, user, pin);
+	if (rv != CKR_OK)
+		return not_taken(t, rv, pin, before, l, e);
+	memset(l, 0, sizeof(*l));
+	rc = t->pin_good ? HF_OK : record_write(l, e);
+	t->pin_good = true;
 	return rc;
 }
 
@@ -120,7 +168,7 @@ static enum hf_rc decide_and_try(struct hf_p11 *t, CK_USER_TYPE user, const stru
 	rc = record_read(&l, e);
 	if (!rc)
 		rc = hf_p11_logins_decide(&l, info.flags, HF_VIEW_BUF(pin), e);
-	return rc ? rc : try(t, user, pin, &l, e);
+	return rc ? rc : try(t, user, pin, info.flags, &l, e);
 }
 
 enum hf_rc hf_p11_login(struct hf_p11 *t, CK_USER_TYPE user, struct hf_err *e)
@@ -139,11 +187,9 @@ enum hf_rc hf_p11_login(struct hf_p11 *t, CK_USER_TYPE user, struct hf_err *e)
 		return hf_fail(e, HF_UNAVAILABLE,
 			       "there is no record of logins, so the PIN is not tried; see the log "
 			       "of holdfastd");
-	/* The lock goes with the process, if the module takes that along. */
-	if (flock(HF_P11_LOGINS_FD, LOCK_EX))
-		return hf_fail_errno(e, HF_UNAVAILABLE,
-				     "the record of logins cannot be locked, so the PIN is not "
-				     "tried");
+	rc = record_lock(e);
+	if (rc)
+		return rc;
 	rc = decide_and_try(t, user, &pin, e);
 	(void)flock(HF_P11_LOGINS_FD, LOCK_UN);
 	return rc;
@@ -153,5 +199,13 @@ enum hf_rc hf_p11_login_forgive(struct hf_err *e)
 {
 	struct hf_p11_logins none = { 0 };
 
-	return handed_over(HF_P11_LOGINS_FD) ? record_write(&none, e) : HF_OK;
+	enum hf_rc rc;
+
+	if (!handed_over(HF_P11_LOGINS_FD))
+		return HF_OK;
+	rc = record_lock(e);
+	if (!rc)
+		rc = record_write(&none, e);
+	(void)flock(HF_P11_LOGINS_FD, LOCK_UN);
+	return rc;
 }

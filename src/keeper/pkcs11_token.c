@@ -157,10 +157,24 @@ static enum hf_rc list_mechanisms(struct hf_p11 *t, struct hf_err *e)
 	return rv == CKR_OK ? HF_OK : hf_p11_fail(t, rv, e, "list the mechanisms");
 }
 
+CK_RV hf_p11_session_state(struct hf_p11 *t)
+{
+	CK_SESSION_INFO info;
+	CK_RV rv;
+
+	memset(&info, 0, sizeof(info));
+	rv = t->f->C_GetSessionInfo(t->session, &info);
+	if (rv == CKR_OK && info.slotID != t->slot)
+		rv = HF_P11_RV_LIED;
+	if (rv == CKR_OK && (t->flags & CKF_LOGIN_REQUIRED) &&
+	    info.state != CKS_RW_USER_FUNCTIONS && info.state != CKS_RO_USER_FUNCTIONS)
+		rv = CKR_USER_NOT_LOGGED_IN;
+	return rv;
+}
+
 enum hf_rc hf_p11_new_session(struct hf_p11 *t, struct hf_err *e)
 {
 	CK_SESSION_HANDLE before = t->session;
-	CK_SESSION_INFO info;
 	CK_RV rv;
 
 	/* The old one is closed after: the login ends with an application's last session. */
@@ -173,10 +187,7 @@ enum hf_rc hf_p11_new_session(struct hf_p11 *t, struct hf_err *e)
 	if (before != CK_INVALID_HANDLE)
 		(void)t->f->C_CloseSession(before);
 	hf_p11_keys_drop(t);
-	if (!(t->flags & CKF_LOGIN_REQUIRED))
-		return HF_OK;
-	rv = t->f->C_GetSessionInfo(t->session, &info);
-	if (rv == CKR_OK && info.state == CKS_RW_USER_FUNCTIONS)
+	if (!(t->flags & CKF_LOGIN_REQUIRED) || hf_p11_session_state(t) == CKR_OK)
 		return HF_OK;
 	return hf_p11_login(t, CKU_USER, e);
 }

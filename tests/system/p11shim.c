@@ -7,7 +7,7 @@
  * rv: returns NUMBER instead of asking.    after: asks, then returns NUMBER.
  * len: says that the answer has NUMBER bytes (or rows).     flip: inverts byte NUMBER of it.
  * over: writes NUMBER bytes behind the buffer.    flags: sets these flags of C_GetTokenInfo.
- * hang: for ever.  abort.
+ * hang: for ever.  abort.    lost: closes all sessions first.    logout: logs out first.
  * P11SHIM_DECOY is opened a few times and stays open, as a module's data base does.
  */
 #include <dlfcn.h>
@@ -79,6 +79,24 @@ static void note(const char *function)
 		(void)close(fd);
 }
 
+/* As if the token had been reset, or another program of ours had logged out. */
+static void forget(const char *action)
+{
+	CK_SLOT_ID slots[16];
+	CK_SESSION_HANDLE s;
+	CK_ULONG n = 16, i;
+
+	if (real->C_GetSlotList(CK_TRUE, slots, &n) != CKR_OK)
+		abort();
+	for (i = 0; i < n; i++) {
+		if (!strcmp(action, "lost"))
+			(void)real->C_CloseAllSessions(slots[i]);
+		else if (real->C_OpenSession(slots[i], CKF_SERIAL_SESSION, NULL, NULL, &s) ==
+			 CKR_OK)
+			(void)real->C_Logout(s), (void)real->C_CloseSession(s);
+	}
+}
+
 /* True: return *@rv, the real module is not asked. */
 static bool before(const char *function, struct fault *f, CK_RV *rv)
 {
@@ -87,6 +105,8 @@ static bool before(const char *function, struct fault *f, CK_RV *rv)
 		return false;
 	if (!strcmp(f->action, "abort"))
 		abort();
+	if (!strcmp(f->action, "lost") || !strcmp(f->action, "logout"))
+		forget(f->action);
 	while (!strcmp(f->action, "hang"))
 		(void)pause();
 	*rv = f->number;
