@@ -13,6 +13,7 @@ struct order {
 	const hf_KeeperCreate *req;
 	hf_KeeperCreated *out;
 	struct hf_p11_names names;
+	bool begun;
 };
 
 static CK_RV generate(struct hf_p11 *t, struct order *o, struct hf_view params, bool all,
@@ -62,9 +63,12 @@ static enum hf_rc make_and_try(struct hf_p11 *t, struct order *o, bool all, stru
 {
 	CK_OBJECT_HANDLE pair[2] = { CK_INVALID_HANDLE, CK_INVALID_HANDLE };
 	HF_AUTO_BUF spki = HF_BUF(4096);
-	CK_RV rv = generate_either(t, o, all, pair);
-	enum hf_rc rc;
+	enum hf_rc rc = hf_p11_key_begin(t, &o->names, &o->begun, e);
+	CK_RV rv;
 
+	if (rc)
+		return rc;
+	rv = generate_either(t, o, all, pair);
 	if (rv != CKR_OK)
 		return hf_p11_fail(t, rv, e, "make the key");
 	rc = hf_p11_check_kept_in(t, pair[1], e);
@@ -74,11 +78,8 @@ static enum hf_rc make_and_try(struct hf_p11 *t, struct order *o, bool all, stru
 		rc = hf_p11_key_tell(t, &o->names, &spki, o->out, e);
 	if (!rc)
 		rc = hf_p11_prove(t, o->out, o->req->usage, e);
-	if (rc) {
+	if (rc)
 		hf_p11_key_forget(t, o->out->spki_sha256.bytes);
-		(void)t->f->C_DestroyObject(t->session, pair[0]);
-		(void)t->f->C_DestroyObject(t->session, pair[1]);
-	}
 	return rc;
 }
 
@@ -112,6 +113,7 @@ enum hf_rc hf_p11_create(struct hf_backend *b, const hf_KeeperCreate *req, hf_Ke
 			 struct hf_err *e)
 {
 	struct order o = { .algorithm = hf_algorithm_find(req->algorithm), .req = req, .out = out };
+	struct hf_p11 *t = (struct hf_p11 *)b;
 	enum hf_rc rc;
 
 	if (!o.algorithm)
@@ -121,5 +123,8 @@ enum hf_rc hf_p11_create(struct hf_backend *b, const hf_KeeperCreate *req, hf_Ke
 		return rc;
 	if (!hf_p11_names_make(&o.names, req->name))
 		return hf_fail(e, HF_FAILED, "no random numbers");
-	return hf_p11_run((struct hf_p11 *)b, "create", make, &o, e);
+	rc = hf_p11_run(t, "create", make, &o, e);
+	if (rc && o.begun)
+		hf_p11_key_undo(t, &o.names, e);
+	return rc;
 }

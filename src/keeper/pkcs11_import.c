@@ -108,6 +108,8 @@ struct arrival {
 	const hf_KeeperImport *req;
 	struct hf_view blob;
 	hf_KeeperCreated *out;
+	struct hf_p11_names names; /* of what is made of a wrapped key */
+	bool begun;
 };
 
 static enum hf_rc name_algorithm(const struct arrival *a, struct hf_view spki, struct hf_err *e)
@@ -207,7 +209,6 @@ static enum hf_rc unwrap(struct hf_p11 *t, void *arg, struct hf_err *e)
 	struct arrival *a = arg;
 	struct hf_view spki = { a->req->spki.bytes, a->req->spki.size };
 	HF_AUTO_BUF copy = HF_BUF(4096);
-	struct hf_p11_names names;
 	enum hf_rc rc = name_algorithm(a, spki, e);
 	CK_RV rv;
 
@@ -215,8 +216,8 @@ static enum hf_rc unwrap(struct hf_p11 *t, void *arg, struct hf_err *e)
 		rc = get_wrap(t, &wrapper, e);
 	if (!rc && a->blob.n <= WRAP_BITS / 8)
 		rc = hf_fail(e, HF_ARGUMENT, "the wrapped key is too short to be one");
-	if (!rc && !hf_p11_names_make(&names, a->req->name))
-		rc = hf_fail(e, HF_FAILED, "no random numbers");
+	if (!rc)
+		rc = hf_p11_key_begin(t, &a->names, &a->begun, e);
 	if (rc)
 		return rc;
 	hf_buf_add(&copy, spki.p, spki.n);
@@ -225,7 +226,8 @@ static enum hf_rc unwrap(struct hf_p11 *t, void *arg, struct hf_err *e)
 		rv = unwrap_key(
 			t, aes,
 			(struct hf_view){ a->blob.p + WRAP_BITS / 8, a->blob.n - WRAP_BITS / 8 },
-			hf_algorithm_find(a->out->algorithm)->family, &names, a->req->usage, &key);
+			hf_algorithm_find(a->out->algorithm)->family, &a->names, a->req->usage,
+			&key);
 	if (aes != CK_INVALID_HANDLE)
 		(void)t->f->C_DestroyObject(t->session, aes);
 	if (rv != CKR_OK)
@@ -233,13 +235,11 @@ static enum hf_rc unwrap(struct hf_p11 *t, void *arg, struct hf_err *e)
 	a->out->imported = true;
 	rc = hf_p11_check_kept_in(t, key, e);
 	if (!rc)
-		rc = hf_p11_key_tell(t, &names, &copy, a->out, e);
+		rc = hf_p11_key_tell(t, &a->names, &copy, a->out, e);
 	if (!rc)
 		rc = hf_p11_prove(t, a->out, a->req->usage, e);
-	if (rc)
-		(void)t->f->C_DestroyObject(t->session, key);
-	else
-		add_public(t, &names, hf_algorithm_find(a->out->algorithm), spki);
+	if (!rc)
+		add_public(t, &a->names, hf_algorithm_find(a->out->algorithm), spki);
 	return rc;
 }
 
@@ -356,41 +356,26 @@ static enum hf_rc adopt(struct hf_p11 *t, void *arg, struct hf_err *e)
 enum hf_rc hf_p11_import(struct hf_backend *b, const hf_KeeperImport *req, struct hf_view blob,
 			 hf_KeeperCreated *out, struct hf_err *e)
 {
-	struct arrival a = { req, blob, out };
+	struct arrival a = { .req = req, .blob = blob, .out = out };
+	struct hf_p11 *t = (struct hf_p11 *)b;
+	enum hf_rc rc;
 
 	if (!strcmp(req->format, "uri"))
-		return hf_p11_run((struct hf_p11 *)b, "import", adopt, &a, e);
-	if (!strcmp(req->format, "kwp"))
-		return hf_p11_run((struct hf_p11 *)b, "import", unwrap, &a, e);
-	return hf_fail(
-		e, HF_UNSUPPORTED,
-		"a PKCS#11 token takes wrapped keys (kwp) and keys that it has (uri), not %s",
-		req->format);
+		return hf_p11_run(t, "import", adopt, &a, e);
+	if (strcmp(req->format, "kwp") != 0)
+		return hf_fail(e, HF_UNSUPPORTED,
+			       "a PKCS#11 token takes wrapped keys (kwp) and keys that it has "
+			       "(uri), not %s",
+			       req->format);
+	if (!hf_p11_names_make(&a.names, req->name))
+		return hf_fail(e, HF_FAILED, "no random numbers");
+	rc = hf_p11_run(t, "import", unwrap, &a, e);
+	if (rc && a.begun)
+		hf_p11_key_undo(t, &a.names, e);
+	return rc;
 }
 
 /* ---------------------------------------------------------------- destroy */
-
-static enum hf_rc destroy(struct hf_p11 *t, void *arg, struct hf_err *e)
-{
-	static const CK_OBJECT_CLASS classes[] = { CKO_PRIVATE_KEY, CKO_PUBLIC_KEY };
-	P11KitUri *uri = arg;
-	CK_ATTRIBUTE match[2] = { { 0, NULL, 0 }, *p11_kit_uri_get_attribute(uri, CKA_ID) };
-	CK_OBJECT_HANDLE o;
-	CK_RV rv = CKR_OK;
-	CK_ULONG n;
-	size_t i;
-
-	for (i = 0; i < HF_COUNT(classes) && rv == CKR_OK; i++) {
-		match[0] = (CK_ATTRIBUTE){ CKA_CLASS, (void *)(uintptr_t)&classes[i],
-					   sizeof(classes[i]) };
-		rv = hf_p11_find(t, match, 2, &o, 1, &n);
-		if (rv == CKR_OK && n)
-			rv = t->f->C_DestroyObject(t->session, o);
-		if (rv == CKR_OBJECT_HANDLE_INVALID)
-			rv = CKR_OK; /* another keeper was first */
-	}
-	return rv == CKR_OK ? HF_OK : hf_p11_fail(t, rv, e, "destroy the key");
-}
 
 enum hf_rc hf_p11_destroy(struct hf_backend *b, const hf_KeeperKey *key, struct hf_err *e)
 {
@@ -405,7 +390,8 @@ enum hf_rc hf_p11_destroy(struct hf_backend *b, const hf_KeeperKey *key, struct 
 	/* What somebody else made stays: holdfast only stops using it. */
 	if (p11_kit_uri_get_attribute(uri, CKA_ID) &&
 	    !p11_kit_uri_get_vendor_query(uri, HF_P11_ADOPTED))
-		rc = hf_p11_run(t, "destroy", destroy, uri, e);
+		rc = hf_p11_run(t, "destroy", hf_p11_key_destroy,
+				p11_kit_uri_get_attribute(uri, CKA_ID), e);
 	p11_kit_uri_free(uri);
 	return rc;
 }

@@ -11,7 +11,8 @@
 #include "keeper/pkcs11_public.h"
 #include "keeper/prove.h"
 
-#define KEYS_MAX 256u
+#define KEYS_MAX    256u
+#define DOUBLES_MAX 8u
 
 static void key_free(struct hf_p11 *t, struct hf_p11_key **at)
 {
@@ -195,10 +196,15 @@ static enum hf_rc tell(const char *uri, const struct hf_buf *spki, hf_KeeperCrea
 	return HF_OK;
 }
 
+static CK_ATTRIBUTE id_of(const struct hf_p11_names *names)
+{
+	return (CK_ATTRIBUTE){ CKA_ID, (void *)(uintptr_t)names->id, sizeof(names->id) };
+}
+
 enum hf_rc hf_p11_key_tell(struct hf_p11 *t, const struct hf_p11_names *names,
 			   const struct hf_buf *spki, hf_KeeperCreated *out, struct hf_err *e)
 {
-	CK_ATTRIBUTE id = { CKA_ID, (void *)(uintptr_t)names->id, sizeof(names->id) };
+	CK_ATTRIBUTE id = id_of(names);
 	CK_ATTRIBUTE label = { CKA_LABEL, (void *)(uintptr_t)names->label,
 			       (CK_ULONG)strlen(names->label) };
 
@@ -246,6 +252,48 @@ enum hf_rc hf_p11_check_usage(enum hf_family family, uint32_t usage, struct hf_e
 	if ((usage & HF_USAGE_DERIVE) && family != HF_FAMILY_EC)
 		return hf_fail(e, HF_ARGUMENT, "usage derive is for EC keys");
 	return HF_OK;
+}
+
+enum hf_rc hf_p11_key_destroy(struct hf_p11 *t, void *id, struct hf_err *e)
+{
+	static const CK_OBJECT_CLASS classes[] = { CKO_PRIVATE_KEY, CKO_PUBLIC_KEY };
+	CK_ATTRIBUTE match[2] = { { 0, NULL, 0 }, *(CK_ATTRIBUTE *)id };
+	CK_OBJECT_HANDLE found[DOUBLES_MAX];
+	CK_ULONG n, at;
+	CK_RV rv = CKR_OK;
+	size_t i;
+
+	for (i = 0; i < HF_COUNT(classes) && rv == CKR_OK; i++) {
+		match[0] = (CK_ATTRIBUTE){ CKA_CLASS, (void *)(uintptr_t)&classes[i],
+					   sizeof(classes[i]) };
+		rv = hf_p11_find(t, match, 2, found, DOUBLES_MAX, &n);
+		for (at = 0; at < n && at < DOUBLES_MAX && rv == CKR_OK; at++) {
+			rv = t->f->C_DestroyObject(t->session, found[at]);
+			if (rv == CKR_OBJECT_HANDLE_INVALID)
+				rv = CKR_OK; /* another keeper was first */
+		}
+	}
+	return rv == CKR_OK ? HF_OK : hf_p11_fail(t, rv, e, "destroy the key");
+}
+
+enum hf_rc hf_p11_key_begin(struct hf_p11 *t, const struct hf_p11_names *names, bool *begun,
+			    struct hf_err *e)
+{
+	CK_ATTRIBUTE id = id_of(names);
+	enum hf_rc rc = *begun ? hf_p11_key_destroy(t, &id, e) : HF_OK;
+
+	*begun = true;
+	return rc;
+}
+
+void hf_p11_key_undo(struct hf_p11 *t, const struct hf_p11_names *names, struct hf_err *e)
+{
+	CK_ATTRIBUTE id = id_of(names);
+
+	/* Without a login it cannot be looked for, and this request has had its one. */
+	if (t->login_failed || hf_p11_run(t, "clear up", hf_p11_key_destroy, &id, NULL))
+		(void)hf_within(e, "a key may be left in the token under the label %s",
+				names->label);
 }
 
 enum hf_rc hf_p11_prove(struct hf_p11 *t, const hf_KeeperCreated *made, uint32_t usage,

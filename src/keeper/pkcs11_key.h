@@ -33,6 +33,15 @@ enum hf_rc hf_p11_key_tell(struct hf_p11 *t, const struct hf_p11_names *names,
 enum hf_rc hf_p11_key_tell_adopted(struct hf_p11 *t, CK_ATTRIBUTE *id, CK_ATTRIBUTE *label,
 				   bool adopted, const struct hf_buf *spki, hf_KeeperCreated *out,
 				   struct hf_err *e);
+/* All that has that CKA_ID, as an hf_p11_fn: @id is a CK_ATTRIBUTE. */
+enum hf_rc hf_p11_key_destroy(struct hf_p11 *t, void *id, struct hf_err *e);
+/*
+ * A call that makes a key may say that it failed, and have made it. _begin, before each attempt,
+ * destroys what the one before left under @names; _undo what the last one did, or adds to @e.
+ */
+enum hf_rc hf_p11_key_begin(struct hf_p11 *t, const struct hf_p11_names *names, bool *begun,
+			    struct hf_err *e);
+void hf_p11_key_undo(struct hf_p11 *t, const struct hf_p11_names *names, struct hf_err *e);
 enum hf_rc hf_p11_check_usage(enum hf_family family, uint32_t usage, struct hf_err *e);
 /* What was asked for and what came are two things with some tokens: is it inside for good? */
 enum hf_rc hf_p11_check_kept_in(struct hf_p11 *t, CK_OBJECT_HANDLE key, struct hf_err *e);
