@@ -113,6 +113,17 @@ static ck_key_type_t key_type(const struct hf_p11_key *k)
 	return types[k->algorithm->family];
 }
 
+static ck_mechanism_type_t made_by(const struct hf_p11_key *k)
+{
+	static const ck_mechanism_type_t types[] = {
+		[HF_FAMILY_RSA] = CKM_RSA_PKCS_KEY_PAIR_GEN,
+		[HF_FAMILY_EC] = CKM_EC_KEY_PAIR_GEN,
+		[HF_FAMILY_ED25519] = CKM_EC_EDWARDS_KEY_PAIR_GEN,
+	};
+
+	return types[k->algorithm->family];
+}
+
 static ck_rv_t give_mechs(struct ck_attribute *a, const struct hf_p11_key *k)
 {
 	ck_mechanism_type_t list[32];
@@ -143,6 +154,8 @@ static ck_rv_t of_key(const struct hf_p11_key *k, struct ck_attribute *a)
 		return give(a, NULL, 0);
 	case CKA_LOCAL:
 		return give_bool(a, !k->imported);
+	case CKA_KEY_GEN_MECHANISM: /* 2.40, 4.7: what is not known of a key that is not local */
+		return give_ulong(a, k->imported ? CK_UNAVAILABLE_INFORMATION : made_by(k));
 	case CKA_PUBLIC_KEY_INFO:
 		return give(a, k->spki, k->n_spki);
 	case CKA_MODULUS:
@@ -270,7 +283,8 @@ static ck_rv_t of_secret(const struct hf_p11_secret *s, struct ck_attribute *a)
 	case CKA_KEY_TYPE:
 		return give_ulong(a, s->type);
 	case CKA_VALUE:
-		return give(a, s->value, s->n);
+		return s->sensitive || !s->extractable ? none(a, CKR_ATTRIBUTE_SENSITIVE)
+						       : give(a, s->value, s->n);
 	case CKA_VALUE_LEN:
 		return give_ulong(a, s->n);
 	case CKA_ID:
@@ -279,12 +293,17 @@ static ck_rv_t of_secret(const struct hf_p11_secret *s, struct ck_attribute *a)
 	case CKA_END_DATE:
 		return give(a, NULL, 0);
 	case CKA_EXTRACTABLE:
-		return give_bool(a, true);
+		return give_bool(a, s->extractable);
 	case CKA_SENSITIVE:
-	case CKA_ALWAYS_SENSITIVE:
+		return give_bool(a, s->sensitive);
+	case CKA_ALWAYS_SENSITIVE: /* 2.40, 2.3.6: of the base key and of this one */
+		return give_bool(a, s->sensitive && s->base_inside);
 	case CKA_NEVER_EXTRACTABLE:
+		return give_bool(a, !s->extractable && s->base_inside);
 	case CKA_LOCAL:
 		return give_bool(a, false);
+	case CKA_KEY_GEN_MECHANISM:
+		return give_ulong(a, CK_UNAVAILABLE_INFORMATION);
 	default:
 		return none(a, CKR_ATTRIBUTE_TYPE_INVALID);
 	}

@@ -37,6 +37,8 @@ struct hf_p11_secret {
 	unsigned long number;
 	ck_session_handle_t session;
 	ck_key_type_t type;
+	bool sensitive, extractable;
+	bool base_inside; /* the private key has never been outside of a token */
 	size_t n;
 	uint8_t value[72];
 };

@@ -61,6 +61,21 @@ static ck_rv_t oaep_params(struct hf_p11_op *op, const struct ck_mechanism *m)
 	return op->exchange && !op->label.bad ? CKR_OK : CKR_MECHANISM_PARAM_INVALID;
 }
 
+/* CK_EDDSA_PARAMS of PKCS#11 3.0, which older headers lack. Ed25519ph and contexts we have not. */
+static bool plain_eddsa(const struct ck_mechanism *m)
+{
+	struct {
+		unsigned char prehash;
+		unsigned long n_context;
+		unsigned char *context;
+	} params;
+
+	if (!m->parameter || m->parameter_len != sizeof(params))
+		return false;
+	memcpy(&params, m->parameter, sizeof(params));
+	return !params.prehash && !params.n_context;
+}
+
 static ck_rv_t resolve(struct hf_p11_op *op, enum hf_p11_use use, const struct ck_mechanism *m)
 {
 	const struct hf_p11_mech *mech = op->mech;
@@ -69,7 +84,7 @@ static ck_rv_t resolve(struct hf_p11_op *op, enum hf_p11_use use, const struct c
 		return pss_params(op, m);
 	if (mech->pad == HF_PAD_OAEP)
 		return oaep_params(op, m);
-	if (m->parameter_len && mech->type != CKM_EDDSA) /* Ed25519ph, or a context: not had */
+	if (m->parameter_len && !(mech->type == CKM_EDDSA && plain_eddsa(m)))
 		return CKR_MECHANISM_PARAM_INVALID;
 	if (use == HF_P11_DECRYPT)
 		op->exchange = hf_exchange_find("rsa-pkcs1");

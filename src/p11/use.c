@@ -225,10 +225,25 @@ ck_rv_t C_Decrypt(ck_session_handle_t session, unsigned char *data, unsigned lon
 ck_rv_t C_DecryptUpdate(ck_session_handle_t session, unsigned char *part, unsigned long n,
 			unsigned char *out, unsigned long *n_out)
 {
-	(void)out;
-	if (n_out)
+	struct hf_p11_op *op;
+	struct hf_p11 *p;
+	ck_rv_t rv;
+
+	if (out && n_out) {
 		*n_out = 0; /* RSA has one block: it comes out at the end */
-	return use_update(session, HF_P11_DECRYPT, part, n);
+		return use_update(session, HF_P11_DECRYPT, part, n);
+	}
+	rv = hf_p11_op_take(session, HF_P11_DECRYPT, &p, &op);
+	if (rv)
+		return rv;
+	if (!n_out) {
+		hf_p11_op_free(op);
+		return CKR_ARGUMENTS_BAD;
+	}
+	/* Only asks, and says the same once more; 0 would look as if there were nothing to say. */
+	*n_out = hf_p11_op_size(op);
+	hf_p11_op_keep(session, HF_P11_DECRYPT, op);
+	return CKR_OK;
 }
 
 ck_rv_t C_DecryptFinal(ck_session_handle_t session, unsigned char *out, unsigned long *n_out)
@@ -249,32 +264,56 @@ static struct hf_view bare_point(const unsigned char *p, unsigned long n)
 	return (struct hf_view){ p, n };
 }
 
-/* What is to be made of the secret: a session object that can be read. */
-static ck_rv_t wanted(const struct ck_attribute *templ, unsigned long n, size_t full,
-		      struct hf_p11_secret *s)
+/* One line of the template, as a number whatever its type. */
+static ck_rv_t want(const struct ck_attribute *a, size_t full, struct hf_p11_secret *s)
 {
-	unsigned long i, number;
+	bool flag = a->type == CKA_TOKEN || a->type == CKA_SENSITIVE || a->type == CKA_EXTRACTABLE;
+	unsigned long number = 0;
+	unsigned char byte = 0;
+
+	if (HF_P11_BAD(a->value, a->value_len))
+		return CKR_ARGUMENTS_BAD;
+	if (a->value_len == sizeof(number))
+		memcpy(&number, a->value, sizeof(number));
+	if (a->value_len == sizeof(byte))
+		memcpy(&byte, a->value, sizeof(byte));
+	if (flag && a->value_len != sizeof(byte))
+		return CKR_ATTRIBUTE_VALUE_INVALID;
+	switch (a->type) {
+	case CKA_KEY_TYPE:
+		s->type = number;
+		return CKR_OK;
+	case CKA_VALUE_LEN:
+		s->n = number;
+		return number && number <= full ? CKR_OK : CKR_KEY_SIZE_RANGE;
+	case CKA_TOKEN:
+		return byte ? CKR_TOKEN_WRITE_PROTECTED : CKR_OK;
+	case CKA_SENSITIVE:
+		s->sensitive = byte;
+		return CKR_OK;
+	case CKA_EXTRACTABLE:
+		s->extractable = byte;
+		return CKR_OK;
+	default:
+		return CKR_OK;
+	}
+}
+
+/* What is to be made of the secret: a session object, which can be read if nobody minds. */
+static ck_rv_t wanted(const struct ck_attribute *templ, unsigned long n,
+		      const struct hf_p11_key *base, struct hf_p11_secret *s)
+{
+	size_t full = (base->algorithm->bits + 7) / 8;
+	ck_rv_t rv = CKR_OK;
+	unsigned long i;
 
 	s->type = CKK_GENERIC_SECRET;
 	s->n = full;
-	for (i = 0; i < n; i++) {
-		const struct ck_attribute *a = &templ[i];
-
-		if (HF_P11_BAD(a->value, a->value_len))
-			return CKR_ARGUMENTS_BAD;
-		number = 0;
-		if (a->value_len == sizeof(number))
-			memcpy(&number, a->value, sizeof(number));
-		if (a->type == CKA_KEY_TYPE)
-			s->type = number;
-		else if (a->type == CKA_VALUE_LEN && (!number || number > full))
-			return CKR_KEY_SIZE_RANGE;
-		else if (a->type == CKA_VALUE_LEN)
-			s->n = number;
-		else if (a->type == CKA_TOKEN && a->value_len && *(unsigned char *)a->value)
-			return CKR_TOKEN_WRITE_PROTECTED;
-	}
-	return CKR_OK;
+	s->extractable = true;
+	s->base_inside = !base->imported && !base->exported;
+	for (i = 0; !rv && i < n; i++)
+		rv = want(&templ[i], full, s);
+	return rv;
 }
 
 static ck_rv_t keep_secret(ck_session_handle_t session, struct hf_p11_secret *s,
@@ -357,7 +396,7 @@ ck_rv_t C_DeriveKey(ck_session_handle_t session, struct ck_mechanism *m, ck_obje
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return CKR_HOST_MEMORY;
-	rv = wanted(templ, n, (o.key->algorithm->bits + 7) / 8, s);
+	rv = wanted(templ, n, o.key, s);
 	if (!rv)
 		rv = derive(p, o.key, &ecdh, s);
 	if (!rv)

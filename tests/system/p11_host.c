@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * p11_host.c: a program that uses the PKCS#11 module as programs do, and as they should not.
- * usage: p11-host MODULE abuse|threads|fork|reload|restart [KEY]
+ * usage: p11-host MODULE COMMAND KEY; the commands are at the end
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -156,6 +156,8 @@ static void abuse_objects(ck_session_handle_t s, ck_object_handle_t key)
 				       { CKA_PRIVATE_EXPONENT, value, sizeof(value) },
 				       { 0x7777, value, sizeof(value) },
 				       { CKA_EC_PARAMS, NULL, 0 } };
+	ck_mechanism_type_t made_by = 0;
+	struct ck_attribute by = { CKA_KEY_GEN_MECHANISM, &made_by, sizeof(made_by) };
 	ck_object_handle_t out;
 	unsigned long n;
 
@@ -164,6 +166,8 @@ static void abuse_objects(ck_session_handle_t s, ck_object_handle_t key)
 	WANT(some[1].value_len, CK_UNAVAILABLE_INFORMATION);
 	WANT(some[3].value_len, 10);
 	WANT(f->C_GetAttributeValue(s, key, some, 1), CKR_BUFFER_TOO_SMALL);
+	OK(f->C_GetAttributeValue(s, key, &by, 1));
+	WANT(made_by, CKM_EC_KEY_PAIR_GEN);
 	WANT(f->C_GetAttributeValue(s, 4711, some, 1), CKR_OBJECT_HANDLE_INVALID);
 	WANT(f->C_GetAttributeValue(s, key, NULL, 1), CKR_ARGUMENTS_BAD);
 	WANT(f->C_GetAttributeValue(99, key, some, 1), CKR_SESSION_HANDLE_INVALID);
@@ -269,6 +273,130 @@ static void abuse(const char *label)
 	WANT(f->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
+/* ---- keys of other kinds */
+
+/* CK_EDDSA_PARAMS of PKCS#11 3.0. */
+struct eddsa {
+	unsigned char prehash;
+	unsigned long n_context;
+	unsigned char *context;
+};
+
+static void eddsa(const char *label)
+{
+	struct eddsa plain = { 0, 0, NULL }, prehashed = { 1, 0, NULL }, with = { 0, 3, digest };
+	struct ck_mechanism m[] = { { CKM_EDDSA, NULL, 0 },
+				    { CKM_EDDSA, &plain, sizeof(plain) },
+				    { CKM_EDDSA, &prehashed, sizeof(prehashed) },
+				    { CKM_EDDSA, &with, sizeof(with) },
+				    { CKM_EDDSA, &plain, sizeof(plain) - 1 } };
+	unsigned char sig[64], message[] = "message";
+	ck_object_handle_t key, pub;
+	ck_session_handle_t s;
+	unsigned long n;
+	size_t i;
+
+	OK(f->C_Initialize(NULL));
+	s = open_session();
+	key = find(s, CKO_PRIVATE_KEY, label);
+	pub = find(s, CKO_PUBLIC_KEY, label);
+	for (i = 0; i < 5; i++) {
+		if (i > 1) {
+			WANT(f->C_SignInit(s, &m[i], key), CKR_MECHANISM_PARAM_INVALID);
+			WANT(f->C_VerifyInit(s, &m[i], pub), CKR_MECHANISM_PARAM_INVALID);
+			continue;
+		}
+		n = sizeof(sig);
+		OK(f->C_SignInit(s, &m[i], key));
+		OK(f->C_Sign(s, message, sizeof(message), sig, &n));
+		OK(f->C_VerifyInit(s, &m[i], pub));
+		OK(f->C_Verify(s, message, sizeof(message), sig, n));
+		message[0] ^= 1;
+		OK(f->C_VerifyInit(s, &m[i], pub));
+		WANT(f->C_Verify(s, message, sizeof(message), sig, n), CKR_SIGNATURE_INVALID);
+	}
+	(void)fwrite(sig, 1, sizeof(sig),
+		     stdout); /* of a message that begins with another letter */
+	OK(f->C_Finalize(NULL));
+}
+
+/* Decrypts what is read, in parts and asking for each length first, as the standard has it. */
+static void decrypt(const char *label)
+{
+	struct ck_mechanism m = { CKM_RSA_PKCS, NULL, 0 };
+	unsigned char in[256], out[256];
+	ck_session_handle_t s;
+	unsigned long n, at;
+
+	if (fread(in, 1, sizeof(in), stdin) != sizeof(in))
+		exit(2);
+	OK(f->C_Initialize(NULL));
+	s = open_session();
+	OK(f->C_DecryptInit(s, &m, find(s, CKO_PRIVATE_KEY, label)));
+	for (at = 0; at < sizeof(in); at += 128) {
+		OK(f->C_DecryptUpdate(s, in + at, 128, NULL, &n));
+		n = sizeof(out);
+		OK(f->C_DecryptUpdate(s, in + at, 128, out, &n));
+		WANT(n, 0);
+	}
+	OK(f->C_DecryptFinal(s, NULL, &n));
+	n = sizeof(out);
+	OK(f->C_DecryptFinal(s, out, &n));
+	(void)fwrite(out, 1, n, stdout);
+	OK(f->C_DecryptInit(s, &m, find(s, CKO_PRIVATE_KEY, label)));
+	WANT(f->C_DecryptUpdate(s, in, 128, out, NULL), CKR_ARGUMENTS_BAD);
+	WANT(f->C_DecryptUpdate(s, in, 128, NULL, &n), CKR_OPERATION_NOT_INITIALIZED);
+	OK(f->C_Finalize(NULL));
+}
+
+static void derived(ck_session_handle_t s, ck_object_handle_t base, struct ck_mechanism *m,
+		    unsigned char sensitive, unsigned char extractable)
+{
+	struct ck_attribute t[] = { { CKA_SENSITIVE, &sensitive, 1 },
+				    { CKA_EXTRACTABLE, &extractable, 1 } };
+	unsigned char value[32], is[4];
+	struct ck_attribute v = { CKA_VALUE, value, sizeof(value) };
+	struct ck_attribute all[] = { { CKA_SENSITIVE, &is[0], 1 },
+				      { CKA_EXTRACTABLE, &is[1], 1 },
+				      { CKA_ALWAYS_SENSITIVE, &is[2], 1 },
+				      { CKA_NEVER_EXTRACTABLE, &is[3], 1 } };
+	bool readable = !sensitive && extractable;
+	ck_object_handle_t o;
+
+	OK(f->C_DeriveKey(s, m, base, t, 2, &o));
+	WANT(f->C_GetAttributeValue(s, o, &v, 1), readable ? CKR_OK : CKR_ATTRIBUTE_SENSITIVE);
+	OK(f->C_GetAttributeValue(s, o, all, 4));
+	if (is[0] != sensitive || is[1] != extractable || is[2] != sensitive ||
+	    is[3] == extractable)
+		exit(1);
+	OK(f->C_DestroyObject(s, o));
+	t[0].value_len = 0;
+	WANT(f->C_DeriveKey(s, m, base, t, 1, &o), CKR_ATTRIBUTE_VALUE_INVALID);
+}
+
+/* What a secret was asked to be, it is. */
+static void derive(const char *label)
+{
+	struct ck_ecdh1_derive_params ecdh = { .kdf = CKD_NULL };
+	struct ck_mechanism m = { CKM_ECDH1_DERIVE, &ecdh, sizeof(ecdh) };
+	unsigned char point[80];
+	struct ck_attribute get = { CKA_EC_POINT, point, sizeof(point) };
+	ck_session_handle_t s;
+	ck_object_handle_t key;
+
+	OK(f->C_Initialize(NULL));
+	s = open_session();
+	key = find(s, CKO_PRIVATE_KEY, label);
+	OK(f->C_GetAttributeValue(s, key, &get, 1)); /* agrees with itself */
+	ecdh.public_data = point;
+	ecdh.public_data_len = get.value_len;
+	derived(s, key, &m, false, true);
+	derived(s, key, &m, true, true);
+	derived(s, key, &m, false, false);
+	derived(s, key, &m, true, false);
+	OK(f->C_Finalize(NULL));
+}
+
 /* ---- threads, forks, unloading, a broker that goes and comes back */
 
 static const char *label_of_threads;
@@ -371,11 +499,9 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(const char *label);
-	} commands[] = { { "abuse", abuse },
-			 { "threads", threads },
-			 { "fork", forks },
-			 { "reload", reload },
-			 { "restart", restart } };
+	} commands[] = { { "abuse", abuse },   { "eddsa", eddsa },     { "decrypt", decrypt },
+			 { "derive", derive }, { "threads", threads }, { "fork", forks },
+			 { "reload", reload }, { "restart", restart } };
 	size_t i;
 
 	if (argc != 4)

@@ -8,7 +8,10 @@ import signal
 import subprocess
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+import p11lib
+from brokerlib import Broker
 from keeperlib import BUILD, ROOT, until
 from provider_env import Openssl
 from realbroker import RealBroker
@@ -64,6 +67,46 @@ def ident(stack, name):
 def test_host(openssl, what):
     r = run(openssl, HOST, MODULE, what, "dev")
     assert r.text == "" and r.errors == ""
+
+
+@pytest.fixture(scope="module", name="hsm_socket")
+def fixture_hsm_socket():
+    """A broker with a SoftHSM token, for what no TPM has."""
+    hsm, broker = p11lib.SoftHsm(), Broker(tokens=("none",))
+    broker.settings.update(default_token="hsm", tokens=[{
+        "name": "hsm", "type": "pkcs11", "module": hsm.module, "uri": hsm.uri, "pin": hsm.pin_file,
+        "workers": 1, "timeout_ms": 10000, "keys": [],
+        "environment": ["%s=%s" % item for item in hsm.env.items()]}])
+    broker.configure()
+    with broker:
+        client = broker.client()
+        reply = client.create("ed", "ed25519")
+        assert reply.status == 0, reply
+        yield broker.socket, load_der_public_key(reply.key.spki)
+        client.close()
+    hsm.close()
+
+
+def test_ed25519(openssl, hsm_socket):
+    """Without parameters, or with such as say that it is plain Ed25519. All else was signed as that."""
+    path, public = hsm_socket
+    r = run(openssl, HOST, MODULE, "eddsa", "ed", env={"HOLDFAST_SOCKET": path})
+    public.verify(r.out, b"lessage\0")
+    openssl.file("message", b"of any length" * 100)
+    run(openssl, "pkcs11-tool", "--module", MODULE, "--sign", "-m", "EDDSA", "--label", "ed",
+        "-i", "message", "-o", "sig", env={"HOLDFAST_SOCKET": path})
+    public.verify(openssl.read("sig"), openssl.read("message"))
+
+
+def test_decryption_in_parts(openssl):
+    openssl("pkey", "-in", "holdfast:mail", "-pubout", "-out", "pub.pem")
+    openssl.plain("pkeyutl", "-encrypt", "-pubin", "-inkey", "pub.pem", "-in",
+                  openssl.file("plain", b"in parts"), "-out", "cipher")
+    assert run(openssl, HOST, MODULE, "decrypt", "mail", input=openssl.read("cipher")).out == b"in parts"
+
+
+def test_derived_secrets_are_what_was_asked_for(openssl):
+    run(openssl, HOST, MODULE, "derive", "agrees")
 
 
 def test_broker_comes_back(tmp_path):
