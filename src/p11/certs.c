@@ -14,7 +14,8 @@
 #include "base/file.h"
 #include "p11/object.h"
 
-#define FILES_MAX 256u
+#define FILES_MAX 256u /* with a certificate in them */
+#define NAMES_MAX 8192u
 #define CERTS_MAX 512u
 #define FILE_MAX  (256u * 1024)
 
@@ -81,11 +82,13 @@ static void read_file(struct reading *r, const char *path, const char *name)
 	BIO_free(bio);
 }
 
+/* Each certificate of the agent's has a key reference beside it, NAME.key.pem. */
 static bool named_as_certificate(const char *name)
 {
 	const char *dot = strrchr(name, '.');
+	bool reference = dot && dot - name > 4 && !strcmp(dot - 4, ".key.pem");
 
-	return name[0] != '.' && dot &&
+	return name[0] != '.' && dot && !reference &&
 	       (!strcmp(dot, ".pem") || !strcmp(dot, ".crt") || !strcmp(dot, ".cer"));
 }
 
@@ -94,18 +97,19 @@ struct hf_p11_cert **hf_p11_certs_read(OSSL_LIB_CTX *ctx, const char *directory,
 	struct reading r = { ctx, calloc(CERTS_MAX, sizeof(struct hf_p11_cert *)), 0 };
 	DIR *d = opendir(directory);
 	struct dirent *entry;
-	size_t files = 0;
+	size_t files = 0, names = 0;
 
 	ERR_set_mark();
-	while (d && r.certs && files < FILES_MAX && (entry = readdir(d))) {
+	while (d && r.certs && files < FILES_MAX && names++ < NAMES_MAX && (entry = readdir(d))) {
 		struct hf_err e = HF_ERR_INIT;
 		char path[HF_PATH_MAX];
+		size_t before = r.n;
 
 		if (!named_as_certificate(entry->d_name) ||
 		    hf_path_join(path, directory, entry->d_name, &e))
 			continue;
 		read_file(&r, path, entry->d_name);
-		files++;
+		files += r.n > before;
 	}
 	ERR_pop_to_mark();
 	if (d)

@@ -166,6 +166,20 @@ def test_objects(stack, openssl, certs):
     assert r.text.count("always sensitive, never extractable, local") == 5
 
 
+def test_certificates_among_many_files(openssl, certs):
+    """A directory of an agent with many modules: references, and files that are none of ours."""
+    for i in range(600):
+        (certs / f"k{i}.key.pem").write_text("-----BEGIN HOLDFAST KEY REFERENCE-----\n")
+        (certs / f"x{i}.pem").write_text("nothing\n")
+    for name in ("aa", "m", "zz"):
+        shutil.copy(certs / "rsa.pem", certs / f"{name}.pem")
+        os.unlink(certs / "rsa.pem")
+        r = run(openssl, "pkcs11-tool", "--module", MODULE, "-O", "--type", "cert",
+                env={"HOLDFAST_CERTS": str(certs)})
+        assert r.text.count("Certificate Object") == 1, name
+        os.rename(certs / f"{name}.pem", certs / "rsa.pem")
+
+
 @pytest.mark.parametrize("key,mechanism,options", [
     ("dev", "ECDSA-SHA256", []),
     ("dev", "ECDSA-SHA384", []),
