@@ -145,7 +145,7 @@ static ck_rv_t of_key(const struct hf_p11_key *k, struct ck_attribute *a)
 	case CKA_KEY_TYPE:
 		return give_ulong(a, key_type(k));
 	case CKA_ID:
-		return give(a, k->id, sizeof(k->id));
+		return give(a, k->id, HF_P11_ID);
 	case CKA_LABEL:
 		return give(a, k->name, strlen(k->name));
 	case CKA_SUBJECT:
@@ -249,7 +249,7 @@ static ck_rv_t of_cert(const struct hf_p11_cert *c, struct ck_attribute *a)
 	case CKA_CERTIFICATE_CATEGORY:
 		return give_ulong(a, 0);
 	case CKA_ID:
-		return give(a, c->id, sizeof(c->id));
+		return give(a, c->id, HF_P11_ID);
 	case CKA_LABEL:
 		return give(a, c->label, strlen(c->label));
 	case CKA_VALUE:

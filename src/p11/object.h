@@ -8,10 +8,16 @@
 #include "p11/p11.h"
 #include "wire/mech.h"
 
-/* Immutable once it is in the list, apart from @seen. Its CKA_ID is the SHA-256 of its SPKI. */
+/*
+ * As much of the SHA-256 of an SPKI as a CKA_ID has: NSS keeps and asks for 20 bytes, which are
+ * a SHA-1 elsewhere, and does not find what has more.
+ */
+#define HF_P11_ID 20u
+
+/* Immutable once it is in the list, apart from @seen. */
 struct hf_p11_key {
 	char name[64];
-	uint8_t id[32];
+	uint8_t id[32]; /* SHA-256 of its SPKI */
 	const struct hf_algorithm *algorithm;
 	uint32_t usage;
 	bool imported, exported;

@@ -60,7 +60,7 @@ def run(openssl, *argv, code=0, **more):
 
 
 def ident(stack, name):
-    return stack.keys[name].current.hash.hex()
+    return stack.keys[name].current.hash[:20].hex()
 
 
 @pytest.mark.parametrize("what", ["abuse", "threads", "fork", "reload"])
@@ -307,8 +307,16 @@ def test_guide(tmp_path):
 
 
 @pytest.mark.plain
-def test_nss(openssl, certs, tmp_path):
-    """NSS (Firefox, Thunderbird, curl on some systems) finds certificate and key."""
+def test_nss(stack, openssl, certs, tmp_path):
+    """NSS (Firefox, Thunderbird, curl on some systems) finds certificate and key, and uses them."""
+    openssl.plain("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=ca", "-keyout",
+                  "ca.key", "-days", "9", "-out", "ca.pem")
+    openssl("req", "-new", "-key", "holdfast:mail", "-subj", "/CN=mail/emailAddress=m@x.test",
+            "-out", "mail.csr")
+    openssl.plain("x509", "-req", "-in", "mail.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "9",
+                  "-extfile", openssl.file("ext", "keyUsage=digitalSignature,keyEncipherment\n"
+                                           "extendedKeyUsage=emailProtection\n"),
+                  "-out", str(certs / "mail.pem"))
     db = tmp_path / "nss"
     db.mkdir()
     env = {"HOLDFAST_CERTS": str(certs)}
@@ -318,7 +326,26 @@ def test_nss(openssl, certs, tmp_path):
     r = run(openssl, "certutil", "-L", "-d", f"sql:{db}", "-h", "holdfast", env=env)
     assert "holdfast:rsa" in r.text, r.text
     r = run(openssl, "certutil", "-K", "-d", f"sql:{db}", "-h", "holdfast", env=env)
-    assert re.search(r"rsa +[0-9a-f]+ +", r.text), r.text
+    full = ident(stack, "rsa")
+    assert re.search(rf"rsa +{full} +", r.text), r.text
+    # what it shows, it finds: a request, a signed mail, and a sealed one
+    nss = ("-d", f"sql:{db}")
+    run(openssl, "certutil", "-R", *nss, "-h", "holdfast", "-k", full, "-s", "CN=nss", "-a", "-o",
+        "nss.csr", "-z", openssl.file("noise", os.urandom(2048)), env=env)
+    openssl("req", "-in", "nss.csr", "-verify", "-noout", "-subject")
+    assert stack.keys["rsa"].current.spki == openssl(
+        "pkey", "-pubin", "-in", openssl.file("p", openssl("req", "-in", "nss.csr", "-pubkey",
+                                                           "-noout").text), "-outform", "DER").out
+    openssl.file("mail", "Hello\n")
+    run(openssl, "certutil", "-A", *nss, "-n", "ca", "-t", "CT,C,C", "-i", "ca.pem")
+    run(openssl, "cmsutil", "-S", *nss, "-N", "holdfast:mail", "-G", "-i", "mail", "-o", "signed",
+        env=env)
+    openssl.plain("cms", "-verify", "-inform", "DER", "-in", "signed", "-CAfile",
+                  "ca.pem", "-out", "verified")
+    assert b"Hello" in openssl.read("verified")
+    openssl.plain("cms", "-encrypt", "-in", "mail", "-binary", "-outform", "DER", "-out", "sealed",
+                  "-aes256", str(certs / "mail.pem"))
+    assert run(openssl, "cmsutil", "-D", *nss, "-i", "sealed", env=env).out == b"Hello\n"
 
 
 @pytest.mark.plain
