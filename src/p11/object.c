@@ -136,116 +136,201 @@ static struct hf_p11_key *key_of(OSSL_LIB_CTX *ctx, const hf_KeyInfo *info)
 	return k;
 }
 
-/* One key of the broker's list is there. The lock is given up while more is asked about it. */
-static enum hf_rc see(struct hf_p11 *p, const hf_KeySummary *s, unsigned round, hf_KeyInfo *info,
-		      struct hf_err *e)
+/* One look at the broker's list and at the certificates. */
+struct look {
+	struct hf_p11 *p;
+	unsigned round;
+	struct hf_p11_cert **certs; /* of the directory, whosever they are */
+	size_t n_certs;
+	hf_KeyInfo info; /* space */
+};
+
+static enum hf_rc ask(struct look *l, const struct hf_broker_key *which, struct hf_err *e)
 {
-	struct hf_broker_key which = { s->name, s->spki_sha256.bytes };
-	struct hf_p11_key *k = find_key(p, s->name, s->spki_sha256.bytes), *made = NULL;
+	enum hf_rc rc;
+
+	pthread_mutex_unlock(&l->p->lock);
+	rc = hf_broker_key_get(l->p->link, which, &l->info, e);
+	pthread_mutex_lock(&l->p->lock);
+	return rc;
+}
+
+/* A later look may be over before an earlier one: numbers only rise. */
+static void seen(unsigned *at, unsigned round)
+{
+	if (*at < round)
+		*at = round;
+}
+
+/* One generation of a key is there. The lock is given up while more is asked about it. */
+static enum hf_rc see(struct look *l, const struct hf_broker_key *which, struct hf_err *e)
+{
+	struct hf_p11_key *k = find_key(l->p, which->name, which->spki_sha256), *made = NULL;
 	enum hf_rc rc;
 
 	if (!k) {
-		pthread_mutex_unlock(&p->lock);
-		rc = hf_broker_key_get(p->link, &which, info, e);
-		made = rc ? NULL : key_of(p->ctx, info);
-		pthread_mutex_lock(&p->lock);
+		rc = ask(l, which, e);
 		if (rc == HF_NO_KEY) /* deleted or rotated meanwhile */
 			return HF_OK;
+		made = rc ? NULL : key_of(l->p->ctx, &l->info);
 		if (rc || !made)
 			return rc;
-		k = find_key(p, s->name, s->spki_sha256.bytes);
+		k = find_key(l->p, which->name, which->spki_sha256);
 	}
-	if (!k && grow((void ***)&p->keys, p->n_keys)) {
-		k = p->keys[p->n_keys++] = made;
+	if (!k && grow((void ***)&l->p->keys, l->p->n_keys)) {
+		k = l->p->keys[l->p->n_keys++] = made;
 		made = NULL;
 	}
 	key_free(made);
 	if (k)
-		k->seen = round;
+		seen(&k->seen, l->round);
 	return HF_OK;
 }
 
-static enum hf_rc list_keys(struct hf_p11 *p, unsigned round, struct hf_err *e)
+static bool certified(const struct look *l, const uint8_t id[32])
+{
+	size_t i;
+
+	for (i = 0; i < l->n_certs; i++)
+		if (!memcmp(l->certs[i]->id, id, 32))
+			return true;
+	return false;
+}
+
+/*
+ * The generation before, or the next one, while the certificate on the disk is of it: the pair
+ * is what servers use, and the broker keeps it usable for that long.
+ */
+static enum hf_rc see_others(struct look *l, const hf_KeySummary *s, struct hf_err *e)
+{
+	struct hf_broker_key which = { s->name, s->spki_sha256.bytes };
+	uint8_t ids[HF_COUNT(l->info.generations)][32];
+	enum hf_rc rc = ask(l, &which, e);
+	size_t i, n = 0;
+
+	for (i = 0; !rc && i < l->info.generations_count; i++) {
+		const uint8_t *id = l->info.generations[i].spki_sha256.bytes;
+
+		if (memcmp(id, s->spki_sha256.bytes, 32) != 0 && certified(l, id))
+			memcpy(ids[n++], id, 32);
+	}
+	for (i = 0; !rc && i < n; i++) {
+		which.spki_sha256 = ids[i];
+		rc = see(l, &which, e);
+	}
+	return rc == HF_NO_KEY ? HF_OK : rc;
+}
+
+static enum hf_rc see_key(struct look *l, const hf_KeySummary *s, struct hf_err *e)
+{
+	struct hf_broker_key which = { s->name, s->spki_sha256.bytes };
+	enum hf_rc rc = HF_OK;
+
+	if (s->spki_sha256.size != 32)
+		return HF_OK;
+	if (s->generations > 1 && l->n_certs)
+		rc = see_others(l, s, e);
+	return rc ? rc : see(l, &which, e);
+}
+
+static enum hf_rc list_keys(struct look *l, struct hf_err *e)
 {
 	hf_KeyListReply *list = calloc(1, sizeof(*list));
-	hf_KeyInfo *info = calloc(1, sizeof(*info));
 	char after[64] = "";
-	enum hf_rc rc = list && info ? HF_OK : hf_fail(e, HF_NO_MEMORY, "out of memory");
+	enum hf_rc rc = list ? HF_OK : hf_fail(e, HF_NO_MEMORY, "out of memory");
 	size_t i;
 
 	while (!rc) {
-		pthread_mutex_unlock(&p->lock);
-		rc = hf_broker_key_list(p->link, after, list, e);
-		pthread_mutex_lock(&p->lock);
+		pthread_mutex_unlock(&l->p->lock);
+		rc = hf_broker_key_list(l->p->link, after, list, e);
+		pthread_mutex_lock(&l->p->lock);
 		for (i = 0; !rc && i < list->keys_count; i++)
-			if (list->keys[i].spki_sha256.size == 32)
-				rc = see(p, &list->keys[i], round, info, e);
+			rc = see_key(l, &list->keys[i], e);
 		if (rc || !list->more || !list->keys_count ||
 		    strcmp(list->keys[list->keys_count - 1].name, after) <= 0)
 			break;
 		(void)hf_copy(after, sizeof(after), list->keys[list->keys_count - 1].name);
 	}
-	free(info);
 	free(list);
 	return rc;
 }
 
 /* ---- certificates */
 
-static bool wanted(const struct hf_p11 *p, const struct hf_p11_cert *c, unsigned round)
+static bool wanted(const struct look *l, const struct hf_p11_cert *c)
 {
+	bool found = false;
 	size_t i;
 
-	for (i = 0; i < p->n_keys; i++)
-		if (p->keys[i]->seen == round && !memcmp(p->keys[i]->id, c->id, 32))
-			return true;
-	return false;
+	for (i = 0; i < l->p->n_keys; i++) {
+		struct hf_p11_key *k = l->p->keys[i];
+
+		if (k->seen >= l->round && !memcmp(k->id, c->id, 32)) {
+			seen(&k->certified, l->round);
+			found = true;
+		}
+	}
+	return found;
 }
 
-static void list_certs(struct hf_p11 *p, unsigned round)
+/* Takes the certificates that it keeps out of @l. */
+static void keep_certs(struct look *l)
 {
-	const char *directory = secure_getenv("HOLDFAST_CERTS");
-	struct hf_p11_cert **read;
-	size_t n = 0, i, j;
+	struct hf_p11 *p = l->p;
+	size_t i, j;
 
-	pthread_mutex_unlock(&p->lock);
-	read = hf_p11_certs_read(p->ctx, directory ? directory : CERTS_DIR, &n);
-	pthread_mutex_lock(&p->lock);
-	for (i = 0; i < n; i++) {
-		struct hf_p11_cert *c = read[i];
+	for (i = 0; i < l->n_certs; i++) {
+		struct hf_p11_cert *c = l->certs[i];
 
+		if (!wanted(l, c))
+			continue;
 		for (j = 0; j < p->n_certs; j++)
 			if (p->certs[j]->n_der == c->n_der &&
 			    !memcmp(p->certs[j]->der, c->der, c->n_der))
 				break;
-		if (j < p->n_certs) {
-			p->certs[j]->seen = wanted(p, c, round) ? round : p->certs[j]->seen;
-		} else if (wanted(p, c, round) && grow((void ***)&p->certs, p->n_certs)) {
-			c->seen = round;
+		if (j == p->n_certs && grow((void ***)&p->certs, p->n_certs)) {
 			p->certs[p->n_certs++] = c;
-			continue;
+			l->certs[i] = NULL;
 		}
-		hf_p11_cert_free(c);
+		if (j < p->n_certs)
+			seen(&p->certs[j]->seen, l->round);
 	}
-	free(read);
+}
+
+static void look_free(struct look *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n_certs; i++)
+		hf_p11_cert_free(l->certs[i]);
+	free(l->certs);
+	free(l);
 }
 
 enum hf_rc hf_p11_refresh(struct hf_p11 *p, struct hf_err *e)
 {
-	uint64_t now = hf_now_ms();
-	unsigned round = p->round + 1;
+	const char *directory = secure_getenv("HOLDFAST_CERTS");
+	struct look *l;
 	enum hf_rc rc;
 
-	if (p->looked_at && now - p->looked_at < FRESH_MS)
+	if (p->looked_at && hf_now_ms() - p->looked_at < FRESH_MS)
 		return HF_OK;
-	rc = list_keys(p, round, e);
-	if (rc)
-		return rc;
-	list_certs(p, round);
-	if (round > p->round) /* else another thread was faster */
-		p->round = round;
-	p->looked_at = hf_now_ms();
-	return HF_OK;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	l->p = p;
+	l->round = p->round + 1;
+	pthread_mutex_unlock(&p->lock);
+	l->certs = hf_p11_certs_read(p->ctx, directory ? directory : CERTS_DIR, &l->n_certs);
+	pthread_mutex_lock(&p->lock);
+	rc = list_keys(l, e);
+	if (!rc) {
+		keep_certs(l);
+		seen(&p->round, l->round);
+		p->looked_at = hf_now_ms();
+	}
+	look_free(l);
+	return rc;
 }
 
 /* ---- search */
@@ -280,6 +365,22 @@ static void try(const struct hf_p11 *p, ck_object_handle_t handle, const struct 
 		h->handles[h->n++] = handle;
 }
 
+static void try_keys(const struct hf_p11 *p, bool with_certificate,
+		     const struct ck_attribute *templ, unsigned long n, struct hits *h)
+{
+	size_t i;
+
+	for (i = 0; i < p->n_keys; i++) {
+		const struct hf_p11_key *k = p->keys[i];
+
+		if (!p->round || k->seen < p->round ||
+		    (k->certified >= p->round) != with_certificate)
+			continue;
+		try(p, HF_P11_PRIVATE | i, templ, n, h);
+		try(p, HF_P11_PUBLIC | i, templ, n, h);
+	}
+}
+
 bool hf_p11_match(const struct hf_p11 *p, const struct ck_attribute *templ, unsigned long n,
 		  ck_object_handle_t **out, size_t *n_out)
 {
@@ -292,13 +393,11 @@ bool hf_p11_match(const struct hf_p11 *p, const struct ck_attribute *templ, unsi
 	h.handles = calloc(most, sizeof(*h.handles));
 	if (!h.handles)
 		return false;
-	for (i = 0; i < p->n_keys; i++)
-		if (p->keys[i]->seen == p->round && p->round) {
-			try(p, HF_P11_PRIVATE | i, templ, n, &h);
-			try(p, HF_P11_PUBLIC | i, templ, n, &h);
-		}
+	/* Pairs with a certificate first: of two generations, programs take what they see first. */
+	try_keys(p, true, templ, n, &h);
+	try_keys(p, false, templ, n, &h);
 	for (i = 0; i < p->n_certs; i++)
-		if (p->certs[i]->seen == p->round)
+		if (p->certs[i]->seen >= p->round)
 			try(p, HF_P11_CERT | i, templ, n, &h);
 	for (s = p->secrets; s; s = s->next)
 		try(p, HF_P11_SECRET | s->number, templ, n, &h);

@@ -14,7 +14,7 @@
  */
 #define HF_P11_ID 20u
 
-/* Immutable once it is in the list, apart from @seen. */
+/* Immutable once it is in the list, apart from the last two. */
 struct hf_p11_key {
 	char name[64];
 	uint8_t id[32]; /* SHA-256 of its SPKI */
@@ -24,7 +24,8 @@ struct hf_p11_key {
 	EVP_PKEY *pub;
 	uint8_t *spki; /* DER */
 	size_t n_spki;
-	unsigned seen; /* the last round in which the broker had it as current */
+	unsigned seen;	    /* the last round in which it was current, or had a certificate */
+	unsigned certified; /* the last one in which it had */
 };
 
 /* A certificate of one of the keys, from the directory of certificates. */

@@ -166,6 +166,31 @@ def test_objects(stack, openssl, certs):
     assert r.text.count("always sensitive, never extractable, local") == 5
 
 
+def test_a_rotated_key_is_shown_with_its_certificate(stack, openssl, certs):
+    """Until there is a new certificate, servers need the pair that there is: both can be used."""
+    stack.add_key("turns")
+    env = {"HOLDFAST_CERTS": str(certs)}
+    openssl("req", "-x509", "-new", "-key", "holdfast:turns", "-subj", "/CN=turns", "-days", "9",
+            "-out", str(certs / "turns.pem"))
+    old = ident(stack, "turns")
+    stack.rotate("turns")
+    new = ident(stack, "turns")
+    openssl.file("message", b"m")
+
+    def shown():
+        text = run(openssl, "pkcs11-tool", "--module", MODULE, "-O", "--type", "privkey", env=env).text
+        return re.findall(r"label: +turns\n +ID: +(\w+)", text)
+
+    assert shown() == [old, new], "the pair comes first"
+    for which in (old, new):
+        run(openssl, "pkcs11-tool", "--module", MODULE, "--sign", "-m", "ECDSA-SHA256", "--id", which,
+            "-i", "message", "-o", which, "--signature-format", "openssl", env=env)
+    openssl("x509", "-in", str(certs / "turns.pem"), "-pubkey", "-noout", "-out", "pub.pem")
+    openssl.plain("dgst", "-sha256", "-verify", "pub.pem", "-signature", old, "message")
+    os.unlink(certs / "turns.pem")
+    assert shown() == [new]
+
+
 def test_certificates_among_many_files(openssl, certs):
     """A directory of an agent with many modules: references, and files that are none of ours."""
     for i in range(600):
