@@ -48,7 +48,7 @@ struct hf_p11_session {
 
 /* All that one process has of us. */
 struct hf_p11 {
-	struct hf_p11 *before; /* that of the process which forked us: only to be freed */
+	struct hf_p11 *before; /* of what was inherited: that of the process before */
 	pid_t pid;
 	pthread_mutex_t lock; /* of all that follows; never held while the broker is asked */
 	struct hf_uplink *link;

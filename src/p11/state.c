@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* state.c: C_Initialize to C_Finalize, and who may be inside. */
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,13 @@
 #include "wire/client.h"
 
 static _Atomic(struct hf_p11 *) state;
+/*
+ * What the processes that forked us had. It is never freed: a thread of theirs may have been
+ * inside, with locks of libcrypto's, for which a child would wait for ever.
+ */
+static struct hf_p11 *inherited;
+/* Who is in C_Initialize: a process, since a child does not have the thread of its parent's. */
+static _Atomic(pid_t) initializing;
 
 struct hf_p11 *hf_p11_enter(void)
 {
@@ -34,33 +42,28 @@ static void state_free(struct hf_p11 *p)
 {
 	size_t i;
 
-	while (p) {
-		struct hf_p11 *before = p->before;
-
-		for (i = 0; i < HF_P11_SESSIONS; i++)
-			hf_p11_session_free(p, i + 1);
-		hf_p11_objects_free(p);
-		hf_uplink_free(p->link);
-		if (p->software)
-			OSSL_PROVIDER_unload(p->software);
-		OSSL_LIB_CTX_free(p->ctx);
-		free(p);
-		p = before;
-	}
+	for (i = 0; i < HF_P11_SESSIONS; i++)
+		hf_p11_session_free(p, i + 1);
+	hf_p11_objects_free(p);
+	hf_uplink_free(p->link);
+	if (p->software)
+		OSSL_PROVIDER_unload(p->software);
+	OSSL_LIB_CTX_free(p->ctx);
+	free(p);
 }
 
-static struct hf_p11 *state_new(struct hf_p11 *before)
+static struct hf_p11 *state_new(void)
 {
 	struct hf_p11 *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;
 	p->pid = getpid();
-	p->before = before;
 	pthread_mutex_init(&p->lock, NULL);
-	if (before) { /* an uplink knows of forks: it closes what was the parent's */
-		p->link = before->link;
-		before->link = NULL;
+	if (inherited && inherited->link) {
+		/* An uplink knows of forks: it closes what was the parent's, and takes no lock. */
+		p->link = inherited->link;
+		inherited->link = NULL;
 	} else {
 		p->link = hf_uplink_new(hf_client_socket(), "holdfast-pkcs11.so " HF_VERSION);
 	}
@@ -69,19 +72,46 @@ static struct hf_p11 *state_new(struct hf_p11 *before)
 	p->software = p->ctx ? OSSL_PROVIDER_load(p->ctx, "default") : NULL;
 	if (p->link && p->software)
 		return p;
-	p->before = NULL;
 	state_free(p);
 	return NULL;
+}
+
+/* One thread at a time, so that who is second does not go on before there is something. */
+static void begin(void)
+{
+	pid_t me = getpid(), is = 0;
+
+	while (!atomic_compare_exchange_weak(&initializing, &is, me))
+		if (is == me) {
+			(void)sched_yield();
+			is = 0;
+		}
+}
+
+static ck_rv_t initialize(void)
+{
+	struct hf_p11 *was = atomic_load(&state), *p;
+
+	if (was && was->pid == getpid())
+		return CKR_CRYPTOKI_ALREADY_INITIALIZED;
+	if (was) {
+		was->before = inherited;
+		inherited = was;
+		atomic_store(&state, NULL);
+	}
+	p = state_new();
+	if (!p)
+		return CKR_HOST_MEMORY;
+	atomic_store(&state, p);
+	return CKR_OK;
 }
 
 ck_rv_t C_Initialize(void *init_args)
 {
 	const struct ck_c_initialize_args *a = init_args;
-	struct hf_p11 *was = atomic_load(&state), *p;
 	bool all, any;
+	ck_rv_t rv;
 
-	if (was && was->pid == getpid())
-		return CKR_CRYPTOKI_ALREADY_INITIALIZED;
 	if (a) {
 		all = a->create_mutex && a->destroy_mutex && a->lock_mutex && a->unlock_mutex;
 		any = a->create_mutex || a->destroy_mutex || a->lock_mutex || a->unlock_mutex;
@@ -90,14 +120,10 @@ ck_rv_t C_Initialize(void *init_args)
 		if (any && !(a->flags & CKF_OS_LOCKING_OK))
 			return CKR_CANT_LOCK; /* ours are the system's */
 	}
-	p = state_new(was);
-	if (!p)
-		return CKR_HOST_MEMORY;
-	if (atomic_compare_exchange_strong(&state, &was, p))
-		return CKR_OK;
-	p->before = NULL;
-	state_free(p);
-	return CKR_CRYPTOKI_ALREADY_INITIALIZED;
+	begin();
+	rv = initialize();
+	atomic_store(&initializing, 0);
+	return rv;
 }
 
 ck_rv_t C_Finalize(void *reserved)

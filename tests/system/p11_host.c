@@ -5,6 +5,7 @@
  */
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -461,6 +462,103 @@ static void forks(const char *label)
 	OK(f->C_Finalize(NULL));
 }
 
+static void *starter(void *arg)
+{
+	static struct ck_c_initialize_args args = { .flags = CKF_OS_LOCKING_OK };
+	ck_rv_t rv = f->C_Initialize(&args);
+	ck_object_handle_t key;
+	ck_session_handle_t s;
+	unsigned char sig[64];
+
+	if (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED)
+		WANT(rv, CKR_OK);
+	s = open_session();
+	key = find(s, CKO_PRIVATE_KEY, arg);
+	OK(sign(s, key, sig));
+	return rv == CKR_OK ? arg : NULL; /* it was the first */
+}
+
+static void start_together(const char *label)
+{
+	pthread_t t[8];
+	size_t i, first = 0;
+	void *out;
+
+	for (i = 0; i < 8; i++)
+		if (pthread_create(&t[i], NULL, starter, (void *)(size_t)label))
+			exit(1);
+	for (i = 0; i < 8; i++) {
+		pthread_join(t[i], &out);
+		first += out != NULL;
+	}
+	WANT(first, 1);
+	OK(f->C_Finalize(NULL));
+}
+
+/* Threads that do not know of each other initialise, in a child of fork() as well. */
+static void starts(const char *label)
+{
+	int i, status;
+
+	for (i = 0; i < 20; i++) {
+		start_together(label);
+		OK(f->C_Initialize(NULL));
+		if (!fork()) {
+			start_together(label);
+			exit(0);
+		}
+		if (wait(&status) < 0 || status)
+			exit(1);
+		OK(f->C_Finalize(NULL));
+	}
+}
+
+static atomic_bool enough;
+
+static void *signer(void *arg)
+{
+	ck_session_handle_t s = open_session();
+	ck_object_handle_t key = find(s, CKO_PRIVATE_KEY, label_of_threads);
+	ck_object_handle_t pub = find(s, CKO_PUBLIC_KEY, label_of_threads);
+
+	while (!atomic_load(&enough))
+		sign_and_verify(s, key, pub);
+	return arg;
+}
+
+/* Others are inside of the module, and of libcrypto, at the moment of the fork. */
+static void forks_of_threads(const char *label)
+{
+	struct ck_c_initialize_args args = { .flags = CKF_OS_LOCKING_OK };
+	ck_session_handle_t s;
+	pthread_t t[8];
+	int i, status;
+
+	label_of_threads = label;
+	OK(f->C_Initialize(&args));
+	for (i = 0; i < 8; i++)
+		if (pthread_create(&t[i], NULL, signer, NULL))
+			exit(1);
+	for (i = 0; i < 100; i++) {
+		if (!fork()) {
+			alarm(20);
+			WANT(f->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
+			OK(f->C_Initialize(&args));
+			s = open_session();
+			sign_and_verify(s, find(s, CKO_PRIVATE_KEY, label),
+					find(s, CKO_PUBLIC_KEY, label));
+			OK(f->C_Finalize(NULL));
+			_exit(0); /* exit() is for threads that are there */
+		}
+		if (wait(&status) < 0 || status)
+			exit(1);
+	}
+	atomic_store(&enough, true);
+	for (i = 0; i < 8; i++)
+		pthread_join(t[i], NULL);
+	OK(f->C_Finalize(NULL));
+}
+
 static void reload(const char *label)
 {
 	ck_session_handle_t s;
@@ -499,9 +597,11 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(const char *label);
-	} commands[] = { { "abuse", abuse },   { "eddsa", eddsa },     { "decrypt", decrypt },
-			 { "derive", derive }, { "threads", threads }, { "fork", forks },
-			 { "reload", reload }, { "restart", restart } };
+	} commands[] = { { "abuse", abuse },	 { "eddsa", eddsa },
+			 { "decrypt", decrypt }, { "derive", derive },
+			 { "threads", threads }, { "fork", forks },
+			 { "starts", starts },	 { "forks", forks_of_threads },
+			 { "reload", reload },	 { "restart", restart } };
 	size_t i;
 
 	if (argc != 4)

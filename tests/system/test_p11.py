@@ -63,7 +63,10 @@ def ident(stack, name):
     return stack.keys[name].current.hash[:20].hex()
 
 
-@pytest.mark.parametrize("what", ["abuse", "threads", "fork", "reload"])
+@pytest.mark.parametrize("what", [
+    "abuse", "threads", "fork", "starts", "reload",
+    # ASan's malloc() waits for ever in a child whose parent had threads in it
+    pytest.param("forks", marks=pytest.mark.plain)])
 def test_host(openssl, what):
     r = run(openssl, HOST, MODULE, what, "dev")
     assert r.text == "" and r.errors == ""
