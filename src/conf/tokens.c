@@ -86,6 +86,20 @@ static void find_pin(const struct hf_making *m, const struct hf_node *token, str
 		t->pin_in_uri = pin_path(m, t->name, t->pin);
 }
 
+/* NULL: good. Ours asks the broker, which would wait for its own keeper; p11-kit's may load it. */
+static const char *wrong_module(const char *path)
+{
+	const char *file = strrchr(path, '/');
+
+	if (path[0] != '/')
+		return path[0] ? "has a module that is not an absolute path" : "has no module";
+	if (!strcmp(file, "/holdfast-pkcs11.so"))
+		return "would be holdfast's own keys once more";
+	if (!strcmp(file, "/p11-kit-proxy.so"))
+		return "would have all modules of p11-kit, holdfast's own among them";
+	return NULL;
+}
+
 /* @token NULL: [aziot_keys] alone. False: there is an error. */
 static bool find_pkcs11(const struct hf_making *m, const struct hf_node *token, struct pkcs11 *t)
 {
@@ -112,11 +126,11 @@ static bool find_pkcs11(const struct hf_making *m, const struct hf_node *token, 
 		hf_problem_add(m->p, HF_PROBLEM_ERROR, t->where, "the URI of token %s %s", t->name,
 			       wrong);
 	t->module = module ? module->text : t->uri.module;
-	if (t->module[0] != '/')
+	wrong = wrong_module(t->module);
+	if (wrong)
 		hf_problem_add(m->p, HF_PROBLEM_ERROR, module ? module : t->where,
 			       "token %s %s; write module = \"/usr/lib/.../MODULE.so\"", t->name,
-			       t->module[0] ? "has a module that is not an absolute path"
-					    : "has no module");
+			       wrong);
 	find_pin(m, token, t);
 	return !m->p->errors;
 }

@@ -133,6 +133,8 @@ MISTAKES = [
     (OURS.replace("pkcs11:", "pkcs12:"), "does not start with pkcs11:"),
     (OURS.replace("plant", "pl ant"), "a space is written %20"),
     (OURS.replace("/usr/lib/m.so", "m.so"), "absolute path"),
+    (OURS.replace("/m.so", "/pkcs11/holdfast-pkcs11.so"), "own keys once more"),
+    (OURS.replace("/m.so", "/p11-kit-proxy.so"), "own among them"),
     ('[[token]]\nname = "a"\ntype = "pkcs11"\nuri = "pkcs11:token=a"\n', "has no module"),
     ('[[token]]\nname = "a"\ntype = "pkcs11"\nmodule = "/m.so"\n', "is missing"),
     ('[[token]]\nname = "a"\nmodule = "/m.so"\n', "'module' is for tokens of type \"pkcs11\""),
