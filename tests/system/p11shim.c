@@ -7,6 +7,8 @@
  * rv: returns NUMBER instead of asking.    after: asks, then returns NUMBER.
  * len: says that the answer has NUMBER bytes (or rows).     flip: inverts byte NUMBER of it.
  * over: writes NUMBER bytes behind the buffer.    flags: sets these flags of C_GetTokenInfo.
+ * hide: mechanism NUMBER is not in the list.    yes, no: what CK_BBOOL attribute NUMBER is.
+ * other: C_DeriveKey takes a point in an OCTET STRING only, C_GenerateKeyPair Ed25519 by its name.
  * hang: for ever.  abort.    lost: closes all sessions first.    logout: logs out first.
  * P11SHIM_DECOY is opened a few times and stays open, as a module's data base does.
  */
@@ -155,20 +157,50 @@ PLAIN(C_FindObjectsFinal, (CK_SESSION_HANDLE a), (a))
 PLAIN(C_CreateObject, (CK_SESSION_HANDLE a, CK_ATTRIBUTE *b, CK_ULONG c, CK_OBJECT_HANDLE *d),
       (a, b, c, d))
 PLAIN(C_DestroyObject, (CK_SESSION_HANDLE a, CK_OBJECT_HANDLE b), (a, b))
-PLAIN(C_GenerateKeyPair,
-      (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_ATTRIBUTE *c, CK_ULONG d, CK_ATTRIBUTE *e,
-       CK_ULONG f_, CK_OBJECT_HANDLE *g, CK_OBJECT_HANDLE *h),
-      (a, b, c, d, e, f_, g, h))
 PLAIN(C_SignInit, (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_OBJECT_HANDLE c), (a, b, c))
 PLAIN(C_DecryptInit, (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_OBJECT_HANDLE c), (a, b, c))
-PLAIN(C_DeriveKey,
-      (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_OBJECT_HANDLE c, CK_ATTRIBUTE *d, CK_ULONG e,
-       CK_OBJECT_HANDLE *g),
-      (a, b, c, d, e, g))
 PLAIN(C_UnwrapKey,
       (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_OBJECT_HANDLE c, CK_BYTE *d, CK_ULONG e,
        CK_ATTRIBUTE *g, CK_ULONG h, CK_OBJECT_HANDLE *i),
       (a, b, c, d, e, g, h, i))
+
+static CK_RV shim_C_GenerateKeyPair(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_ATTRIBUTE *pub,
+				    CK_ULONG n_pub, CK_ATTRIBUTE *priv, CK_ULONG n_priv,
+				    CK_OBJECT_HANDLE *made_pub, CK_OBJECT_HANDLE *made_priv)
+{
+	static CK_BYTE oid[] = { 0x06, 0x03, 0x2b, 0x65, 0x70 };
+	struct fault f;
+	CK_ULONG i;
+	CK_RV rv;
+
+	if (before("C_GenerateKeyPair", &f, &rv))
+		return rv;
+	for (i = 0; i < n_pub && !strcmp(f.action, "other"); i++) {
+		if (pub[i].type != CKA_EC_PARAMS)
+			continue;
+		if (*(CK_BYTE *)pub[i].pValue != 0x13) /* PrintableString */
+			return CKR_CURVE_NOT_SUPPORTED;
+		pub[i].pValue = oid;
+		pub[i].ulValueLen = sizeof(oid);
+	}
+	return after(&f,
+		     real->C_GenerateKeyPair(s, m, pub, n_pub, priv, n_priv, made_pub, made_priv));
+}
+
+static CK_RV shim_C_DeriveKey(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE key,
+			      CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *made)
+{
+	const CK_ECDH1_DERIVE_PARAMS *ecdh = m->pParameter;
+	struct fault f;
+	CK_RV rv;
+
+	if (before("C_DeriveKey", &f, &rv))
+		return rv;
+	/* 2 and 65, 2 and 97: of P-256 and P-384 */
+	if (!strcmp(f.action, "other") && (ecdh->ulPublicDataLen - 3) % 32)
+		return CKR_MECHANISM_PARAM_INVALID;
+	return after(&f, real->C_DeriveKey(s, m, key, t, n, made));
+}
 
 static CK_RV shim_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 {
@@ -197,12 +229,16 @@ static CK_RV shim_C_GetSlotList(CK_BBOOL present, CK_SLOT_ID *slots, CK_ULONG *n
 
 static CK_RV shim_C_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *n)
 {
+	CK_ULONG i;
 	struct fault f;
 	CK_RV rv;
 
 	if (before("C_GetMechanismList", &f, &rv))
 		return rv;
 	rv = real->C_GetMechanismList(slot, list, n);
+	for (i = 0; rv == CKR_OK && list && !strcmp(f.action, "hide") && i < *n; i++)
+		if (list[i] == f.number)
+			list[i] = list[--*n];
 	twist(&f, NULL, n, 0);
 	return after(&f, rv);
 }
@@ -229,6 +265,8 @@ static CK_RV shim_C_GetAttributeValue(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, C
 	if (before("C_GetAttributeValue", &f, &rv))
 		return rv;
 	rv = real->C_GetAttributeValue(s, o, a, n);
+	if ((!strcmp(f.action, "yes") || !strcmp(f.action, "no")) && a->type == f.number)
+		*(CK_BBOOL *)a->pValue = !strcmp(f.action, "yes");
 	twist(&f, a->pValue, &a->ulValueLen, room);
 	return after(&f, rv);
 }
