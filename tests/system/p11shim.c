@@ -2,14 +2,17 @@
 /*
  * A PKCS#11 module between the keeper and a real one, that does to the answers what a
  * test wants. It loads P11SHIM_MODULE, appends the name of each function that is called to
- * P11SHIM_LOG, and looks into P11SHIM_FAULTS each time. There, a line is
+ * P11SHIM_LOG (and once more, with a !, if it fails), and looks into P11SHIM_FAULTS each time.
+ * There, a line is
  *     FUNCTION ACTION NUMBER TIMES      (hexadecimal; times 0: always)
  * rv: returns NUMBER instead of asking.    after: asks, then returns NUMBER.
  * len: says that the answer has NUMBER bytes (or rows).     flip: inverts byte NUMBER of it.
  * over: writes NUMBER bytes behind the buffer.    flags: sets these flags of C_GetTokenInfo.
  * hide: mechanism NUMBER is not in the list.    yes, no: what CK_BBOOL attribute NUMBER is.
- * other: C_DeriveKey takes a point in an OCTET STRING only, C_GenerateKeyPair Ed25519 by its name.
- * hang: for ever.  abort.    lost: closes all sessions first.    logout: logs out first.
+ * other: C_DeriveKey wants a point in an OCTET STRING, C_GenerateKeyPair Ed25519 by its name.
+ * lost: closes all sessions first.    logout: logs out first.    hang: for ever.    abort.
+ * The function "any" with the action "any" is a fault of some kind in one of TIMES calls, by
+ * lot: the same ones for the same NUMBER, which is not 0.
  * P11SHIM_DECOY is opened a few times and stays open, as a module's data base does.
  */
 #include <dlfcn.h>
@@ -29,6 +32,76 @@ struct fault {
 	unsigned long number, times;
 };
 
+static const CK_RV said[] = {
+	CKR_HOST_MEMORY,
+	CKR_SLOT_ID_INVALID,
+	CKR_GENERAL_ERROR,
+	CKR_FUNCTION_FAILED,
+	CKR_ARGUMENTS_BAD,
+	CKR_ATTRIBUTE_TYPE_INVALID,
+	CKR_ATTRIBUTE_VALUE_INVALID,
+	CKR_DATA_INVALID,
+	CKR_DEVICE_ERROR,
+	CKR_DEVICE_MEMORY,
+	CKR_DEVICE_REMOVED,
+	CKR_FUNCTION_CANCELED,
+	CKR_FUNCTION_NOT_SUPPORTED,
+	CKR_KEY_HANDLE_INVALID,
+	CKR_KEY_TYPE_INCONSISTENT,
+	CKR_MECHANISM_INVALID,
+	CKR_MECHANISM_PARAM_INVALID,
+	CKR_OBJECT_HANDLE_INVALID,
+	CKR_OPERATION_ACTIVE,
+	CKR_OPERATION_NOT_INITIALIZED,
+	CKR_PIN_INCORRECT,
+	CKR_SESSION_CLOSED,
+	CKR_SESSION_COUNT,
+	CKR_SESSION_HANDLE_INVALID,
+	CKR_TOKEN_NOT_PRESENT,
+	CKR_USER_ALREADY_LOGGED_IN,
+	CKR_USER_NOT_LOGGED_IN,
+	CKR_BUFFER_TOO_SMALL,
+	CKR_CRYPTOKI_NOT_INITIALIZED,
+	CKR_CRYPTOKI_ALREADY_INITIALIZED,
+	CKR_VENDOR_DEFINED + 7,
+	0x999,
+};
+
+/* xorshift64 */
+static unsigned long lot(unsigned long seed, unsigned long below)
+{
+	static unsigned long from, x;
+
+	if (from != seed)
+		from = x = seed;
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return (x >> 16) % below;
+}
+
+/*
+ * What no keeper can notice is left out: a secret that is another one, as long as it should be.
+ * Of signatures it notices all.
+ */
+static bool take_any(const char *function, const struct fault *any, struct fault *out)
+{
+	static const char *const actions[] = { "rv", "after", "lost", "logout", "len", "flip" };
+	bool lies = !strcmp(function, "C_Sign") || !strcmp(function, "C_FindObjects") ||
+		    !strcmp(function, "C_GetMechanismList") || !strcmp(function, "C_GetSlotList");
+
+	if (!strcmp(function, "C_GetFunctionList") || lot(any->number, any->times))
+		return false;
+	(void)strcpy(out->action, actions[lot(any->number, lies ? 6 : 4)]);
+	if (!strcmp(out->action, "len"))
+		out->number = 1ul << lot(any->number, 64);
+	else if (!strcmp(out->action, "flip"))
+		out->number = lot(any->number, 64);
+	else
+		out->number = said[lot(any->number, sizeof(said) / sizeof(said[0]))];
+	return true;
+}
+
 /* The fault for @function, if there is one; a fault that is not for always is used up. */
 static bool take(const char *function, struct fault *out)
 {
@@ -46,6 +119,8 @@ static bool take(const char *function, struct fault *out)
 		      &all[n].times) == 4)
 		n++;
 	for (i = 0; i < n && !found; i++) {
+		if (!strcmp(all[i].function, "any") && take_any(function, &all[i], out))
+			found = true;
 		if (strcmp(all[i].function, function) || all[i].times == ~0UL)
 			continue;
 		*out = all[i];
@@ -88,8 +163,8 @@ static void forget(const char *action)
 	CK_SESSION_HANDLE s;
 	CK_ULONG n = 16, i;
 
-	if (real->C_GetSlotList(CK_TRUE, slots, &n) != CKR_OK)
-		abort();
+	if (real->C_GetSlotList(CK_TRUE, slots, &n) != CKR_OK) /* not initialized */
+		n = 0;
 	for (i = 0; i < n; i++) {
 		if (!strcmp(action, "lost"))
 			(void)real->C_CloseAllSessions(slots[i]);
@@ -120,6 +195,13 @@ static CK_RV after(const struct fault *f, CK_RV rv)
 	return strcmp(f->action, "after") ? rv : f->number;
 }
 
+static CK_RV told(const char *failed, CK_RV rv)
+{
+	if (rv != CKR_OK)
+		note(failed);
+	return rv;
+}
+
 /* What can be done to an answer of *@n bytes at @p, in a buffer of @room. */
 static void twist(const struct fault *f, CK_BYTE *p, CK_ULONG *n, CK_ULONG room)
 {
@@ -138,8 +220,8 @@ static void twist(const struct fault *f, CK_BYTE *p, CK_ULONG *n, CK_ULONG room)
 		CK_RV rv;                                                                          \
                                                                                                    \
 		if (before(#name, &f, &rv))                                                        \
-			return rv;                                                                 \
-		return after(&f, real->name args);                                                 \
+			return told(#name "!", rv);                                                \
+		return told(#name "!", after(&f, real->name args));                                \
 	}
 
 PLAIN(C_Initialize, (void *a), (a))
