@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -19,6 +20,7 @@ from realbroker import RealBroker
 MODULE = BUILD + "/src/p11/holdfast-pkcs11.so"
 HOST = BUILD + "/tests/system/p11-host"
 ENGINE = "pkcs11"
+OTHER = 1  # a uid: daemon. The overflow uid (nobody) is refused by the broker
 
 
 @pytest.fixture(scope="module", name="stack")
@@ -304,20 +306,89 @@ init = 0
         openssl.plain("dgst", "-sha256", "-verify", "pub.pem", "-signature", "sig", "message")
 
 
+class Public:
+    """A broker that everybody may speak to, and a place where everybody finds the module. Root has
+    every right, another user (daemon, as in Debian) those of `theirs`."""
+
+    def __init__(self, theirs):
+        self.dir = tempfile.mkdtemp(prefix="hf-pub.", dir="/tmp")
+        os.chmod(self.dir, 0o755)
+        self.module = shutil.copy(MODULE, self.dir)
+        self.broker = RealBroker()
+        os.chmod(self.broker.dir, 0o755)
+        self.broker.conf["sockets"][0]["mode"] = 0o666
+        self.broker.conf["principals"] += [
+            {"uid": OTHER, "gid": -1, "socket": "main", "keys": [key], "rights": rights}
+            for key, rights in theirs.items()]
+        self.broker.start()
+        self.broker.algorithms()
+
+    def run(self, uid, *argv, **env):
+        env = dict(os.environ, HOLDFAST_SOCKET=self.broker.path, HOLDFAST_CERTS=self.dir,
+                   OPENSSL_CONF="/dev/null", **env)
+        if "HOLDFAST_TEST_PRELOAD" in env:
+            env.update(LD_PRELOAD=env["HOLDFAST_TEST_PRELOAD"], ASAN_OPTIONS="detect_leaks=0")
+        return subprocess.run(argv, user=uid, group=uid, extra_groups=[], cwd=self.dir, env=env,
+                              text=True, capture_output=True, timeout=60)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.broker.close()
+        shutil.rmtree(self.dir)
+
+
+@pytest.mark.root
 @pytest.mark.plain
-def test_p11_kit_registration(openssl, tmp_path):
-    """The .module file as it is installed, but for where the module is."""
-    with open(BUILD + "/src/p11/holdfast.module") as f:
-        text = re.sub(r"^module: .*$", "module: " + MODULE, f.read(), flags=re.M)
-    modules = tmp_path / "config" / "pkcs11" / "modules"
-    modules.mkdir(parents=True)
-    (modules / "holdfast.module").write_text(text)
-    (tmp_path / "config" / "pkcs11" / "pkcs11.conf").write_text("user-config: merge\n")
-    r = run(openssl, "p11-kit", "list-modules", env={"XDG_CONFIG_HOME": str(tmp_path / "config")})
-    if os.getuid() != 0:  # p11-kit reads no user's configuration for root
-        assert "holdfast" in r.text, r.text
-    r = run(openssl, "p11tool", "--provider", MODULE, "--list-tokens")
-    assert "pkcs11:model=broker;manufacturer=holdfast;serial=1;token=holdfast" in r.text
+def test_p11_kit_registration():
+    """The .module file as it is installed, but for where the module is: p11-kit reads such of a
+    user who is not root, and programs that ask p11-kit see the keys without being told of us."""
+    with Public({"dev": ["public", "sign"]}) as here:
+        here.broker.add_key("dev")
+        with open(BUILD + "/src/p11/holdfast.module") as f:
+            text = re.sub(r"^module: .*$", "module: " + here.module, f.read(), flags=re.M)
+        assert here.module in text
+        modules = os.path.join(here.dir, "pkcs11", "modules")
+        os.makedirs(modules)
+        for path, content in ((modules + "/holdfast.module", text),
+                              (here.dir + "/pkcs11/pkcs11.conf", "user-config: merge\n")):
+            with open(path, "w") as f:
+                f.write(content)
+        r = here.run(OTHER, "p11-kit", "list-modules", XDG_CONFIG_HOME=here.dir)
+        assert re.search(r"^(module: )?holdfast\b", r.stdout, re.M) and "token: holdfast" in r.stdout, r
+        r = here.run(OTHER, "p11tool", "--list-all", "pkcs11:token=holdfast", XDG_CONFIG_HOME=here.dir)
+        assert "object=dev;type=private" in r.stdout, r
+        r = here.run(OTHER, "p11tool", "--list-tokens", XDG_CONFIG_HOME="/nonexistent")
+        assert "holdfast" not in r.stdout, "it is there without the file"
+
+
+@pytest.mark.root
+def test_every_user_has_his_own_keys():
+    """The same module, the same token: what is in it, and what it does, is by who asks."""
+    rights = {"shown": ["public"], "theirs": ["public", "sign"], "blind": ["sign"]}
+    with Public(rights) as here:
+        for name in ("mine", *rights):
+            here.broker.add_key(name)
+        with open(here.dir + "/message", "w") as f:
+            f.write("m")
+
+        def seen(uid):
+            return set(re.findall(r"label: +(\w+)", here.run(
+                uid, "pkcs11-tool", "--module", here.module, "-O", "--type", "privkey").stdout))
+
+        def signs(uid, name):
+            r = here.run(uid, "pkcs11-tool", "--module", here.module, "--sign", "-m", "ECDSA-SHA256",
+                         "--id", ident(here.broker, name), "-i", "message", "-o", "/dev/null")
+            assert r.returncode == 0 or "CKR_KEY_FUNCTION_NOT_PERMITTED" in r.stderr or \
+                "not found" in r.stderr, r
+            return r.returncode == 0
+
+        assert seen(0) == {"mine", *rights}
+        assert seen(OTHER) == {"shown", "theirs"}
+        assert [signs(0, name) for name in ("mine", "theirs")] == [True, True]
+        assert [signs(OTHER, name) for name in ("mine", "shown", "theirs", "blind")] == [
+            False, False, True, False]
 
 
 @pytest.mark.plain
