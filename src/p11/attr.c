@@ -83,21 +83,26 @@ static ck_rv_t give_curve(struct ck_attribute *a, const struct hf_p11_key *k)
 	return rv;
 }
 
-/* The point in an OCTET STRING in DER. */
+/*
+ * The point in an OCTET STRING in DER, as the SPKI has it. Not as libcrypto tells it: where the
+ * program has an ENGINE for public keys, that is compressed, which many do not understand.
+ */
 static ck_rv_t give_point(struct ck_attribute *a, const struct hf_p11_key *k)
 {
-	unsigned char point[160], der[168];
-	size_t n = 0, at = 0;
+	const unsigned char *p = k->spki, *point;
+	X509_PUBKEY *spki = d2i_X509_PUBKEY(NULL, &p, (long)k->n_spki);
+	unsigned char der[168];
+	int n = 0, at = 0;
 
-	if (!EVP_PKEY_get_octet_string_param(k->pub, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point),
-					     &n))
-		return none(a, CKR_ATTRIBUTE_TYPE_INVALID);
-	der[at++] = 0x04;
-	if (n > 127)
-		der[at++] = 0x81;
-	der[at++] = (unsigned char)n;
-	memcpy(der + at, point, n);
-	return give(a, der, at + n);
+	if (spki && X509_PUBKEY_get0_param(NULL, &point, &n, NULL, spki) && n > 0 && n <= 160) {
+		der[at++] = 0x04;
+		if (n > 127)
+			der[at++] = 0x81;
+		der[at++] = (unsigned char)n;
+		memcpy(der + at, point, (size_t)n);
+	}
+	X509_PUBKEY_free(spki);
+	return at ? give(a, der, (size_t)(at + n)) : none(a, CKR_ATTRIBUTE_TYPE_INVALID);
 }
 
 /* ---- keys */

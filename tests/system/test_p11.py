@@ -284,9 +284,9 @@ def test_gnutls(stack, openssl, certs):
         "-outform", "DER").out
 
 
-@pytest.mark.plain
-def test_libp11_engine(stack, openssl):
-    """A program that knows OpenSSL's ENGINE and nothing later."""
+@pytest.fixture(name="engine")
+def fixture_engine(openssl):
+    """OpenSSL as a program has it that knows ENGINE and nothing later."""
     conf = openssl.file("engine.cnf", f"""openssl_conf = i
 [i]
 engines = e
@@ -296,14 +296,52 @@ pkcs11 = p
 engine_id = pkcs11
 MODULE_PATH = {MODULE}
 init = 0
+[req]
+distinguished_name = n
+[n]
 """)
+
+    def use(*args, **more):
+        return run(openssl, "openssl", *args, env={"OPENSSL_CONF": conf}, **more)
+    return use
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("key", ["dev", "rsa"])
+def test_libp11_engine(openssl, engine, key):
     openssl.file("message", "something")
-    for key in ("dev", "rsa"):
-        run(openssl, "openssl", "dgst", "-sha256", "-engine", ENGINE, "-keyform", "engine", "-sign",
-            f"pkcs11:token=holdfast;object={key}", "-out", "sig", "message",
-            env={"OPENSSL_CONF": conf})
-        openssl("pkey", "-in", f"holdfast:{key}", "-pubout", "-out", "pub.pem")
-        openssl.plain("dgst", "-sha256", "-verify", "pub.pem", "-signature", "sig", "message")
+    engine("dgst", "-sha256", "-engine", ENGINE, "-keyform", "engine", "-sign",
+           f"pkcs11:token=holdfast;object={key}", "-out", "sig", "message")
+    openssl("pkey", "-in", f"holdfast:{key}", "-pubout", "-out", "pub.pem")
+    openssl.plain("dgst", "-sha256", "-verify", "pub.pem", "-signature", "sig", "message")
+    engine("req", "-new", "-engine", ENGINE, "-keyform", "engine", "-key",
+           f"pkcs11:token=holdfast;object={key};type=private", "-subj", "/CN=old", "-out", "csr")
+    openssl.plain("req", "-in", "csr", "-verify", "-noout")
+    openssl.plain("req", "-in", "csr", "-pubkey", "-noout", "-out", "of-csr.pem")
+    assert openssl.read("of-csr.pem") == openssl.read("pub.pem")
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("options", [
+    [], ["rsa_padding_mode:oaep"], ["rsa_padding_mode:oaep", "rsa_oaep_md:sha256", "rsa_mgf1_md:sha256"]])
+def test_libp11_engine_decrypts(openssl, engine, options):
+    openssl("pkey", "-in", "holdfast:mail", "-pubout", "-out", "pub.pem")
+    options = [w for o in options for w in ("-pkeyopt", o)]
+    openssl.plain("pkeyutl", "-encrypt", "-pubin", "-inkey", "pub.pem", "-in",
+                  openssl.file("plain", "a secret"), "-out", "cipher", *options)
+    assert engine("pkeyutl", "-decrypt", "-engine", ENGINE, "-keyform", "engine", "-inkey",
+                  "pkcs11:token=holdfast;object=mail;type=private", "-in", "cipher",
+                  *options).text == "a secret"
+
+
+@pytest.mark.plain
+def test_libp11_engine_derives(openssl, engine):
+    openssl.plain("genpkey", "-algorithm", "EC", "-pkeyopt", "group:P-256", "-out", "peer.key")
+    openssl.plain("pkey", "-in", "peer.key", "-pubout", "-out", "peer.pem")
+    openssl("pkey", "-in", "holdfast:agrees", "-pubout", "-out", "ours.pem")
+    theirs = openssl.plain("pkeyutl", "-derive", "-inkey", "peer.key", "-peerkey", "ours.pem").out
+    assert engine("pkeyutl", "-derive", "-engine", ENGINE, "-keyform", "engine", "-inkey",
+                  "pkcs11:token=holdfast;object=agrees;type=private", "-peerkey", "peer.pem").out == theirs
 
 
 class Public:
