@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tpm2_cmd.h: TPM 2.0 commands as bytes (TPM 2.0 Library, part 1 section 18): built
- * by appending, read with a cursor that turns bad at the first doubt and stays so.
+ * by appending, read with the cursor of base/rd.h.
  *
  * Not ESAPI: its 3.2.1 makes a new OSSL_LIB_CTX for every hash (2 to 3 ms for a
  * command in a session, 0.35 ms for a Load), reads replies with parsers that had
@@ -13,7 +13,7 @@
 
 #include <tss2/tss2_tpm2_types.h>
 
-#include "base/buf.h"
+#include "base/rd.h"
 
 #define HF_TPM2_BUFFER 4096u /* of a command or a response: what chips have */
 #define HF_TPM2_NAME   34u   /* bytes of a Name with SHA-256 */
@@ -47,22 +47,5 @@ void hf_tpm2_put16(struct hf_tpm2_cmd *c, uint16_t v);
 void hf_tpm2_put32(struct hf_tpm2_cmd *c, uint32_t v);
 void hf_tpm2_put(struct hf_tpm2_cmd *c, const void *p, size_t n);
 void hf_tpm2_put2b(struct hf_tpm2_cmd *c, const void *p, size_t n); /* with its 16-bit size */
-
-struct hf_rd {
-	const uint8_t *p;
-	size_t n;
-	bool bad; /* sticky: read past the end; everything is 0 from then on */
-};
-
-uint8_t hf_rd8(struct hf_rd *r);
-uint16_t hf_rd16(struct hf_rd *r);
-uint32_t hf_rd32(struct hf_rd *r);
-struct hf_view hf_rd_bytes(struct hf_rd *r, size_t n);
-struct hf_view hf_rd_2b(struct hf_rd *r); /* what a 16-bit size announces */
-bool hf_rd_end(const struct hf_rd *r);	  /* all was there, nothing is left */
-
-/* Big endian into @out. */
-void hf_be16(uint8_t *out, uint16_t v);
-void hf_be32(uint8_t *out, uint32_t v);
 
 #endif
