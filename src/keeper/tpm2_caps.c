@@ -200,6 +200,33 @@ void hf_tpm2_saved_free(struct hf_tpm2_saved *s)
 	*s = (struct hf_tpm2_saved){ NULL, 0 };
 }
 
+uint32_t hf_tpm2_create_primary(struct hf_tpm2 *t, uint32_t hierarchy,
+				const struct hf_tpm2_cmd *template, uint32_t *handle,
+				struct hf_view *pub)
+{
+	static const uint8_t sensitive[4] = { 0 }; /* empty userAuth, empty data */
+	struct hf_tpm2_rsp rsp;
+	struct hf_tpm2_cmd c;
+	uint32_t rc;
+
+	*handle = 0;
+	hf_tpm2_cmd_init(&c, TPM2_CC_CreatePrimary, hierarchy, 0);
+	hf_tpm2_put2b(&c, sensitive, sizeof(sensitive));
+	hf_tpm2_put2b(&c, template->p, template->n);
+	hf_tpm2_put2b(&c, NULL, 0); /* outsideInfo */
+	hf_tpm2_put32(&c, 0);	    /* creationPCR */
+	rc = hf_tpm2_call(&t->link, &c, &rsp, NULL);
+	if (rc)
+		return rc;
+	*pub = hf_rd_2b(&rsp.params);
+	if (rsp.params.bad || rsp.handle >> 24 != TPM2_HT_TRANSIENT) {
+		(void)hf_tpm2_flush(t, rsp.handle);
+		return TSS2_TCTI_RC_MALFORMED_RESPONSE;
+	}
+	*handle = rsp.handle;
+	return 0;
+}
+
 uint32_t hf_tpm2_read_public(struct hf_tpm2 *t, uint32_t handle, struct hf_view *pub,
 			     struct hf_view *name)
 {

@@ -18,6 +18,14 @@ uint32_t hf_tpm2_save(struct hf_tpm2 *t, uint32_t handle, struct hf_tpm2_saved *
 uint32_t hf_tpm2_restore(struct hf_tpm2 *t, const struct hf_tpm2_saved *saved, uint32_t *handle);
 void hf_tpm2_saved_free(struct hf_tpm2_saved *s);
 
+/*
+ * Makes a primary key from a template (TPMT_PUBLIC in @template); *@handle is the caller's to
+ * flush, *@pub lies in the link's buffer. No authorisation, nothing from outside, no PCR.
+ */
+uint32_t hf_tpm2_create_primary(struct hf_tpm2 *t, uint32_t hierarchy,
+				const struct hf_tpm2_cmd *template, uint32_t *handle,
+				struct hf_view *pub);
+
 /* The public area without its size, and the Name, of an object; both lie in the link's buffer. */
 uint32_t hf_tpm2_read_public(struct hf_tpm2 *t, uint32_t handle, struct hf_view *pub,
 			     struct hf_view *name);

@@ -5,7 +5,7 @@
 
 /*
  * The allow list. Nothing else is ever sent: no Clear, no DictionaryAttackLockReset,
- * no NV, no hierarchy changes. Waiting times are for slow discrete chips; RSA keys
+ * nothing that writes NV, no hierarchy changes. Waiting times are for slow discrete chips; RSA keys
  * of 4096 bits take some of them a minute. The broker's own limit comes earlier.
  */
 static const struct hf_tpm2_command_info commands[] = {
@@ -24,6 +24,11 @@ static const struct hf_tpm2_command_info commands[] = {
 	{ TPM2_CC_Import, "Import", 1, 1, 0, 60000 },
 	{ TPM2_CC_ContextSave, "ContextSave", 1, 0, 0, 10000 },
 	{ TPM2_CC_ContextLoad, "ContextLoad", 0, 0, 1, 10000 },
+	{ TPM2_CC_CertifyCreation, "CertifyCreation", 2, 1, 0, 60000 },
+	{ TPM2_CC_PolicySecret, "PolicySecret", 2, 1, 0, 10000 },
+	{ TPM2_CC_ActivateCredential, "ActivateCredential", 2, 2, 0, 60000 },
+	{ TPM2_CC_NV_ReadPublic, "NV_ReadPublic", 1, 0, 0, 2000 },
+	{ TPM2_CC_NV_Read, "NV_Read", 2, 1, 0, 10000 },
 	{ TPM2_CC_FlushContext, "FlushContext", 0, 0, 0, 10000 }, /* its handle is a parameter */
 };
 
@@ -42,6 +47,8 @@ void hf_tpm2_cmd_init(struct hf_tpm2_cmd *c, uint32_t code, uint32_t handle0, ui
 	c->info = hf_tpm2_command_find(code);
 	c->handle[0] = handle0;
 	c->handle[1] = handle1;
+	c->name1 = NULL;
+	c->policy1 = 0;
 	c->n = 0;
 	c->bad = !c->info;
 }

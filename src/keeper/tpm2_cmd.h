@@ -5,8 +5,8 @@
  *
  * Not ESAPI: its 3.2.1 makes a new OSSL_LIB_CTX for every hash (2 to 3 ms for a
  * command in a session, 0.35 ms for a Load), reads replies with parsers that had
- * eleven advisories since, and is unusable after one I/O error. We send sixteen
- * commands; they fit a table, and the table is what the TPM ever hears from us.
+ * eleven advisories since, and is unusable after one I/O error. We send
+ * twenty-one commands; they fit a table, and the table is what the TPM ever hears from us.
  */
 #ifndef HF_KEEPER_TPM2_CMD_H
 #define HF_KEEPER_TPM2_CMD_H
@@ -35,6 +35,9 @@ const struct hf_tpm2_command_info *hf_tpm2_command_find(uint32_t code);
 struct hf_tpm2_cmd {
 	const struct hf_tpm2_command_info *info;
 	uint32_t handle[2];
+	/* Of commands with two authorisations, in a session: what authorises handle[1]. */
+	const uint8_t *name1;
+	uint32_t policy1;
 	uint8_t p[HF_TPM2_BUFFER - 256]; /* parameters */
 	size_t n;
 	bool bad; /* sticky: too long */

@@ -63,7 +63,7 @@ uint32_t hf_tpm2_send(struct hf_tpm2_link *link, struct hf_tpm2_cmd *c,
 
 	if (!link->tcti)
 		return TSS2_TCTI_RC_NO_CONNECTION;
-	if (c->bad || sizeof(link->buffer) - c->n < HEADER + 8 + 4 + HF_TPM2_AUTH_MAX)
+	if (c->bad || sizeof(link->buffer) - c->n < HEADER + 8 + HF_TPM2_AUTH_MAX)
 		return TPM2_RC_SIZE;
 	for (i = 0; i < info->handles; i++, n += 4)
 		hf_be32(b + n, c->handle[i]);
@@ -133,7 +133,7 @@ static uint32_t measure(struct hf_tpm2_link *link, size_t n, struct hf_tpm2_rsp 
 		params = hf_rd_bytes(&r, hf_rd32(&r));
 		if (r.bad)
 			return TSS2_TCTI_RC_MALFORMED_RESPONSE;
-		if (session && !hf_tpm2_session_response(session, info->code, params, r))
+		if (session && !hf_tpm2_session_response(session, info, params, r))
 			return HF_TPM2_RC_FORGED;
 		r = (struct hf_rd){ params.p, params.n, false };
 	}

@@ -31,9 +31,9 @@ uint32_t hf_tpm2_connect(struct hf_tpm2_link *link, const char *tcti);
 void hf_tpm2_disconnect(struct hf_tpm2_link *link);
 
 /*
- * @session NULL: authorisations are empty passwords. Else the one authorisation is that
- * session, and first parameters are encrypted both ways; the session has to be the same
- * for send and receive.
+ * @session NULL: authorisations are empty passwords. Else the first authorisation is that
+ * session, a second one is @c->policy1, and first parameters are encrypted both ways; the
+ * session has to be the same for send and receive.
  */
 uint32_t hf_tpm2_send(struct hf_tpm2_link *link, struct hf_tpm2_cmd *c,
 		      struct hf_tpm2_session *session);

@@ -54,30 +54,24 @@ static uint32_t read_persistent(struct hf_tpm2 *t, struct hf_tpm2_primary *out, 
 
 uint32_t hf_tpm2_primary_make(struct hf_tpm2 *t, uint32_t hierarchy, struct hf_tpm2_primary *out)
 {
-	static const uint8_t sensitive[4] = { 0 }; /* empty userAuth, empty data */
-	struct hf_tpm2_cmd c, public;
-	struct hf_tpm2_rsp rsp;
+	struct hf_tpm2_cmd template;
+	struct hf_view pub;
+	uint32_t handle, rc;
 	bool ours;
-	uint32_t rc;
 
 	memset(out, 0, sizeof(*out));
-	hf_tpm2_cmd_init(&public, TPM2_CC_CreatePrimary, 0, 0);
-	hf_tpm2_template_primary(&public);
-	hf_tpm2_cmd_init(&c, TPM2_CC_CreatePrimary, hierarchy, 0);
-	hf_tpm2_put2b(&c, sensitive, sizeof(sensitive));
-	hf_tpm2_put2b(&c, public.p, public.n);
-	hf_tpm2_put2b(&c, NULL, 0); /* outsideInfo */
-	hf_tpm2_put32(&c, 0);	    /* creationPCR */
-	rc = hf_tpm2_call(&t->link, &c, &rsp, NULL);
+	hf_tpm2_cmd_init(&template, TPM2_CC_CreatePrimary, 0, 0);
+	hf_tpm2_template_primary(&template);
+	rc = hf_tpm2_create_primary(t, hierarchy, &template, &handle, &pub);
 	if (rc)
 		return rc;
-	rc = take_public(hf_rd_2b(&rsp.params), out, &ours);
-	out->handle = rsp.handle;
-	if (rc || !ours || rsp.params.bad || rsp.handle >> 24 != TPM2_HT_TRANSIENT) {
-		(void)hf_tpm2_flush(t, rsp.handle);
-		return rc ? rc : TSS2_TCTI_RC_MALFORMED_RESPONSE;
-	}
-	return 0;
+	rc = take_public(pub, out, &ours);
+	out->handle = handle;
+	if (!rc && !ours)
+		rc = TSS2_TCTI_RC_MALFORMED_RESPONSE;
+	if (rc)
+		(void)hf_tpm2_flush(t, handle);
+	return rc;
 }
 
 static bool same(const struct hf_tpm2_primary *p, const uint8_t *name)

@@ -178,50 +178,80 @@ static bool crypt_first(struct hf_tpm2_session *s, const uint8_t *newer, const u
 	return ok;
 }
 
-bool hf_tpm2_session_command(struct hf_tpm2_session *s, struct hf_tpm2_cmd *c, uint8_t *area,
-			     unsigned *area_n)
+/* cpHash (part 1, 18.7): the command, the Names of its objects, its parameters. */
+static bool command_hash(const struct hf_tpm2_session *s, const struct hf_tpm2_cmd *c,
+			 uint8_t hash[HF_TPM2_HASH])
 {
-	uint8_t text[4 + HF_TPM2_NAME + sizeof(c->p)], hash[HF_TPM2_HASH], mac[HF_TPM2_HASH];
-	uint8_t nonces[2 * HF_TPM2_HASH];
+	uint8_t text[4 + 2 * HF_TPM2_NAME + sizeof(c->p)];
+	size_t n = 4 + HF_TPM2_NAME;
 
-	if (c->info->handles != 1 || RAND_bytes(s->nonce_caller, HF_TPM2_HASH) != 1 ||
-	    !crypt_first(s, s->nonce_caller, s->nonce_tpm, c->p, c->n, 1))
+	if (c->info->handles != (c->name1 ? 2 : 1))
 		return false;
 	hf_be32(text, c->info->code);
 	memcpy(text + 4, s->name, HF_TPM2_NAME);
-	memcpy(text + 4 + HF_TPM2_NAME, c->p, c->n);
+	if (c->name1) {
+		memcpy(text + n, c->name1, HF_TPM2_NAME);
+		n += HF_TPM2_NAME;
+	}
+	memcpy(text + n, c->p, c->n);
+	return !hf_hash("SHA2-256", (struct hf_view){ text, n + c->n }, hash, NULL);
+}
+
+/* No nonce, no HMAC, and not to be continued: the TPM ends it with the command. */
+static unsigned put_policy(uint8_t *area, uint32_t handle)
+{
+	memset(area, 0, HF_TPM2_AUTH_TWO);
+	hf_be32(area, handle);
+	return HF_TPM2_AUTH_TWO;
+}
+
+bool hf_tpm2_session_command(struct hf_tpm2_session *s, struct hf_tpm2_cmd *c, uint8_t *area,
+			     unsigned *area_n)
+{
+	uint8_t hash[HF_TPM2_HASH], mac[HF_TPM2_HASH], nonces[2 * HF_TPM2_HASH];
+	unsigned n = HF_TPM2_AUTH_ONE;
+
+	if (RAND_bytes(s->nonce_caller, HF_TPM2_HASH) != 1 ||
+	    !crypt_first(s, s->nonce_caller, s->nonce_tpm, c->p, c->n, 1))
+		return false;
 	memcpy(nonces, s->nonce_caller, HF_TPM2_HASH);
 	memcpy(nonces + HF_TPM2_HASH, s->nonce_tpm, HF_TPM2_HASH);
-	if (hf_hash("SHA2-256", (struct hf_view){ text, 4 + HF_TPM2_NAME + c->n }, hash, NULL) ||
-	    !hmac(s->key, (struct hf_view){ hash, sizeof(hash) },
-		  (struct hf_view){ nonces, sizeof(nonces) }, (struct hf_view){ nonces, 0 },
-		  ATTRIBUTES, mac))
+	if (!command_hash(s, c, hash) || !hmac(s->key, (struct hf_view){ hash, sizeof(hash) },
+					       (struct hf_view){ nonces, sizeof(nonces) },
+					       (struct hf_view){ nonces, 0 }, ATTRIBUTES, mac))
 		return false;
-	hf_be32(area, HF_TPM2_AUTH_MAX - 4);
 	hf_be32(area + 4, s->handle);
 	hf_be16(area + 8, HF_TPM2_HASH);
 	memcpy(area + 10, s->nonce_caller, HF_TPM2_HASH);
 	area[10 + HF_TPM2_HASH] = ATTRIBUTES;
 	hf_be16(area + 11 + HF_TPM2_HASH, HF_TPM2_HASH);
 	memcpy(area + 13 + HF_TPM2_HASH, mac, HF_TPM2_HASH);
-	*area_n = HF_TPM2_AUTH_MAX;
+	if (c->name1)
+		n += put_policy(area + 4 + n, c->policy1);
+	hf_be32(area, n);
+	*area_n = 4 + n;
 	s->used_at = hf_now_ms();
 	return true;
 }
 
-bool hf_tpm2_session_response(struct hf_tpm2_session *s, uint32_t code, struct hf_view params,
-			      struct hf_rd area)
+bool hf_tpm2_session_response(struct hf_tpm2_session *s, const struct hf_tpm2_command_info *info,
+			      struct hf_view params, struct hf_rd area)
 {
 	struct hf_view nonce = hf_rd_2b(&area);
 	uint8_t attributes = hf_rd8(&area), text[8 + HF_TPM2_BUFFER], hash[HF_TPM2_HASH];
 	struct hf_view theirs = hf_rd_2b(&area);
 	uint8_t mac[HF_TPM2_HASH], nonces[2 * HF_TPM2_HASH];
 
+	if (info->auths > 1) { /* the policy session's, which says nothing */
+		(void)hf_rd_2b(&area);
+		(void)hf_rd8(&area);
+		(void)hf_rd_2b(&area);
+	}
 	if (!hf_rd_end(&area) || nonce.n != HF_TPM2_HASH || theirs.n != HF_TPM2_HASH ||
 	    attributes != ATTRIBUTES || params.n > HF_TPM2_BUFFER)
 		return false;
 	hf_be32(text, 0);
-	hf_be32(text + 4, code);
+	hf_be32(text + 4, info->code);
 	memcpy(text + 8, params.p, params.n);
 	memcpy(nonces, nonce.p, HF_TPM2_HASH);
 	memcpy(nonces + HF_TPM2_HASH, s->nonce_caller, HF_TPM2_HASH);
@@ -235,6 +265,30 @@ bool hf_tpm2_session_response(struct hf_tpm2_session *s, uint32_t code, struct h
 	/* The bytes are the link's own buffer: params is a view into it. */
 	return crypt_first(s, s->nonce_tpm, s->nonce_caller, (uint8_t *)(uintptr_t)params.p,
 			   params.n, 0);
+}
+
+uint32_t hf_tpm2_session_policy(struct hf_tpm2_link *link, uint32_t *handle)
+{
+	uint8_t nonce[HF_TPM2_HASH];
+	struct hf_tpm2_rsp rsp;
+	struct hf_tpm2_cmd c;
+	uint32_t rc;
+
+	*handle = 0;
+	if (RAND_bytes(nonce, sizeof(nonce)) != 1)
+		return TPM2_RC_AUTH_CONTEXT;
+	hf_tpm2_cmd_init(&c, TPM2_CC_StartAuthSession, TPM2_RH_NULL, TPM2_RH_NULL);
+	hf_tpm2_put2b(&c, nonce, sizeof(nonce));
+	hf_tpm2_put2b(&c, NULL, 0); /* encryptedSalt */
+	hf_tpm2_put8(&c, TPM2_SE_POLICY);
+	hf_tpm2_put16(&c, TPM2_ALG_NULL);
+	hf_tpm2_put16(&c, TPM2_ALG_SHA256);
+	rc = hf_tpm2_call(link, &c, &rsp, NULL);
+	(void)hf_rd_2b(&rsp.params);
+	if (!rc && (!hf_rd_end(&rsp.params) || rsp.handle >> 24 != TPM2_HT_POLICY_SESSION))
+		rc = TSS2_TCTI_RC_MALFORMED_RESPONSE;
+	*handle = rc ? 0 : rsp.handle;
+	return rc;
 }
 
 void hf_tpm2_session_forget(struct hf_tpm2_session *s)

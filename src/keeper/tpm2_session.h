@@ -12,7 +12,9 @@
 #include "keeper/tpm2_cmd.h"
 
 #define HF_TPM2_HASH	 32u
-#define HF_TPM2_AUTH_MAX (4 + 4 + 2 + HF_TPM2_HASH + 1 + 2 + HF_TPM2_HASH)
+#define HF_TPM2_AUTH_ONE (4 + 2 + HF_TPM2_HASH + 1 + 2 + HF_TPM2_HASH)
+#define HF_TPM2_AUTH_TWO (4 + 2 + 1 + 2) /* of a policy session that has no key: nothing in it */
+#define HF_TPM2_AUTH_MAX (4 + HF_TPM2_AUTH_ONE + HF_TPM2_AUTH_TWO)
 
 struct hf_tpm2_link;
 
@@ -21,7 +23,7 @@ struct hf_tpm2_session {
 	uint64_t used_at; /* hf_now_ms() */
 	uint8_t key[HF_TPM2_HASH];
 	uint8_t nonce_tpm[HF_TPM2_HASH], nonce_caller[HF_TPM2_HASH];
-	uint8_t name[HF_TPM2_NAME]; /* of the object whose use it authorises */
+	uint8_t name[HF_TPM2_NAME]; /* of the object whose use it authorises: the first */
 };
 
 /*
@@ -36,8 +38,11 @@ uint32_t hf_tpm2_session_start(struct hf_tpm2_session *s, struct hf_tpm2_link *l
 bool hf_tpm2_session_command(struct hf_tpm2_session *s, struct hf_tpm2_cmd *c, uint8_t *area,
 			     unsigned *area_n);
 /* Checks the HMAC, then decrypts the first parameter in place. False: forged or damaged. */
-bool hf_tpm2_session_response(struct hf_tpm2_session *s, uint32_t code, struct hf_view params,
-			      struct hf_rd area);
+bool hf_tpm2_session_response(struct hf_tpm2_session *s, const struct hf_tpm2_command_info *info,
+			      struct hf_view params, struct hf_rd area);
+
+/* Begins a policy session, unsalted: nothing is encrypted in it. *@handle is the caller's. */
+uint32_t hf_tpm2_session_policy(struct hf_tpm2_link *link, uint32_t *handle);
 
 /* Wipes it here; the TPM's half is the caller's to flush. */
 void hf_tpm2_session_forget(struct hf_tpm2_session *s);
