@@ -58,9 +58,9 @@ def troubles(name):
             for row in re.findall(r"^\| `.*$", table, re.M)]
 
 
-def on_device(commands_text, timeout=120):
+def on_device(commands_text, timeout=120, options=()):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("HOLDFAST_", "OPENSSL_"))}
-    return subprocess.run([ROOT + "/swtpm-ci/with-device", "bash", "-euxo", "pipefail", "-c",
+    return subprocess.run([ROOT + "/swtpm-ci/with-device", *options, "bash", "-euxo", "pipefail", "-c",
                            commands_text], env=dict(env, HOLDFAST_BUILD=BUILD), timeout=timeout,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
                           stderr=subprocess.STDOUT, errors="replace")
