@@ -555,6 +555,23 @@ enum hf_rc hf_catalogue_set_exported(struct hf_catalogue *c, struct hf_key *k, s
 	return rc;
 }
 
+enum hf_rc hf_catalogue_evidence(const struct hf_catalogue *c, const struct hf_key *k,
+				 const struct hf_generation *g, struct hf_buf *data,
+				 struct hf_buf *ticket, struct hf_err *e)
+{
+	HF_AUTO_BUF text = HF_BUF(HF_RECORD_MAX);
+	char dir[HF_PATH_MAX], path[HF_PATH_MAX];
+
+	if (key_dir(c, k, dir, e))
+		return e->rc;
+	generation_path(path, dir, g->id, ".json");
+	if (hf_file_read(path, true, &text, e))
+		return e->rc;
+	return hf_record_read_evidence(HF_VIEW_BUF(&text), data, ticket, e)
+		       ? hf_within(e, "%s", path)
+		       : HF_OK;
+}
+
 uint64_t hf_catalogue_collect(struct hf_catalogue *c, uint64_t now)
 {
 	uint64_t next = 0;

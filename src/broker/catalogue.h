@@ -93,6 +93,11 @@ enum hf_rc hf_catalogue_set_issuer(struct hf_catalogue *c, struct hf_key *k, uin
 
 enum hf_rc hf_catalogue_set_exported(struct hf_catalogue *c, struct hf_key *k, struct hf_err *e);
 
+/* From the record on disk, which is read once in a key's life or never: nobody keeps it. */
+enum hf_rc hf_catalogue_evidence(const struct hf_catalogue *c, const struct hf_key *k,
+				 const struct hf_generation *g, struct hf_buf *data,
+				 struct hf_buf *ticket, struct hf_err *e);
+
 /* Retires what is due at @now; returns when to come again, 0 for never. */
 uint64_t hf_catalogue_collect(struct hf_catalogue *c, uint64_t now);
 

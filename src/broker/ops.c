@@ -53,6 +53,10 @@ static const struct hf_op ops[] = {
 	  hf_op_key_import },
 	{ hf_Request_key_export_tag, "key-export", HF_TARGET_KEY, HF_RIGHT_ADMIN, false,
 	  hf_op_key_export },
+	{ hf_Request_key_attest_tag, "key-attest", HF_TARGET_KEY, HF_RIGHT_ADMIN, false,
+	  hf_op_key_attest },
+	{ hf_Request_token_activate_tag, "token-activate", HF_TARGET_NONE, HF_RIGHT_ADMIN, false,
+	  hf_op_token_activate },
 	{ hf_Request_sign_tag, "sign", HF_TARGET_KEY, HF_RIGHT_USE, false, hf_op_sign },
 	{ hf_Request_token_list_tag, "token-list", HF_TARGET_NONE, ANY_RIGHT, true,
 	  hf_op_token_list },
@@ -112,6 +116,9 @@ static void target_of(const hf_Request *r, const char **name, const hf_KeyRef **
 		break;
 	case hf_Request_key_export_tag:
 		*ref = &r->op.key_export.key;
+		break;
+	case hf_Request_key_attest_tag:
+		*ref = &r->op.key_attest.key;
 		break;
 	case hf_Request_key_import_tag:
 		*name = r->op.key_import.name;
@@ -289,6 +296,13 @@ struct hf_job *hf_ops_job(struct hf_call *c, struct hf_worker *w, struct hf_view
 		j->item.cost = c->generation->algorithm->cost;
 	}
 	return j;
+}
+
+void hf_ops_allow_time(const struct hf_call *c, struct hf_job *j)
+{
+	j->keeper_ms = HF_CREATE_MS;
+	if (!c->b->request.timeout_ms)
+		j->deadline += HF_CREATE_MS;
 }
 
 void hf_ops_answer(struct hf_broker *b, struct hf_job *j, enum hf_rc rc, const struct hf_err *e,

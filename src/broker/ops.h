@@ -54,6 +54,8 @@ enum hf_rc hf_op_token_wrap(struct hf_call *c);
 enum hf_rc hf_op_key_import(struct hf_call *c);
 enum hf_rc hf_op_key_import_stage(struct hf_call *c);
 enum hf_rc hf_op_key_export(struct hf_call *c);
+enum hf_rc hf_op_key_attest(struct hf_call *c);
+enum hf_rc hf_op_token_activate(struct hf_call *c);
 enum hf_rc hf_op_token_list(struct hf_call *c);
 enum hf_rc hf_op_status(struct hf_call *c);
 enum hf_rc hf_op_provision(struct hf_call *c);
@@ -66,6 +68,8 @@ void hf_gather_put(struct hf_gather *g);
 void hf_ops_key_info(struct hf_broker *b, const struct hf_key *k, const struct hf_generation *g);
 /* A job that answers @c's request: copies what the audit wants to know. */
 struct hf_job *hf_ops_job(struct hf_call *c, struct hf_worker *w, struct hf_view data);
+/* The token may make a key for it: on a slow chip that takes its time. */
+void hf_ops_allow_time(const struct hf_call *c, struct hf_job *j);
 /* What the keeper says that it has worked on, for the audit. Either may be NULL. */
 struct hf_outcome {
 	const uint8_t *input_sha256;

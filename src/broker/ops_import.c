@@ -42,13 +42,6 @@ static enum hf_rc find_token(struct hf_call *c, const char *token, struct hf_wor
 			    "there is no token '%s'; see 'holdfast token list'", token);
 }
 
-static void allow_time(const struct hf_call *c, struct hf_job *j)
-{
-	j->keeper_ms = HF_CREATE_MS;
-	if (!c->b->request.timeout_ms)
-		j->deadline += HF_CREATE_MS;
-}
-
 enum hf_rc hf_op_token_wrap(struct hf_call *c)
 {
 	struct hf_worker *w;
@@ -61,7 +54,7 @@ enum hf_rc hf_op_token_wrap(struct hf_call *c)
 	j = hf_ops_job(c, w, (struct hf_view){ NULL, 0 });
 	if (!j)
 		return c->err.rc;
-	allow_time(c, j); /* a PKCS#11 token makes its wrapping key now */
+	hf_ops_allow_time(c, j); /* a PKCS#11 token makes its wrapping key now */
 	j->done = wrap_told;
 	c->pending = true;
 	hf_worker_submit(c->b, j);
@@ -86,7 +79,7 @@ static enum hf_rc ask_import(struct hf_call *c, struct hf_worker *w, unsigned us
 	if (!j)
 		return c->err.rc;
 	(void)hf_copy(j->name, sizeof(j->name), r->name);
-	allow_time(c, j);
+	hf_ops_allow_time(c, j);
 	j->item.cost = 25;
 	j->usage = usage;
 	*out = j;

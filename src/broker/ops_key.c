@@ -214,9 +214,7 @@ static enum hf_rc ask_create(struct hf_call *c, struct hf_worker *w, const char 
 	j = hf_ops_job(c, w, (struct hf_view){ NULL, 0 });
 	if (!j)
 		return c->err.rc;
-	j->keeper_ms = HF_CREATE_MS;
-	if (!c->b->request.timeout_ms)
-		j->deadline += HF_CREATE_MS;
+	hf_ops_allow_time(c, j);
 	j->item.cost = slow ? 1000 : 10;
 	j->making = slow;
 	j->peer->making += slow;

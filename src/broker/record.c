@@ -232,3 +232,16 @@ enum hf_rc hf_record_read_generation(struct hf_generation *g, struct hf_view tex
 	json_object_put(v);
 	return good ? HF_OK : hf_fail(e, HF_CORRUPT, "the record is damaged");
 }
+
+enum hf_rc hf_record_read_evidence(struct hf_view text, struct hf_buf *data, struct hf_buf *ticket,
+				   struct hf_err *e)
+{
+	json_object *v = parse(text, e);
+	bool good;
+
+	if (!v)
+		return HF_CORRUPT;
+	good = hex_of(v, "creation_data", data) && hex_of(v, "creation_ticket", ticket);
+	json_object_put(v);
+	return good ? HF_OK : hf_fail(e, HF_CORRUPT, "the record is damaged");
+}

@@ -24,4 +24,8 @@ void hf_record_write_generation(const struct hf_generation *g, const struct hf_m
 enum hf_rc hf_record_read_generation(struct hf_generation *g, struct hf_view text,
 				     struct hf_err *e);
 
+/* What the token said when it made the generation; both empty if it was not made there. */
+enum hf_rc hf_record_read_evidence(struct hf_view text, struct hf_buf *data, struct hf_buf *ticket,
+				   struct hf_err *e);
+
 #endif

@@ -66,6 +66,12 @@ struct hf_backend_ops {
 	/* Nothing may be left in the token if it fails. */
 	enum hf_rc (*import_key)(struct hf_backend *b, const hf_KeeperImport *req,
 				 struct hf_view blob, hf_KeeperCreated *out, struct hf_err *e);
+	/* That the key was made in this token; the answer has been verified. */
+	enum hf_rc (*attest)(struct hf_backend *b, const hf_KeeperAttest *req, hf_Attestation *out,
+			     struct hf_err *e);
+	/* The secret in a credential that was made for what `attest` tells; the caller wipes it. */
+	enum hf_rc (*activate)(struct hf_backend *b, const hf_KeeperActivate *req,
+			       hf_KeeperSecret *out, struct hf_err *e);
 	/* Of a key that is forgotten; one that is not there is HF_OK. */
 	enum hf_rc (*destroy)(struct hf_backend *b, const hf_KeeperKey *key, struct hf_err *e);
 

@@ -277,6 +277,49 @@ static enum hf_rc op_destroy(struct keeper *k, const hf_KeeperRequest *req, stru
 		       : HF_OK;
 }
 
+static enum hf_rc op_attest(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+			    struct hf_err *e)
+{
+	const hf_KeeperAttest *a = &req->op.attest;
+	hf_KeeperReply *reply = answer_to(k, req);
+	hf_KeeperAttested *out = &reply->result.attested;
+
+	(void)data;
+	if (!k->backend)
+		return no_token(e);
+	if (!k->backend->ops->attest)
+		return not_had("attest keys", e);
+	if (a->key.spki_sha256.size != 32)
+		return hf_fail(e, HF_PROTOCOL, "the request names no key");
+	memset(out, 0, sizeof(*out));
+	reply->which_result = hf_KeeperReply_attested_tag;
+	out->has_attestation = true;
+	if (k->backend->ops->attest(k->backend, a, &out->attestation, e))
+		return e->rc;
+	out->input_sha256.size = 32;
+	return hf_hash("SHA2-256", (struct hf_view){ a->nonce.bytes, a->nonce.size },
+		       out->input_sha256.bytes, e);
+}
+
+static enum hf_rc op_activate(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+			      struct hf_err *e)
+{
+	const hf_KeeperActivate *a = &req->op.activate;
+	hf_KeeperReply *reply = answer_to(k, req);
+
+	(void)data;
+	if (!k->backend)
+		return no_token(e);
+	if (!k->backend->ops->activate)
+		return not_had("activate credentials", e);
+	memset(&reply->result.secret, 0, sizeof(reply->result.secret));
+	reply->which_result = hf_KeeperReply_secret_tag;
+	if (k->backend->ops->activate(k->backend, a, &reply->result.secret, e))
+		return e->rc;
+	return set_input(&reply->result.secret,
+			 (struct hf_view){ a->credential.bytes, a->credential.size }, e);
+}
+
 static const struct {
 	pb_size_t tag;
 	enum hf_rc (*run)(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
@@ -292,6 +335,8 @@ static const struct {
 	{ hf_KeeperRequest_wrap_tag, op_wrap },
 	{ hf_KeeperRequest_import_key_tag, op_import },
 	{ hf_KeeperRequest_destroy_tag, op_destroy },
+	{ hf_KeeperRequest_attest_tag, op_attest },
+	{ hf_KeeperRequest_activate_tag, op_activate },
 };
 
 static enum hf_rc run(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,

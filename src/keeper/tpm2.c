@@ -332,5 +332,7 @@ const struct hf_backend_ops hf_tpm2_ops = {
 	.derive = hf_tpm2_derive,
 	.wrap = hf_tpm2_wrap,
 	.import_key = hf_tpm2_import,
+	.attest = hf_tpm2_attest,
+	.activate = hf_tpm2_activate,
 	.idle = tpm2_idle,
 };

@@ -60,6 +60,9 @@ static const struct {
 	ONE(BAD_AUTH, FINAL, DENIED, "the TPM refused the authorisation"),
 	ONE(INTEGRITY, FINAL, GONE,
 	    "the key was made by another TPM, or this one was cleared since"),
+	ONE(TICKET, FINAL, GONE,
+	    "the TPM does not know the key's creation any more: it was cleared since, or the key's "
+	    "record is damaged; make a new key"),
 	ONE(HIERARCHY, FINAL, FAILED, "the owner hierarchy is disabled; see the firmware setup"),
 	ONE(VALUE, FINAL, FAILED, "the TPM refused a value"),
 	ONE(SIZE, FINAL, FAILED, "the TPM refused the size of a value"),

@@ -15,6 +15,12 @@ enum hf_rc hf_tpm2_wrap(struct hf_backend *b, hf_WrapInfo *out, struct hf_err *e
 enum hf_rc hf_tpm2_import(struct hf_backend *b, const hf_KeeperImport *req, struct hf_view blob,
 			  hf_KeeperCreated *out, struct hf_err *e);
 
+/* tpm2_attest.c: operations, see backend.h */
+enum hf_rc hf_tpm2_attest(struct hf_backend *b, const hf_KeeperAttest *req, hf_Attestation *out,
+			  struct hf_err *e);
+enum hf_rc hf_tpm2_activate(struct hf_backend *b, const hf_KeeperActivate *req,
+			    hf_KeeperSecret *out, struct hf_err *e);
+
 /* tpm2_create.c, tpm2_sign.c: operations of the table in tpm2.c */
 enum hf_rc hf_tpm2_create(struct hf_backend *b, const hf_KeeperCreate *req, hf_KeeperCreated *out,
 			  struct hf_err *e);

@@ -13,6 +13,7 @@
 	(TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |        \
 	 TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA)
 #define PRIMARY (FIXED | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT)
+#define AK	(FIXED | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_SIGN_ENCRYPT)
 
 static const struct curve {
 	unsigned bits;
@@ -197,6 +198,63 @@ void hf_tpm2_template_primary(struct hf_tpm2_cmd *c)
 	hf_tpm2_put16(c, TPM2_ECC_NIST_P256);
 	hf_tpm2_put16(c, TPM2_ALG_NULL);
 	hf_tpm2_put32(c, 0); /* unique: empty x and y */
+}
+
+void hf_tpm2_template_ak(struct hf_tpm2_cmd *c)
+{
+	put_head(c, TPM2_ALG_ECC, AK);
+	hf_tpm2_put16(c, TPM2_ALG_NULL);  /* symmetric */
+	hf_tpm2_put16(c, TPM2_ALG_ECDSA); /* a restricted key has one scheme */
+	hf_tpm2_put16(c, TPM2_ALG_SHA256);
+	hf_tpm2_put16(c, TPM2_ECC_NIST_P256);
+	hf_tpm2_put16(c, TPM2_ALG_NULL); /* kdf */
+	hf_tpm2_put32(c, 0);		 /* unique: empty x and y */
+}
+
+/*
+ * L-1 and L-2 of the TCG EK Credential Profile, annex B: another template is another key, of which
+ * the certificate knows nothing. The policy is PolicySecret(TPM_RH_ENDORSEMENT).
+ */
+void hf_tpm2_template_ek(struct hf_tpm2_cmd *c, bool rsa)
+{
+	static const uint8_t policy[32] = { 0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8,
+					    0x1a, 0x90, 0xcc, 0x8d, 0x46, 0xa5, 0xd7, 0x24,
+					    0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64,
+					    0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa };
+	static const uint8_t unique[256];
+
+	hf_tpm2_put16(c, rsa ? TPM2_ALG_RSA : TPM2_ALG_ECC);
+	hf_tpm2_put16(c, TPM2_ALG_SHA256);
+	hf_tpm2_put32(c, TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
+				 TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_ADMINWITHPOLICY |
+				 TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT);
+	hf_tpm2_put2b(c, policy, sizeof(policy));
+	hf_tpm2_put16(c, TPM2_ALG_AES);
+	hf_tpm2_put16(c, 128);
+	hf_tpm2_put16(c, TPM2_ALG_CFB);
+	hf_tpm2_put16(c, TPM2_ALG_NULL);
+	if (rsa) {
+		hf_tpm2_put16(c, 2048);
+		hf_tpm2_put32(c, 0);
+		hf_tpm2_put2b(c, unique, 256);
+		return;
+	}
+	hf_tpm2_put16(c, TPM2_ECC_NIST_P256);
+	hf_tpm2_put16(c, TPM2_ALG_NULL);
+	hf_tpm2_put2b(c, unique, 32);
+	hf_tpm2_put2b(c, unique, 32);
+}
+
+bool hf_tpm2_is_made_from(struct hf_view pub, const struct hf_tpm2_cmd *template)
+{
+	struct hf_tpm2_public ours, theirs;
+	size_t head;
+
+	if (hf_tpm2_public_read((struct hf_view){ template->p, template->n }, &ours, NULL) ||
+	    hf_tpm2_public_read(pub, &theirs, NULL) || !theirs.x.n)
+		return false;
+	head = (size_t)(ours.x.p - 2 - template->p);
+	return pub.n > head && !memcmp(pub.p, template->p, head);
 }
 
 bool hf_tpm2_is_primary(const struct hf_tpm2_public *p)

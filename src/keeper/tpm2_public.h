@@ -37,6 +37,11 @@ enum hf_rc hf_tpm2_public_spki(const struct hf_tpm2_public *p, struct hf_buf *ou
 /* Appends a TPMT_PUBLIC template. */
 void hf_tpm2_template_primary(struct hf_tpm2_cmd *c);
 void hf_tpm2_template_key(struct hf_tpm2_cmd *c, const struct hf_algorithm *a, uint32_t attributes);
+/* Of the endorsement hierarchy: our attestation key, and the EK as its certificate has it. */
+void hf_tpm2_template_ak(struct hf_tpm2_cmd *c);
+void hf_tpm2_template_ek(struct hf_tpm2_cmd *c, bool rsa);
+/* @pub (TPMT_PUBLIC) is what a TPM makes of such a template: all but the key itself is the same. */
+bool hf_tpm2_is_made_from(struct hf_view pub, const struct hf_tpm2_cmd *template);
 /* Appends TPMT_PUBLIC_PARMS, for TestParms. */
 void hf_tpm2_template_parms(struct hf_tpm2_cmd *c, const struct hf_algorithm *a);
 

@@ -37,7 +37,8 @@ while os.open(os.devnull, os.O_RDONLY) < 8:
     pass
 
 COMMANDS = {
-    0x120: "EvictControl", 0x131: "CreatePrimary", 0x144: "Startup", 0x153: "Create",
+    0x147: "ActivateCredential", 0x14A: "CertifyCreation", 0x14E: "NV_Read", 0x151: "PolicySecret",
+    0x169: "NV_ReadPublic", 0x120: "EvictControl", 0x131: "CreatePrimary", 0x144: "Startup", 0x153: "Create",
     0x154: "ECDH_ZGen", 0x156: "Import",
     0x157: "Load", 0x159: "RSA_Decrypt", 0x15D: "Sign", 0x161: "ContextLoad",
     0x162: "ContextSave", 0x165: "FlushContext", 0x173: "ReadPublic",
@@ -309,6 +310,22 @@ class Keeper:
         reply = self.call(self.sign_request(key, scheme, data, **more)).signature
         assert reply.input_sha256 == hashlib.sha256(data).digest()
         return reply
+
+    def attest(self, key, nonce=b"", **more):
+        """`more` replaces what was recorded when the key was made."""
+        r = pb.KeeperRequest()
+        key.fill(r.attest.key)
+        r.attest.nonce = nonce
+        r.attest.creation_data = more.get("data", key.created.creation_data)
+        r.attest.creation_ticket = more.get("ticket", key.created.creation_ticket)
+        reply = self.call(r).attested
+        assert reply.input_sha256 == hashlib.sha256(nonce).digest()
+        return reply.attestation
+
+    def activate(self, credential, seed):
+        r = pb.KeeperRequest()
+        r.activate.credential, r.activate.seed = credential, seed
+        return self.call(r).secret.data
 
     def certificate(self, spki, der):
         r = pb.KeeperRequest()
