@@ -4,9 +4,9 @@
 
 _holdfast_commands() {
 	case ${1-} in
-	key) echo create list show public reference import export rotate delete issuer ;;
+	key) echo create list show public reference import export rotate delete attest verify issuer ;;
 	cert) echo list show renew reset issue ;;
-	token) echo list provision ;;
+	token) echo list provision activate ;;
 	policy) echo explain ;;
 	trust) echo install ;;
 	config) echo init check apply explain ;;
@@ -27,6 +27,9 @@ _holdfast_options() {
 	"key reference") echo --cert --out ;;
 	"key rotate") echo --grace --algorithm ;;
 	"key delete") echo --yes ;;
+	"key attest") echo --nonce --nonce-file --out ;;
+	"key verify") echo --nonce --nonce-file --trust --ek-out ;;
+	"token activate") echo --token --out ;;
 	"policy explain") echo --uid --user --key --right --via --scheme ;;
 	"sign "*) echo --scheme --out ;;
 	"est "*)
@@ -80,7 +83,7 @@ _holdfast_words() {
 		--server | --trust | --fingerprint | --anchors | --user | --password-file | --token-file | \
 			--cert-key | --client-chain | --proxy | --timeout | --key | --eku | --pathlen | \
 			--tolerate | --binding | --cacerts-out | --subject | --san | --replace | --trust-out | --only | \
-			--csr | --issuer | --days) ((i++)) ;;
+			--csr | --issuer | --days | --nonce | --nonce-file | --ek-out) ((i++)) ;;
 		-*) ;;
 		*) words+=("${COMP_WORDS[i]}") ;;
 		esac
@@ -94,7 +97,7 @@ _holdfast() {
 	_holdfast_words
 	case $prev in
 	--socket | --out | --cert | --config | --template | --trust | --anchors | --password-file | --token-file | \
-		--cacerts-out | --replace | --trust-out | --csr)
+		--cacerts-out | --replace | --trust-out | --csr | --nonce-file | --ek-out)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
@@ -122,12 +125,12 @@ _holdfast() {
 		-*) choices=$(_holdfast_options "${words[0]-} ${words[1]-}") ;;
 		*,"key "*" "*" "*) ;;
 		*,"key create "* | *,"key list "*) ;;
-		*,"key issuer "?* | *,"key import "?*)
+		*,"key issuer "?* | *,"key import "?* | *,"key verify" | *,"token activate")
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 			return
 			;;
 		*,"key show" | *,"key public" | *,"key reference" | *,"key rotate" | *,"key delete" | \
-			*,"key issuer" | *,"key export" | *,sign)
+			*,"key issuer" | *,"key export" | *,"key attest" | *,sign)
 			choices=$(_holdfast_keys "${where[@]}")
 			;;
 		*,"sign "* | *,convert | *,"trust install")

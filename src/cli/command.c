@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/attest.h"
 #include "cli/cli.h"
 #include "cli/est.h"
 #include "cli/output.h"
@@ -107,6 +108,11 @@ const struct hf_command hf_commands[] = {
 	  "make a new generation and use it from now on", hf_key_rotate, hf_key_rotate_show },
 	{ "key", "delete", "ID", 1, 1, delete_options, "delete a key, for good", hf_key_delete,
 	  hf_text_show },
+	{ "key", "attest", "ID", 1, 1, hf_key_attest_options,
+	  "have the TPM state that it made a key, for somebody far away", hf_key_attest,
+	  hf_text_show },
+	{ "key", "verify", "FILE", 1, 1, hf_key_verify_options,
+	  "check what 'key attest' has written, on any machine", hf_key_verify, hf_text_show },
 	{ "key", "issuer", "ID CERT", 2, 2, NULL,
 	  "register the certificate of a ca key, which bounds what it may issue", hf_key_issuer,
 	  hf_key_show_show },
@@ -135,6 +141,9 @@ const struct hf_command hf_commands[] = {
 	{ "token", "provision", "[TOKEN]", 0, 1, NULL,
 	  "make a TPM's primary key persistent, or try the PIN of a token again",
 	  hf_token_provision, hf_token_show },
+	{ "token", "activate", "FILE", 1, 1, hf_token_activate_options,
+	  "open a credential that was made for this TPM, which proves that it is this one",
+	  hf_token_activate, hf_text_show },
 	{ "policy", "explain", "", 0, 0, policy_options,
 	  "say what the policy allows somebody, and which rule does", hf_policy_explain,
 	  hf_policy_explain_show },

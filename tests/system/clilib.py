@@ -67,8 +67,8 @@ def warnings(err):
 class Running(Home):
     """...and with holdfastd running on what `config apply` made of it."""
 
-    def __init__(self, config="", grant="", socket=None, token=""):
-        self.tpm = Swtpm()
+    def __init__(self, config="", grant="", socket=None, token="", tpm=None):
+        self.tpm = tpm or Swtpm()
         self.socket = socket
         super().__init__(f'[[token]]\nname = "tpm"\ntcti = "{self.tpm.tcti}"\n{token}'
                          f'[[principal]]\nuid = {os.getuid()}\nkeys = ["*"]\nrights = {ALL}\n{grant}' + config)
