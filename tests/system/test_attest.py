@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (Encoding, NoEncryption
                                                           load_pem_public_key)
 
 import attestlib
+import guides
 from attestlib import Maker, Public, credential
 from clilib import Home, Running
 from keeperlib import Swtpm
@@ -362,3 +363,41 @@ def test_nothing_is_left_in_the_tpm():
         assert run.tpm.lockout_counter() == 0
     finally:
         run.close()
+
+
+TROUBLE = r"""
+set +x
+fails() { # WORDS COMMAND...: it fails, and says so
+	local words=$1; shift
+	if said=$("$@" 2>&1); then echo "this was to fail: $*"; exit 1; fi
+	case $said in *"$words"*) echo "seen: $words" ;; *) echo "--- not seen: $words in: $said"; exit 1 ;; esac
+}
+openssl genpkey -algorithm EC -pkeyopt group:P-256 -out soft.pem
+holdfast key import soft soft.pem
+fails 'was imported' holdfast key attest soft
+holdfast key create out && holdfast key export out --out out.pem
+fails 'outside of holdfast' holdfast key attest out
+fails 'another nonce' holdfast key verify attestation.json --nonce "$(openssl rand -hex 16)"
+fails 'is not of a CA in' holdfast key verify attestation.json --trust /var/aziot/certs/device-id.pem
+jq '.ek_certificate = ""' attestation.json > bare.json
+fails 'has no certificate' holdfast key verify bare.json --trust tpm-ca.pem
+tpm2_makecredential -Q -T none -u server/ek.pub -s server/secret -n "$(jq -r .key_name server/verified.json)" -o false
+fails 'other keys than those of this TPM' holdfast token activate false
+systemctl stop holdfastd.service
+TPM2TOOLS_TCTI=swtpm:path=/run/swtpm/tpm tpm2_changeauth -c endorsement secret
+systemctl start holdfastd.service
+fails 'endorsement hierarchy has a password' holdfast key attest device-id
+"""
+
+
+@pytest.mark.plain
+@pytest.mark.root
+def test_guide():
+    """docs/guides/attestation.md, as written, and each row of its table."""
+    done = guides.on_device("mkdir attest; cp /run/swtpm/ca/issuer.pem attest/tpm-ca.pem\n" +
+                            guides.script("attestation.md") + ": ---- the test\n" + TROUBLE,
+                            options=["--ek-certificate"])
+    assert done.returncode == 0, done.stdout
+    assert '"ek_certificate": "verified"' in done.stdout
+    for words in guides.troubles("attestation.md"):
+        assert "seen: " + words in done.stdout or words == "does not attest keys", words
