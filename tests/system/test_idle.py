@@ -12,16 +12,18 @@ from keeperlib import BUILD, ROOT
 @pytest.mark.plain
 @pytest.mark.root
 def test_nobody_notices(tmp_path):
-    """What each program says and how it ends is compared by the command itself. The bound on time
-    is generous, since other tests run meanwhile: it is there to find waiting, not microseconds;
-    `tests/bench/idle` measures those."""
+    """What each program says and how it ends is compared by the command itself. It may take a
+    quarter longer, or 5 ms: the provider is loaded, which takes one. Other tests run meanwhile, so
+    that it is enough if either the median of what a round takes more, or the best of all rounds,
+    is within that; who waited for the broker would fail both."""
     out = tmp_path / "idle.json"
-    done = subprocess.run([ROOT + "/tests/bench/idle", "--rounds", "3", "--json", str(out)],
-                          capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=200,
+    done = subprocess.run([ROOT + "/tests/bench/idle", "--rounds", "7", "--json", str(out)],
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=400,
                           env=dict(os.environ, HOLDFAST_BUILD=BUILD))
     assert done.returncode == 0, done.stdout + done.stderr
-    ratios = json.loads(out.read_text())
+    figures = json.loads(out.read_text())
     assert {"openssl dgst", "curl https", "ssh, sshd", "git over ssh", "apt update",
-            "python ssl"} <= set(ratios)
-    slow = {name: r for name, r in ratios.items() if min(r["best"], r["ratio"]) > 2}
-    assert not slow, done.stdout
+            "python ssl"} <= set(figures)
+    for name, f in figures.items():
+        assert (f["ratio"] <= 1.25 or f["more_ms"] <= 5 or f["best_ratio"] <= 1.25 or
+                f["best_more_ms"] <= 5), (name, done.stdout)
