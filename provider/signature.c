@@ -36,7 +36,7 @@ static void forget_input(struct hf_sig *s)
 	EVP_MD_CTX_free(s->hash);
 	s->hash = NULL;
 	hf_buf_finish(&s->message);
-	s->whole = false;
+	s->begun = s->whole = false;
 }
 
 static void forget_verify(struct hf_sig *s)
@@ -245,9 +245,10 @@ static enum hf_rc begin(struct hf_sig *s, struct hf_err *e)
 
 	if (hf_sig_scheme(s, &scheme, e) || learn_whole(s, e))
 		return e->rc;
-	s->hash = EVP_MD_CTX_new();
-	if (!s->hash || (s->md && !EVP_DigestInit_ex2(s->hash, s->md, NULL)))
+	if (!s->whole &&
+	    (!(s->hash = EVP_MD_CTX_new()) || !EVP_DigestInit_ex2(s->hash, s->md, NULL)))
 		return hf_fail(e, HF_NO_MEMORY, "no memory for a digest");
+	s->begun = true;
 	return HF_OK;
 }
 
@@ -256,7 +257,7 @@ int hf_sig_digest_sign_update(void *ctx, const unsigned char *data, size_t n)
 	struct hf_sig *s = ctx;
 	struct hf_err e = HF_ERR_INIT;
 
-	if (!s->key || (!s->hash && begin(s, &e))) {
+	if (!s->key || (!s->begun && begin(s, &e))) {
 		forget_input(s);
 		return HF_RAISE(s->provider, &e);
 	}
@@ -282,7 +283,7 @@ int hf_sig_digest_sign_final(void *ctx, unsigned char *sig, size_t *siglen, size
 
 	if (only_size(s, sig, siglen, sigsize, &ok))
 		return ok;
-	if (hf_sig_scheme(s, &scheme, &e) || (!s->hash && begin(s, &e)))
+	if (hf_sig_scheme(s, &scheme, &e) || (!s->begun && begin(s, &e)))
 		return HF_RAISE(s->provider, &e);
 	if (!s->whole) {
 		if (!EVP_DigestFinal_ex(s->hash, digest, &n))

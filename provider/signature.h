@@ -20,9 +20,10 @@ struct hf_sig {
 
 	/* signing */
 	EVP_MD *md;	       /* NULL: none was named */
-	EVP_MD_CTX *hash;      /* of what has come so far; NULL: nothing yet */
-	struct hf_buf message; /* the same in full, for keys that sign messages */
-	bool whole;	       /* ... which this one does */
+	bool begun;	       /* some of the message may have come */
+	bool whole;	       /* the token wants the message and not its digest */
+	EVP_MD_CTX *hash;      /* of what has come so far */
+	struct hf_buf message; /* or, if @whole, all of it */
 	int pad;	       /* RSA_*_PADDING; of RSA keys */
 	int salt;	       /* RSA_PSS_SALTLEN_*, or bytes */
 	char mgf1[32];	       /* "": as the digest */

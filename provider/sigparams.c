@@ -188,12 +188,12 @@ static enum hf_rc set_digest(struct hf_sig *s, const OSSL_PARAM *p, struct hf_er
 
 	if (!OSSL_PARAM_get_utf8_string_ptr(p, &name) || !name)
 		return hf_fail(e, HF_ARGUMENT, "the digest has to be a string");
-	if (s->hash && s->md && !same_digest(s, name, s->md))
+	if (s->begun && s->md && !same_digest(s, name, s->md))
 		return hf_fail(e, HF_ARGUMENT,
 			       "the digest cannot change in the middle of a message");
 	if (s->fixed && (!s->md || !same_digest(s, name, s->md)))
 		return hf_fail(e, HF_ARGUMENT, "%s has a digest of its own", s->fixed->name);
-	return s->hash ? HF_OK : hf_sig_set_digest(s, name, e);
+	return s->begun ? HF_OK : hf_sig_set_digest(s, name, e);
 }
 
 static enum hf_rc set_pad(struct hf_sig *s, const OSSL_PARAM *p, struct hf_err *e)
