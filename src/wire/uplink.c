@@ -48,6 +48,8 @@ struct channel {
 	pid_t pid;
 	pthread_mutex_t lock;
 	_Atomic(struct conn *) conn;
+	bool opening; /* somebody does, without the lock: a broker that hangs takes long */
+	pthread_cond_t opened;
 	/* Readable without the lock, by a child that cannot take it. */
 	atomic_int fd;
 	atomic_ullong dev, ino;
@@ -106,6 +108,12 @@ void hf_uplink_free(struct hf_uplink *l)
 	free(l);
 }
 
+static struct timespec moment(uint64_t ms)
+{
+	return (struct timespec){ .tv_sec = (time_t)(ms / 1000),
+				  .tv_nsec = (long)(ms % 1000) * 1000000 };
+}
+
 static void init_cond(pthread_cond_t *c)
 {
 	pthread_condattr_t attr;
@@ -132,6 +140,7 @@ static struct channel *channel_of(struct hf_uplink *l)
 		ch->before = was;
 		atomic_init(&ch->fd, -1);
 		pthread_mutex_init(&ch->lock, NULL);
+		init_cond(&ch->opened);
 		if (!atomic_compare_exchange_strong(&l->channel, &was, ch)) {
 			free(ch);
 			continue;
@@ -195,22 +204,21 @@ static int above_stdio(int fd)
 	return moved;
 }
 
-static enum hf_rc conn_open(struct hf_uplink *l, struct channel *ch, uint64_t deadline,
-			    struct hf_err *e)
+static enum hf_rc conn_make(struct hf_uplink *l, struct channel *ch, unsigned ms, struct hf_err *e)
 {
-	uint64_t now = hf_now_ms();
 	struct conn *c;
 	struct stat st;
 	enum hf_rc rc;
 	int fd;
 
-	if (now >= deadline)
-		return hf_fail(e, HF_TIMEOUT, "%s: no answer in time", l->path);
-	rc = hf_client_open(l->path, l->software,
-			    deadline - now < CONNECT_MS ? (unsigned)(deadline - now) : CONNECT_MS,
-			    &fd, e);
-	if (rc == HF_BUSY && ch->heal_until < now) /* somebody was there */
-		ch->heal_until = now + HF_UPLINK_HEAL_MS;
+	ch->opening = true;
+	pthread_mutex_unlock(&ch->lock);
+	rc = hf_client_open(l->path, l->software, ms, &fd, e);
+	pthread_mutex_lock(&ch->lock);
+	ch->opening = false;
+	pthread_cond_broadcast(&ch->opened);
+	if (rc == HF_BUSY && ch->heal_until < hf_now_ms()) /* somebody was there */
+		ch->heal_until = hf_now_ms() + HF_UPLINK_HEAL_MS;
 	if (rc)
 		return rc;
 	fd = above_stdio(fd);
@@ -227,6 +235,25 @@ static enum hf_rc conn_open(struct hf_uplink *l, struct channel *ch, uint64_t de
 	atomic_store(&ch->conn, c);
 	atomic_store(&ch->fd, fd);
 	return HF_OK;
+}
+
+/* Sees to it that there is a connection: one thread makes it, the others wait for that. */
+static enum hf_rc conn_open(struct hf_uplink *l, struct channel *ch, uint64_t deadline,
+			    struct hf_err *e)
+{
+	const struct timespec until = moment(deadline);
+	uint64_t now;
+
+	while (ch->opening)
+		if (pthread_cond_timedwait(&ch->opened, &ch->lock, &until) == ETIMEDOUT)
+			break;
+	if (atomic_load(&ch->conn))
+		return HF_OK;
+	now = hf_now_ms();
+	if (now >= deadline)
+		return hf_fail(e, HF_TIMEOUT, "%s: no answer in time", l->path);
+	return conn_make(l, ch,
+			 deadline - now < CONNECT_MS ? (unsigned)(deadline - now) : CONNECT_MS, e);
 }
 
 static void enlist(struct conn *c, struct waiter *w)
@@ -308,8 +335,7 @@ static enum hf_rc read_one(struct channel *ch, struct conn *c, uint8_t *space, u
 static enum hf_rc await(struct channel *ch, struct conn *c, struct waiter *w, uint8_t *space,
 			uint64_t deadline, struct hf_err *e)
 {
-	const struct timespec until = { .tv_sec = (time_t)(deadline / 1000),
-					.tv_nsec = (long)(deadline % 1000) * 1000000 };
+	const struct timespec until = moment(deadline);
 	enum hf_rc rc;
 
 	while (!w->done) {
@@ -406,7 +432,7 @@ static enum hf_uplink_end try_once(struct hf_uplink *l, struct channel *ch, cons
 		rc = use(ch, c, a, w, space, &sent, e);
 	/* A broker may close what is idle, to have room for others; that is noticed here. */
 	if (!sent) {
-		if (!atomic_load(&ch->conn) && conn_open(l, ch, a->deadline, e))
+		if (conn_open(l, ch, a->deadline, e))
 			return HF_UPLINK_NO_BROKER;
 		rc = use(ch, atomic_load(&ch->conn), a, w, space, &sent, e);
 	}

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -211,6 +212,37 @@ static int cmd_threads(const char *uri, int n)
 		pthread_join(t[i], NULL);
 	EVP_PKEY_free(w.key);
 	free(t);
+	return 0;
+}
+
+static void *try_twice(void *arg)
+{
+	struct work *w = arg;
+	struct timespec from, to;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		clock_gettime(CLOCK_MONOTONIC, &from);
+		CHECK(!host_sign(w->key));
+		clock_gettime(CLOCK_MONOTONIC, &to);
+		CHECK(to.tv_sec - from.tv_sec <= w->times);
+	}
+	return NULL;
+}
+
+/* A broker that hangs: no thread waits for longer than its call may take, whatever others do. */
+static int cmd_hung(const char *uri, int n)
+{
+	struct work w = { host_load(uri), n, false };
+	pthread_t t[12];
+	size_t i;
+
+	CHECK(w.key);
+	for (i = 0; i < 12; i++)
+		CHECK(!pthread_create(&t[i], NULL, try_twice, &w));
+	for (i = 0; i < 12; i++)
+		pthread_join(t[i], NULL);
+	EVP_PKEY_free(w.key);
 	return 0;
 }
 
@@ -441,7 +473,7 @@ static const struct {
 	{ "footprint", cmd_footprint }, { "write", cmd_write },
 	{ "params", cmd_params },	{ "self-test", cmd_self_test },
 	{ "message", cmd_message },	{ "search", cmd_search },
-	{ "crowd", cmd_crowd },
+	{ "crowd", cmd_crowd },		{ "hung", cmd_hung },
 };
 
 int main(int argc, char **argv)

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -49,7 +50,7 @@ def test_error_queue_is_left_clean(fake, tmp_path, order):  # noqa: F811
         assert r.code == 0, (key, r.errors)
 
 
-@pytest.mark.parametrize("key", ["ec", "rsa"])
+@pytest.mark.parametrize("key", ["ec", "rsa", "ed"])
 def test_contexts(host, fake, key):  # noqa: F811
     host("contexts", f"holdfast:{key}")
     assert fake.count("sign") == 2
@@ -84,6 +85,17 @@ def test_threads_when_the_broker_is_slow_and_dies(host, fake):  # noqa: F811
     for fault in ("close", "busy", "delay:0.2", "unavailable", "wrong-id", "garbage"):
         fake.faults.extend([fault] + [None] * 60)
     host("threads", n=16)
+
+
+@pytest.mark.plain
+def test_threads_when_the_broker_hangs(host, openssl, short_dir):  # noqa: F811
+    """A call takes 15 s at most, and a connection is made by one thread at a time."""
+    ref = openssl.reference("ec")
+    path = f"{short_dir}/hung"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.bind(path)
+        s.listen(8)
+        host("hung", ref, 17, HOLDFAST_SOCKET=path)
 
 
 # the sanitizer's own allocator is not safe over fork() in a program with threads (gcc 12)
