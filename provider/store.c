@@ -11,6 +11,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
+#include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/store.h>
@@ -34,6 +35,10 @@ struct store {
 	enum state state;
 	hf_KeyListReply *list; /* of HF_URI_ALL */
 	pb_size_t at;
+	struct hf_buf file; /* that cert= names */
+	BIO *certs;	    /* what was not read of it yet */
+	unsigned char *der; /* the next of its certificates */
+	long der_n;
 };
 
 static void *store_open(void *provctx, const char *text)
@@ -45,6 +50,7 @@ static void *store_open(void *provctx, const char *text)
 	if (!s)
 		return NULL;
 	s->provider = p;
+	s->file.max = CERT_MAX;
 	if (hf_uri_parse(text, &s->uri, &e)) {
 		free(s);
 		(void)HF_RAISE(p, &e);
@@ -154,33 +160,56 @@ static int pass_key(struct hf_key *key, int expect, OSSL_CALLBACK *cb, void *cba
 	return ok;
 }
 
-/* The certificates of the file that cert= names; needs no broker. */
-static int load_certs(struct store *s, OSSL_CALLBACK *cb, void *cbarg, struct hf_err *e)
+/* What is read to the end of a file leaves an error on the queue that is nobody's business. */
+static void next_cert(struct store *s)
 {
-	HF_AUTO_BUF file = HF_BUF(CERT_MAX);
 	char *name, *header;
-	unsigned char *der;
-	int ok = 0;
-	BIO *bio;
-	long n;
+	bool found = false;
+
+	OPENSSL_free(s->der);
+	s->der = NULL;
+	ERR_set_mark();
+	while (!found && PEM_read_bio(s->certs, &name, &header, &s->der, &s->der_n) > 0) {
+		found = !strcmp(name, PEM_STRING_X509) || !strcmp(name, PEM_STRING_X509_OLD) ||
+			!strcmp(name, PEM_STRING_X509_TRUSTED);
+		OPENSSL_free(name);
+		OPENSSL_free(header);
+		if (found)
+			break;
+		OPENSSL_free(s->der);
+		s->der = NULL;
+	}
+	ERR_pop_to_mark();
+}
+
+static enum hf_rc open_certs(struct store *s, struct hf_err *e)
+{
+	if (hf_file_read(s->uri.cert, false, &s->file, e))
+		return e->rc;
+	s->certs = BIO_new_mem_buf(s->file.p ? (const void *)s->file.p : "", (int)s->file.n);
+	if (!s->certs)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	if (s->file.n && s->file.p[0] == 0x30) { /* DER: one, and nothing else */
+		s->der_n = (long)s->file.n;
+		s->der = OPENSSL_memdup(s->file.p, s->file.n);
+	} else {
+		next_cert(s);
+	}
+	return s->der ? HF_OK : hf_fail(e, HF_CORRUPT, "%s: no certificate in it", s->uri.cert);
+}
+
+/* The certificates of the file that cert= names, one by one; needs no broker. */
+static int load_cert(struct store *s, OSSL_CALLBACK *cb, void *cbarg, struct hf_err *e)
+{
+	int ok;
 
 	if (!s->uri.cert[0])
 		return 1; /* none is known: an empty store */
-	if (hf_file_read(s->uri.cert, false, &file, e))
+	if (!s->certs && open_certs(s, e))
 		return 0;
-	bio = BIO_new_mem_buf(file.p ? (const void *)file.p : "", (int)file.n);
-	if (bio && PEM_read_bio(bio, &name, &header, &der, &n) > 0) {
-		ok = !strncmp(name, "CERTIFICATE", 11) || !strcmp(name, PEM_STRING_X509_TRUSTED);
-		if (ok)
-			ok = pass(cb, cbarg, OSSL_OBJECT_CERT, NULL, NULL, OSSL_OBJECT_PARAM_DATA,
-				  der, (size_t)n);
-		OPENSSL_free(name);
-		OPENSSL_free(header);
-		OPENSSL_free(der);
-	}
-	BIO_free(bio);
-	if (!ok)
-		(void)hf_fail(e, HF_CORRUPT, "%s: no certificate in it", s->uri.cert);
+	ok = pass(cb, cbarg, OSSL_OBJECT_CERT, NULL, NULL, OSSL_OBJECT_PARAM_DATA, s->der,
+		  (size_t)s->der_n);
+	next_cert(s);
 	return ok;
 }
 
@@ -222,10 +251,10 @@ static int load_name(struct store *s, OSSL_CALLBACK *cb, void *cbarg, struct hf_
 	return pass(cb, cbarg, OSSL_OBJECT_NAME, NULL, NULL, OSSL_OBJECT_PARAM_DATA, uri, 0);
 }
 
-static bool more_names(const struct store *s)
+static bool more(const struct store *s)
 {
-	return s->uri.kind == HF_URI_ALL && s->list &&
-	       (s->at < s->list->keys_count || s->list->more);
+	return s->der || (s->uri.kind == HF_URI_ALL && s->list &&
+			  (s->at < s->list->keys_count || s->list->more));
 }
 
 static int store_load(void *ctx, OSSL_CALLBACK *cb, void *cbarg, OSSL_PASSPHRASE_CALLBACK *pw_cb,
@@ -242,12 +271,12 @@ static int store_load(void *ctx, OSSL_CALLBACK *cb, void *cbarg, OSSL_PASSPHRASE
 	if (s->uri.kind == HF_URI_ALL)
 		ok = load_name(s, cb, cbarg, &e);
 	else if (s->expect == OSSL_STORE_INFO_CERT)
-		ok = load_certs(s, cb, cbarg, &e);
+		ok = load_cert(s, cb, cbarg, &e);
 	else if (s->expect == OSSL_STORE_INFO_CRL || s->expect == OSSL_STORE_INFO_PARAMS)
 		ok = 1;
 	else
 		ok = load_key(s, cb, cbarg, &e);
-	s->state = !ok ? STATE_FAILED : more_names(s) ? STATE_OPEN : STATE_END;
+	s->state = !ok ? STATE_FAILED : more(s) ? STATE_OPEN : STATE_END;
 	if (e.rc)
 		(void)HF_RAISE(s->provider, &e);
 	return ok;
@@ -268,6 +297,9 @@ static int store_close(void *ctx)
 {
 	struct store *s = ctx;
 
+	BIO_free(s->certs);
+	OPENSSL_free(s->der);
+	hf_buf_finish(&s->file);
 	free(s->list);
 	free(s);
 	return 1;

@@ -90,6 +90,23 @@ def test_search(openssl, key):
     assert r.code == 0 and r.errors == "", r.errors
 
 
+def test_certificates_of_a_uri(openssl, broker):
+    """The whole chain of the file, in its order, whatever else is in it; or one in DER."""
+    openssl("req", "-x509", "-new", "-key", "holdfast:ec", "-subj", "/CN=first", "-out", "a.pem")
+    openssl("req", "-x509", "-new", "-key", "holdfast:rsa", "-subj", "/CN=second", "-out", "b.pem")
+    openssl("req", "-new", "-key", "holdfast:ec", "-subj", "/CN=request", "-out", "r.pem")
+    openssl("x509", "-in", "a.pem", "-outform", "DER", "-out", "a.der")
+    openssl.file("chain.pem", b"words\n".join(openssl.read(n) for n in ("r.pem", "a.pem", "b.pem")))
+    for name, subjects in (("chain.pem", ["first", "second"]), ("a.der", ["first"])):
+        r = openssl("storeutl", "-certs", "-noout", "-text",
+                    f"holdfast:ec?cert={openssl.path(name)}")
+        assert re.findall(r"Subject: CN ?= ?(\w+)", r.text) == subjects and r.errors == "", r.text
+        assert f"Total found: {len(subjects)}" in r.text
+        assert "of 'ec'" in openssl("pkey", "-in", f"holdfast:ec?cert={openssl.path(name)}").text
+    r = openssl.fails("storeutl", "-certs", f"holdfast:ec?cert={openssl.path('r.pem')}")
+    assert "r.pem: no certificate in it" in r.errors, r.errors
+
+
 def test_search_by_command(openssl, fake):  # noqa: F811
     assert "Total found: 1" in openssl("storeutl", "-keys", "-alias", "ec", "holdfast:").text
     print_of = fake.keys["rsa"].current.hash.hex()
