@@ -237,11 +237,12 @@ static int kx_derive(void *ctx, unsigned char *out, size_t *n, size_t size)
 	uint8_t secret[HF_SECRET_MAX];
 	struct hf_err e = HF_ERR_INIT;
 	struct exchange *x = ctx;
-	size_t got = 0, want;
+	size_t got = 0, field, want;
 
 	if (!x->key)
 		return 0;
-	want = x->kdf ? x->kdf_n : (size_t)(EVP_PKEY_get_bits(x->key->pub) + 7) / 8;
+	field = (size_t)(EVP_PKEY_get_bits(x->key->pub) + 7) / 8;
+	want = x->kdf ? x->kdf_n : field;
 	if (!out) { /* costs nothing */
 		*n = want;
 		return 1;
@@ -253,10 +254,11 @@ static int kx_derive(void *ctx, unsigned char *out, size_t *n, size_t size)
 			      want, size);
 	else
 		(void)agree(x, secret, &got, &e);
-	if (!e.rc && x->kdf)
+	if (!e.rc && got != field) /* SEC 1, 3.3.1: as wide as the field, with its zeros */
+		(void)hf_fail(&e, HF_PROTOCOL, "key %s: a secret of %zu bytes, not %zu",
+			      x->key->ref.name, got, field);
+	else if (!e.rc && x->kdf)
 		(void)run_kdf(x, secret, got, out, &e);
-	else if (!e.rc && got != want)
-		(void)hf_fail(&e, HF_PROTOCOL, "a secret of %zu bytes, not %zu", got, want);
 	else if (!e.rc)
 		memcpy(out, secret, got);
 	explicit_bzero(secret, sizeof(secret));

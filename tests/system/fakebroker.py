@@ -106,6 +106,7 @@ class FakeBroker:
     wrong-id       answer under another id first, then properly
     wrong-key      say that another generation signed
     long           sign with too many bytes
+    short          derive with too few
     """
 
     def __init__(self, path):
@@ -218,6 +219,8 @@ class FakeBroker:
                 getattr(self, "op_" + op, self.op_unknown)(req, rep)
             if fault == "wrong-key":
                 rep.signature.spki_sha256 = bytes(32)
+            if fault == "short":
+                rep.secret.data = rep.secret.data[1:]
             if fault == "long":
                 rep.signature.signature = bytes(5000)
         except Fail as e:

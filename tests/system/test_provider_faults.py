@@ -127,6 +127,22 @@ def test_fault_that_stays(fake, openssl, keys, faults, says):  # noqa: F811
     assert fake.count("sign") == len(faults)  # repeated once, not more
 
 
+def test_secret_is_as_wide_as_the_field(fake, openssl, keys):  # noqa: F811
+    """Bare, and where it goes through the X9.63 derivation of CMS."""
+    fake.add_key("kx", "ec-p256", "sign,derive")
+    openssl("req", "-x509", "-new", "-key", "holdfast:kx", "-subj", "/CN=x", "-out", "x.pem")
+    openssl.plain("cms", "-encrypt", "-aes256", "-in", "data", "-out", "x.cms", "x.pem")
+    openssl.plain("genpkey", "-algorithm", "EC", "-pkeyopt", "group:P-256", "-out", "peer.key")
+    openssl.plain("pkey", "-in", "peer.key", "-pubout", "-out", "peer.pub")
+    for how in (["pkeyutl", "-derive", "-inkey", "holdfast:kx", "-peerkey", "peer.pub"],
+                ["cms", "-decrypt", "-in", "x.cms", "-inkey", "holdfast:kx", "-recip", "x.pem"]):
+        openssl(*how)
+        fake.faults.extend([None, "short"])
+        r = openssl.fails(*how)
+        assert "key kx: a secret of 31 bytes, not 32" in r.errors, r.errors
+        assert not fake.faults
+
+
 def test_broker_is_busy_for_ever(fake, openssl, keys):  # noqa: F811
     fake.faults.extend(["busy"] * 1000)
     began = time.monotonic()
