@@ -218,9 +218,10 @@ static enum hf_rc decide_key(struct hf_call *c)
 		return check_rate(c, grant, right);
 	if (!hf_policy_holds(s, who, HF_RIGHT_ADMIN))
 		return hf_fail(&c->err, HF_NO_KEY, "no such key, or not yours");
-	if (!c->key && c->op->target == HF_TARGET_KEY)
-		return hf_fail(&c->err, HF_NO_KEY, "no such key: %s; 'holdfast key list' shows all",
-			       name[0] ? name : "no key has that fingerprint");
+	if (!c->key && c->op->target == HF_TARGET_KEY) /* clients put "key NAME" before the rest */
+		return hf_fail(&c->err, HF_NO_KEY,
+			       "%s%s: no such key; 'holdfast key list' shows all",
+			       name[0] ? "key " : "", name[0] ? name : "of that fingerprint");
 	return hf_fail(&c->err, HF_NO_KEY,
 		       "key %s: no [[principal]] gives uid %u the right to %s on "
 		       "socket %s",

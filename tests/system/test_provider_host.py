@@ -155,6 +155,12 @@ def test_unload_with_a_tpm(tpm_openssl):
     assert r.code == 0, r.errors
 
 
+def test_a_key_that_is_not_there_is_named_once(tpm_openssl):
+    """By the broker or by us, as an administrator sees it."""
+    r = tpm_openssl.fails("pkey", "-in", "holdfast:nobody", "-pubout")
+    assert r.errors.count("key nobody: no such key;") == 1 and r.errors.count("nobody:") == 1, r.errors
+
+
 def test_more_processes_than_connections(tpm, tpm_openssl):
     """A hundred workers of one user, all alive, with the limits that we ship: 64 connections. None
     fails, and none waits for another to end."""
