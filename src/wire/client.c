@@ -23,21 +23,46 @@ const char *hf_client_socket(void)
 	return path && path[0] ? path : HF_SOCKET_DEFAULT;
 }
 
+/* Of the key daemon. A directory service may have long records: the room grows up to 64 KiB. */
+static enum hf_rc keys_user(uid_t *uid, struct hf_err *e)
+{
+	struct passwd pw, *found = NULL;
+	char *space = NULL;
+	size_t n = 1024;
+	int failed;
+
+	do {
+		free(space);
+		space = malloc(n *= 2);
+		failed = space ? getpwnam_r(HF_KEYS_USER, &pw, space, n, &found) : ENOMEM;
+	} while (failed == ERANGE && n < 65536);
+	if (found)
+		*uid = pw.pw_uid;
+	free(space);
+	if (failed)
+		return hf_fail(e, HF_UNAVAILABLE,
+			       "the user " HF_KEYS_USER " cannot be looked up: %s",
+			       strerror(failed));
+	return found ? HF_OK : hf_fail(e, HF_NO_KEY, "there is no user " HF_KEYS_USER);
+}
+
 /* Somebody else's socket at our path would only collect digests, but let us not talk to it. */
 static enum hf_rc check_server(int fd, const char *path, struct hf_err *e)
 {
 	struct ucred peer;
 	socklen_t n = sizeof(peer);
-	char space[1024];
-	struct passwd pw, *found = NULL;
+	uid_t uid = 0;
+	enum hf_rc rc;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n))
 		return hf_fail_errno(e, HF_UNAVAILABLE, "%s", path);
 	if (peer.uid == 0 || peer.uid == geteuid())
 		return HF_OK;
-	if (!getpwnam_r(HF_KEYS_USER, &pw, space, sizeof(space), &found) && found &&
-	    found->pw_uid == peer.uid)
+	rc = keys_user(&uid, e);
+	if (!rc && uid == peer.uid)
 		return HF_OK;
+	if (rc == HF_UNAVAILABLE)
+		return hf_within(e, "%s is served by uid %u", path, (unsigned)peer.uid);
 	return hf_fail(e, HF_DENIED,
 		       "%s is served by uid %u, which is neither root nor " HF_KEYS_USER
 		       ": this is not the holdfast broker",
