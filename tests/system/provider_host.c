@@ -474,6 +474,7 @@ static const struct {
 	{ "params", cmd_params },	{ "self-test", cmd_self_test },
 	{ "message", cmd_message },	{ "search", cmd_search },
 	{ "crowd", cmd_crowd },		{ "hung", cmd_hung },
+	{ "secret", cmd_secret },
 };
 
 int main(int argc, char **argv)

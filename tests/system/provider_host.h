@@ -20,6 +20,7 @@ EVP_PKEY *host_public(EVP_PKEY *key);
 /* Commands: what libcrypto and its users do with a key. */
 int cmd_semantics(const char *uri, int n);
 int cmd_contexts(const char *uri, int n);
+int cmd_secret(const char *uri, int n);
 int cmd_write(const char *uri, int n);
 int cmd_params(const char *uri, int n);
 int cmd_message(const char *uri, int n);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* provider_host_keys.c: the commands of provider-host that are about keys, not about processes. */
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +9,9 @@
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/ec.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/store.h>
 #include <openssl/x509.h>
 
@@ -93,6 +96,79 @@ int cmd_contexts(const char *uri, int n)
 	EVP_MD_CTX_free(b);
 	EVP_MD_CTX_free(v);
 	EVP_PKEY_free(pub);
+	return 0;
+}
+
+static void decrypts(EVP_PKEY *key, EVP_PKEY *pub, int padding)
+{
+	EVP_PKEY_CTX *e = EVP_PKEY_CTX_new_from_pkey(NULL, pub, NULL), *d, *copy;
+	unsigned char cipher[1024], plain[1024];
+	size_t n = sizeof(cipher), m = sizeof(plain);
+
+	CHECK(e && EVP_PKEY_encrypt_init(e) > 0 && EVP_PKEY_CTX_set_rsa_padding(e, padding) > 0);
+	CHECK(EVP_PKEY_encrypt(e, cipher, &n, (const unsigned char *)"a secret", 8) > 0);
+	d = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+	CHECK(d && EVP_PKEY_decrypt_init(d) > 0 && EVP_PKEY_CTX_set_rsa_padding(d, padding) > 0);
+	copy = EVP_PKEY_CTX_dup(d);
+	EVP_PKEY_CTX_free(d);
+	CHECK(copy && EVP_PKEY_decrypt(copy, plain, &m, cipher, n) > 0);
+	CHECK(m == 8 && !memcmp(plain, "a secret", 8));
+	EVP_PKEY_CTX_free(copy);
+	EVP_PKEY_CTX_free(e);
+}
+
+static size_t derived(EVP_PKEY *key, EVP_PKEY *peer, unsigned char out[80])
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+	size_t n = 80;
+
+	CHECK(ctx && EVP_PKEY_derive_init(ctx) > 0 && EVP_PKEY_derive_set_peer(ctx, peer) > 0);
+	CHECK(EVP_PKEY_derive(ctx, out, &n) > 0);
+	EVP_PKEY_CTX_free(ctx);
+	return n;
+}
+
+static void agrees(EVP_PKEY *key, EVP_PKEY *pub)
+{
+	EVP_PKEY *other = EVP_EC_gen("P-256"), *peer;
+	unsigned char a[80], b[80];
+	size_t n;
+
+	CHECK(other);
+	peer = host_public(other);
+	n = derived(key, peer, a);
+	CHECK(n == 32 && derived(other, pub, b) == n && !memcmp(a, b, n));
+	EVP_PKEY_free(peer);
+	EVP_PKEY_free(other);
+}
+
+static void *secrets(void *arg)
+{
+	EVP_PKEY *key = arg, *pub = host_public(key);
+
+	if (EVP_PKEY_is_a(key, "RSA")) {
+		decrypts(key, pub, RSA_PKCS1_PADDING);
+		decrypts(key, pub, RSA_PKCS1_OAEP_PADDING);
+	} else {
+		agrees(key, pub);
+	}
+	EVP_PKEY_free(pub);
+	return NULL;
+}
+
+/* Decrypts, or agrees with somebody, in @n threads at once. */
+int cmd_secret(const char *uri, int n)
+{
+	EVP_PKEY *key = host_load(uri);
+	pthread_t t[16];
+	int i;
+
+	CHECK(key && n <= 16);
+	for (i = 0; i < n; i++)
+		CHECK(!pthread_create(&t[i], NULL, secrets, key));
+	for (i = 0; i < n; i++)
+		pthread_join(t[i], NULL);
+	EVP_PKEY_free(key);
 	return 0;
 }
 

@@ -14,6 +14,7 @@ TSAN = f"{BUILD}/tests/system/provider-host-tsan"
 @pytest.fixture(autouse=True)
 def keys(fake):  # noqa: F811
     fake.add_key("ec")
+    fake.add_key("kx", "ec-p256", "sign,derive")
     fake.add_key("rsa", "rsa-2048", "sign,decrypt")
 
 
@@ -28,11 +29,13 @@ def test_nothing_is_left_in_the_process(openssl):  # noqa: F811
 
 
 @pytest.mark.plain
-@pytest.mark.parametrize("command,n", [("threads", 64), ("prefork", 4), ("contexts", 1)])
-def test_thread_sanitizer(openssl, command, n):  # noqa: F811
+@pytest.mark.parametrize("command,n,key", [
+    ("threads", 64, "ec"), ("prefork", 4, "ec"), ("contexts", 1, "ec"), ("secret", 16, "rsa"),
+    ("secret", 16, "kx")])
+def test_thread_sanitizer(openssl, command, n, key):  # noqa: F811
     if not os.path.islink(openssl.path("holdfast.so")):
         os.symlink(f"{BUILD}/tests/system/holdfast-tsan.so", openssl.path("holdfast.so"))
-    r = run(openssl, TSAN, command, "holdfast:ec", str(n), OPENSSL_MODULES=openssl.dir,
+    r = run(openssl, TSAN, command, f"holdfast:{key}", str(n), OPENSSL_MODULES=openssl.dir,
             TSAN_OPTIONS="halt_on_error=0:exitcode=66:ignore_noninstrumented_modules=1")
     assert "ThreadSanitizer" not in r.errors, r.errors[:6000]
 
@@ -41,12 +44,13 @@ def test_thread_sanitizer(openssl, command, n):  # noqa: F811
 def test_thread_sanitizer_with_a_broker_that_fails(openssl, fake):  # noqa: F811
     for fault in ("close", "busy", "unavailable", "wrong-id", "garbage"):
         fake.faults.extend([fault] + [None] * 60)
-    test_thread_sanitizer(openssl, "threads", 16)
+    test_thread_sanitizer(openssl, "threads", 16, "ec")
 
 
 @pytest.mark.plain
 @pytest.mark.parametrize("command,uri,n", [
-    ("contexts", "holdfast:rsa", 1), ("semantics", "holdfast:ec", 1), ("unload", "holdfast:ec", 3),
+    ("contexts", "holdfast:rsa", 1), ("secret", "holdfast:rsa", 2), ("secret", "holdfast:kx", 2),
+    ("message", "holdfast:ec", 0), ("search", "ec", 1), ("semantics", "holdfast:ec", 1), ("unload", "holdfast:ec", 3),
     ("write", "holdfast:rsa", 1), ("live-exit", "holdfast:ec", 1)])
 def test_valgrind(openssl, command, uri, n):  # noqa: F811
     # what is alive at exit is no leak there
