@@ -215,6 +215,28 @@ static int cmd_threads(const char *uri, int n)
 	return 0;
 }
 
+/* Signs in @n threads until standard input ends. */
+static int cmd_load(const char *uri, int n)
+{
+	struct work w = { host_load(uri), -1, false };
+	pthread_t *t = calloc((size_t)n, sizeof(*t));
+	int i;
+
+	CHECK(w.key && t);
+	for (i = 0; i < n; i++)
+		CHECK(!pthread_create(&t[i], NULL, worker, &w));
+	puts("loaded");
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+	atomic_store(&w.stop, true);
+	for (i = 0; i < n; i++)
+		pthread_join(t[i], NULL);
+	EVP_PKEY_free(w.key);
+	free(t);
+	return 0;
+}
+
 static void *try_twice(void *arg)
 {
 	struct work *w = arg;
@@ -474,7 +496,7 @@ static const struct {
 	{ "params", cmd_params },	{ "self-test", cmd_self_test },
 	{ "message", cmd_message },	{ "search", cmd_search },
 	{ "crowd", cmd_crowd },		{ "hung", cmd_hung },
-	{ "secret", cmd_secret },
+	{ "secret", cmd_secret },	{ "load", cmd_load },
 };
 
 int main(int argc, char **argv)

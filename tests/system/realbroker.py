@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """holdfastd and its keeper on a software TPM, with the interface of FakeBroker."""
 import collections
+import fcntl
 import hashlib
 import json
 import os
@@ -60,17 +61,33 @@ class RealBroker:
         self.process = subprocess.Popen(
             [BUILD + "/src/broker/holdfastd", "--config", self.dir + "/holdfastd.json", "--keeper",
              KEEPER, "--log-level", "info"], stderr=self.log)
-        until(lambda: os.path.exists(self.path) or self.process.poll() is not None)
+        until(lambda: self.listens() or self.process.poll() is not None)
         assert self.process.poll() is None, self.logged()
         return self
+
+    def listens(self):
+        """Not only that the socket's file is there: that of one that was killed is, too."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            return not s.connect_ex(self.path)
+
+    def locked(self):
+        """By a process that outlives the warden for a moment."""
+        with open(self.path + ".lock") as f:
+            try:
+                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
 
     def logged(self):
         with open(self.dir + "/log", errors="replace") as f:
             return f.read()
 
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(20) == 0, self.logged()
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        assert self.process.wait(20) == (0 if how == signal.SIGTERM else -how), self.logged()
+        if how == signal.SIGKILL:
+            until(lambda: not self.locked())
         self.log.close()
 
     def close(self):

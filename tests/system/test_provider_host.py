@@ -219,14 +219,26 @@ def test_keeper_is_killed_under_load(tpm, tpm_openssl):
     assert killed, "the load was over before a keeper could be killed"
 
 
-def test_broker_restarts_under_load(tpm, tpm_openssl):
-    p = subprocess.Popen([HOST, "threads", "holdfast:ec", "32"], env=tpm_openssl.environ,
-                         stderr=subprocess.PIPE, text=True)
-    until(lambda: tpm.call(status_get={}).status_reply.connections > 1)
-    tpm.stop()
-    tpm.start()
-    errors = p.stderr.read()
-    assert p.wait(60) == 0, errors + tpm.logged()[-2000:]
+@pytest.mark.parametrize("key", ["ec", "rsa"])
+def test_broker_restarts_under_load(tpm, tpm_openssl, key):
+    """Told to end and killed, again and again, while 16 threads sign: each signature comes."""
+    p = subprocess.Popen([HOST, "load", f"holdfast:{key}", "16"], env=tpm_openssl.environ,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         text=True)
+
+    def signed():
+        return tpm.logged().count('op="sign"')
+
+    assert p.stdout.readline() == "loaded\n"
+    for how in (signal.SIGTERM, signal.SIGKILL) * 3:
+        before = signed()
+        until(lambda: signed() > before + 50 or p.poll() is not None)
+        if p.poll() is not None:
+            break  # what it has to say is looked at below
+        tpm.stop(how)
+        tpm.start()
+    errors = p.communicate(timeout=60)[1]
+    assert p.returncode == 0, errors + tpm.logged()[-2000:]
 
 
 class Steps:
