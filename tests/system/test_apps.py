@@ -124,6 +124,56 @@ def test_what_goes_wrong(guide):
                                  "log": log, "start": WITHOUT_US[guide]})
 
 
+HAPROXY = r"""
+set +x
+log=/var/log/units/haproxy.service
+try() { %(try)s; }
+fails() { if try 2>/dev/null; then echo "this was to fail: $1"; exit 1; fi; }
+lines() { journalctl -u holdfastd | grep -c "$1" || true; }
+saw() { # WORDS: in what haproxy wrote since the last look
+	local n
+	for n in {1..100}; do
+		if tail -c +$((seen + 1)) $log | grep -F "$1"; then seen=$(stat -c %%s $log); return 0; fi
+		sleep 0.1
+	done
+	echo "--- not seen: $1"; tail -c +$((seen + 1)) $log; return 1
+}
+sed -i 's|log /dev/log.*local0|log stdout format raw local0|' /etc/haproxy/haproxy.cfg
+systemctl restart haproxy
+try
+seen=$(stat -c %%s $log)
+
+cp /etc/aziot/config.d/haproxy.toml /root/rule
+sed -i '/^.*principal/,$d' /etc/aziot/config.d/haproxy.toml; holdfast config apply
+fails rule; saw 'SSL handshake failure'; [ "$(lines 'socket="haproxy".*result=4')" -gt 0 ]
+cp /root/rule /etc/aziot/config.d/haproxy.toml; holdfast config apply
+try
+
+systemctl stop holdfastd.socket holdfastd-haproxy.socket holdfastd.service
+before=$(lines 'op=')
+fails broker; saw 'SSL handshake failure'; [ "$(lines 'op=')" = "$before" ]
+systemctl start holdfastd.socket holdfastd-haproxy.socket
+try
+
+cp /var/aziot/certs/web.pem /etc/haproxy/web.pem # as if it had been made without the key
+if haproxy -c -f /etc/haproxy/haproxy.cfg > /root/said 2>&1; then exit 1; fi
+grep -iE 'No Private Key found|unable to load private key' /root/said
+cat /var/aziot/certs/web.pem /var/aziot/certs/web.key.pem > /etc/haproxy/web.pem
+haproxy -c -f /etc/haproxy/haproxy.cfg
+sed -i '$d' /etc/ssl/openssl.cnf
+if haproxy -c -f /etc/haproxy/haproxy.cfg > /root/said 2>&1; then exit 1; fi
+grep -iE 'No Private Key found|unable to load private key' /root/said
+"""
+
+
+def test_what_goes_wrong_with_haproxy():
+    """It says less than the others, so that its table is another one."""
+    told = guides.troubles("haproxy.md")
+    assert told == ["SSL handshake failure", "SSL handshake failure", "unable to load private key",
+                    "already active, refusing"]
+    as_written("haproxy.md", HAPROXY % {"try": HTTPS % (443, 443)})
+
+
 RELOADS = r"""
 set +x
 try() { %(try)s; }
