@@ -20,15 +20,17 @@ static bool is_bundle(const char *id)
 	return !strcmp(id, "trust-bundle") || !strcmp(id, "aziot-edged-trust-bundle");
 }
 
+/* Certificates as they were read, never the file itself: people put private keys beside them. */
 static enum hf_rc read_credential(const struct hf_credential *c, struct hf_buf *pem,
 				  struct hf_err *e)
 {
 	if (!c->held.leaf)
 		return hf_fail(e, HF_NO_KEY, "there is no certificate \"%s\" yet", c->conf->id);
-	return hf_file_read(c->conf->file, false, pem, e);
+	hf_ca_chain(c->held.leaf, c, pem);
+	return pem->bad ? hf_fail(e, HF_NO_MEMORY, "out of memory") : HF_OK;
 }
 
-/* Of several, those that are there; their files need not end with a newline. */
+/* Of several, those that are there. */
 static enum hf_rc read_bundle(struct hf_agent *a, const struct hf_agent_bundle *b,
 			      struct hf_buf *pem, struct hf_err *e)
 {
@@ -37,10 +39,8 @@ static enum hf_rc read_bundle(struct hf_agent *a, const struct hf_agent_bundle *
 	for (i = 0; i < b->n_of; i++) {
 		struct hf_credential *c = hf_agent_find(a, b->of[i]);
 
-		if (!c || read_credential(c, pem, e))
-			continue;
-		if (pem->n && pem->p[pem->n - 1] != '\n')
-			hf_buf_str(pem, "\n");
+		if (c)
+			(void)read_credential(c, pem, e);
 	}
 	return pem->n ? HF_OK : hf_fail(e, HF_NO_KEY, "there is no certificate of \"%s\"", b->id);
 }
@@ -181,18 +181,24 @@ enum hf_rc hf_api_cert_create(struct hf_api_call *c, struct hf_err *e)
 
 enum hf_rc hf_api_cert_put(struct hf_api_call *c, struct hf_err *e)
 {
+	HF_AUTO_BUF good = HF_BUF(HF_CERTSTORE_PEM);
 	STACK_OF(X509) *list = sk_X509_new_null();
 	const char *pem;
 	enum hf_rc rc = hf_api_text(c, "pem", true, &pem, e);
 
 	if (!rc)
 		rc = check_not_ours(c, e);
-	if (!rc) /* the original keeps whatever it gets */
+	/* The original keeps whatever it gets, and gives it to everybody. */
+	if (!rc)
 		rc = hf_certs_read(pem, CERTS_MAX, list, e);
 	if (!rc)
-		rc = hf_certstore_put(c->a->settings->state_dir, c->name, pem, strlen(pem), e);
+		hf_certs_write(list, &good);
+	if (!rc && good.bad)
+		rc = hf_fail(e, HF_ARGUMENT, "pem has more than %u bytes", HF_CERTSTORE_PEM);
 	if (!rc)
-		hf_api_one(c, "pem", pem);
+		rc = hf_certstore_put(c->a->settings->state_dir, c->name, good.p, good.n, e);
+	if (!rc)
+		hf_api_one(c, "pem", (const char *)good.p);
 	hf_certs_free(list);
 	return rc;
 }

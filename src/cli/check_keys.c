@@ -224,13 +224,13 @@ static void key_dir(const struct hf_checkup *k, size_t i, char out[HF_PATH_MAX])
 }
 
 /* A file that the configuration names, unless it is in a directory that is looked through. */
-static void look_at_uri(struct hf_checkup *k, const char *uri)
+static void look_at_named(struct hf_checkup *k, const char *path)
 {
-	const char *path = uri + 7, *slash = strrchr(uri, '/');
+	const char *slash = strrchr(path, '/');
 	char dir[HF_PATH_MAX];
 	size_t i;
 
-	if (strncmp(uri, "file:///", 8))
+	if (!slash)
 		return;
 	for (i = 0; i < HF_COUNT(key_dirs); i++) {
 		key_dir(k, i, dir);
@@ -238,6 +238,12 @@ static void look_at_uri(struct hf_checkup *k, const char *uri)
 			return;
 	}
 	look_at(k, path);
+}
+
+static void look_at_uri(struct hf_checkup *k, const char *uri)
+{
+	if (!strncmp(uri, "file:///", 8))
+		look_at_named(k, uri + 7);
 }
 
 static void software_keys(struct hf_checkup *k, const char *arg)
@@ -251,8 +257,10 @@ static void software_keys(struct hf_checkup *k, const char *arg)
 		key_dir(k, i, dir);
 		look_into(k, dir, look_at);
 	}
-	for (i = 0; i < k->inventory.n; i++)
+	for (i = 0; i < k->inventory.n; i++) {
 		look_at_uri(k, hf_inventory_text(k->inventory.list[i].conf, "key.uri"));
+		look_at_named(k, k->inventory.list[i].file);
+	}
 	for (n = named ? named->children : NULL; n; n = n->next)
 		if (n->kind == HF_NODE_STRING)
 			look_at_uri(k, n->text);

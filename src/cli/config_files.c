@@ -10,8 +10,10 @@
 
 #include <openssl/x509v3.h>
 
+#include "base/file.h"
 #include "cli/certview.h"
 #include "cli/config.h"
+#include "cli/softkey.h"
 #include "conf/credmake.h"
 
 struct looking {
@@ -30,6 +32,22 @@ static bool is_missing(struct looking *l, const struct hf_node *at, const char *
 	return true;
 }
 
+/* The file of a certificate is everybody's to read, and so is all that is in it. */
+static void check_alone(struct looking *l, const struct hf_node *at, const char *path,
+			const char *what)
+{
+	HF_AUTO_BUF file = HF_BUF(HF_SOFTKEY_MAX);
+	struct hf_err ignored = HF_ERR_INIT;
+
+	if (!hf_file_read(path, false, &file, &ignored) &&
+	    memmem(file.p, file.n, "PRIVATE KEY-----", 16))
+		hf_problem_add(l->p, HF_PROBLEM_ERROR, at,
+			       "%s: %s holds a private key, too, for everybody who may read the "
+			       "certificate. 'holdfast convert %s --key NAME --out DIR' puts the key "
+			       "into the token and the certificates into a file",
+			       what, path, path);
+}
+
 /* NULL: it is not there, or damaged, which has been said. */
 static STACK_OF(X509) *
 	read_certs(struct looking *l, const struct hf_node *at, const char *path, const char *what)
@@ -39,6 +57,7 @@ static STACK_OF(X509) *
 
 	if (is_missing(l, at, path, what))
 		return NULL;
+	check_alone(l, at, path, what);
 	if (!hf_certview_read(path, &certs, &e))
 		return certs;
 	hf_certview_free(certs);

@@ -382,6 +382,8 @@ BROKEN = [
      "named.pem is a private key"),
     ("software-keys", lambda d: (config('[preloaded_keys]\nx = "file://%s"\n' % d.put("n2.pem", OTHER.key_pem))(d)),
      "warning", "n2.pem is a private key"),
+    ("software-keys", lambda d: conf("web", "file", d.put("w.pem", d.certs["web"].pem + OTHER.key_pem))(d), "warning",
+     "w.pem is a private key"),
     ("host-local-time", lambda d: d.env.update(HOLDFAST_TEST_NTP="no"), "warning", "not synchronised"),
     ("host-local-time", lambda d: d.status["clock"].update(trusted=False, reason="1970"), "error", "1970"),
     ("host-local-time", lambda d: rewrite(d, "web", begins=1), "error", "behind the certificate of web"),

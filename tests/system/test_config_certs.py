@@ -423,6 +423,11 @@ def test_certificates_that_are_there_are_looked_at(home, pki):
         f.write("hello\n")
     (line,) = problems(home, device % f"file://{home.dir}/junk.pem")
     assert line.startswith("error") and "junk.pem" in line
+    both = pki("both", "my-device", *LEAF).removeprefix("file://")
+    with open(both, "a") as f, open(both.replace(".pem", ".key")) as key:
+        f.write(key.read())
+    (line,) = problems(home, device % f"file://{both}")
+    assert line.startswith("error") and "holds a private key" in line and "holdfast convert" in line
 
 
 def test_edge_ca_of_files_is_looked_at(home, pki):
