@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Of the names of temporary files. Nobody else's look like that: edge-ca.pem.backup does not. */
+#define TEMPORARY ".~"
+
 enum hf_rc hf_path_join(char *out, const char *dir, const char *name, struct hf_err *e)
 {
 	int n = snprintf(out, HF_PATH_MAX, "%s/%s", dir, name);
@@ -105,7 +108,7 @@ enum hf_rc hf_file_replace_as(const char *path, const void *p, size_t n, mode_t 
 
 	if (parent_of(dir, path, e))
 		return e ? e->rc : HF_ARGUMENT;
-	len = snprintf(tmp, sizeof(tmp), "%s.XXXXXX", path);
+	len = snprintf(tmp, sizeof(tmp), "%s" TEMPORARY "XXXXXX", path);
 	if (len < 0 || (size_t)len >= sizeof(tmp))
 		return hf_fail(e, HF_ARGUMENT, "path %.64s... is too long", path);
 	fd = mkostemp(tmp, O_CLOEXEC);
@@ -121,26 +124,35 @@ enum hf_rc hf_file_replace_as(const char *path, const void *p, size_t n, mode_t 
 	return hf_dir_sync(dir, e);
 }
 
-void hf_file_sweep(const char *path)
+void hf_dir_sweep(const char *dir, const char *prefix)
 {
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	char dir[HF_PATH_MAX], full[HF_PATH_MAX];
-	size_t n = strlen(name);
+	const size_t mark = strlen(TEMPORARY), tail = mark + 6;
+	char full[HF_PATH_MAX];
 	struct dirent *entry;
-	DIR *d;
+	DIR *d = opendir(dir);
 
-	if (parent_of(dir, path, NULL))
-		return;
-	d = opendir(dir);
-	while (d && (entry = readdir(d)))
-		if (!strncmp(entry->d_name, name, n) && entry->d_name[n] == '.' &&
-		    strlen(entry->d_name) == n + 7 &&
-		    strspn(entry->d_name + n + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTU"
-						  "VWXYZ0123456789") == 6 &&
+	while (d && (entry = readdir(d))) {
+		size_t n = strlen(entry->d_name);
+
+		if (n > tail && !strncmp(entry->d_name, prefix, strlen(prefix)) &&
+		    !strncmp(entry->d_name + n - tail, TEMPORARY, mark) &&
 		    !hf_path_join(full, dir, entry->d_name, NULL))
 			(void)unlink(full);
+	}
 	if (d)
 		(void)closedir(d);
+}
+
+void hf_file_sweep(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[HF_PATH_MAX], prefix[HF_PATH_MAX];
+
+	if (!parent_of(dir, path, NULL) && hf_copy(prefix, HF_PATH_MAX, slash ? slash + 1 : path) &&
+	    strlen(prefix) + sizeof(TEMPORARY) <= sizeof(prefix)) {
+		(void)strcat(prefix, TEMPORARY);
+		hf_dir_sweep(dir, prefix);
+	}
 }
 
 enum hf_rc hf_dir_make(const char *dir, mode_t mode, struct hf_err *e)

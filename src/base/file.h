@@ -37,6 +37,8 @@ enum hf_rc hf_file_replace_as(const char *path, const void *p, size_t n, mode_t 
  * that writes @path. Failing is fine.
  */
 void hf_file_sweep(const char *path);
+/* The same of all files of @dir whose names begin with @prefix ("": all). */
+void hf_dir_sweep(const char *dir, const char *prefix);
 
 /* fsync of a directory: makes renames and unlinks in it durable. */
 enum hf_rc hf_dir_sync(const char *dir, struct hf_err *e);

@@ -94,6 +94,29 @@ static void failed_replacement_leaves_the_old(void **state)
 	assert_int_equal(b.n, 3);
 }
 
+static void what_a_crash_left_is_swept(void **state)
+{
+	/* Of a replacement that was cut off; somebody's copies, of any name, stay. */
+	static const char *const names[] = { "a.pem.~x1Y2z3", "a.pem.~abcdef", "b.pem.~abcdef",
+					     "a.pem.backup",  "a.pem.x1Y2z3",  "a.pem",
+					     ".~abcdef" };
+	struct hf_err e = HF_ERR_INIT;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < HF_COUNT(names); i++)
+		assert_int_equal(hf_file_replace(in(names[i]), "x", 1, 0600, &e), HF_OK);
+	hf_file_sweep(in("a.pem"));
+	assert_int_equal(entries(), HF_COUNT(names) - 2);
+	assert_int_equal(access(in("b.pem.~abcdef"), F_OK), 0);
+	hf_dir_sweep(dir, "c");
+	assert_int_equal(entries(), HF_COUNT(names) - 2);
+	hf_dir_sweep(dir, "");
+	assert_int_equal(entries(), HF_COUNT(names) - 3);
+	assert_int_equal(access(in("a.pem.backup"), F_OK), 0);
+	hf_dir_sweep(in("none"), "");
+}
+
 static void reading_is_bounded(void **state)
 {
 	HF_AUTO_BUF small = HF_BUF(9);
@@ -209,7 +232,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FRESH(replaces_and_reads), FRESH(failed_replacement_leaves_the_old),
-		FRESH(reading_is_bounded), FRESH(makes_directories),
+		FRESH(what_a_crash_left_is_swept), FRESH(reading_is_bounded), FRESH(makes_directories),
 		FRESH(long_paths),	   FRESH(trusts),
 		FRESH(descriptors_travel),
 	};
