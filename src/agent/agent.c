@@ -177,6 +177,22 @@ static void turn(struct hf_agent *a)
 
 /* ---------------------------------------------------------------- beginning and end */
 
+/* What a crash has cut off. Of others' files in the directory of certificates only what is ours. */
+static void sweep(const struct hf_agent_settings *s)
+{
+	static const char *const below[] = { ".", "modules", "issued", "retired" };
+	char dir[HF_PATH_MAX];
+	size_t i;
+
+	for (i = 0; i < HF_COUNT(below); i++)
+		if (!hf_path_join(dir, s->state_dir, below[i], NULL))
+			hf_dir_sweep(dir, "");
+	hf_dir_sweep(s->run_dir, "");
+	hf_dir_sweep(s->certs_dir, "module-");
+	if (s->bundle.file[0])
+		hf_file_sweep(s->bundle.file);
+}
+
 static enum hf_rc open_all(struct hf_agent *a, struct hf_err *e)
 {
 	const struct hf_agent_settings *s = a->settings;
@@ -200,6 +216,7 @@ static enum hf_rc open_all(struct hf_agent *a, struct hf_err *e)
 		rc = hf_dir_make(s->certs_dir, 0755, e);
 	if (rc)
 		return rc;
+	sweep(s);
 	hf_clock_init(&a->clock, s->state_dir, s->clock.wait_for_ntp);
 	(void)hf_clock_look(&a->clock, &stepped);
 	a->http = hf_http_new(s, hf_api_serve, a, e);

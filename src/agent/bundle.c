@@ -66,12 +66,8 @@ static void take_retired(struct hf_agent *a, STACK_OF(X509) * to)
 	while (d && (entry = readdir(d))) {
 		const char *end = strrchr(entry->d_name, '.');
 
-		if (!end || entry->d_name[0] == '.' || hf_path_join(path, dir, entry->d_name, NULL))
-			continue;
-		if (!strcmp(end, ".pem"))
+		if (end && !strcmp(end, ".pem") && !hf_path_join(path, dir, entry->d_name, NULL))
 			take_file(a, to, path, true);
-		else
-			(void)unlink(path); /* a replacement that a crash has cut off */
 	}
 	if (d)
 		(void)closedir(d);

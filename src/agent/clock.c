@@ -31,7 +31,6 @@ void hf_clock_init(struct hf_clock *c, const char *dir, bool wait_for_ntp)
 	c->wait_for_ntp = wait_for_ntp;
 	c->floor = BUILT;
 	path_of(c, path);
-	hf_file_sweep(path);
 	if (hf_file_read(path, true, &file, NULL) || !file.n)
 		return;
 	n = strtoll((const char *)file.p, &end, 10);

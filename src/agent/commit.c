@@ -212,7 +212,6 @@ void hf_commit_recover(struct hf_agent *a, struct hf_credential *c)
 
 	if (waiting_path(a, c, waiting, NULL))
 		return;
-	hf_file_sweep(waiting);
 	hf_file_sweep(c->conf->file);
 	if (c->conf->reference[0])
 		hf_file_sweep(c->conf->reference);

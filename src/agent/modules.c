@@ -21,6 +21,7 @@
 
 #define RECORD_MAX 65536u
 #define RETRY_S	   60 /* after a failure */
+#define LOOK_S	   60 /* somebody may have removed a file */
 #define SHARE	   80 /* percent of its life after which one is renewed */
 
 static const struct hf_row module_rows[] = {
@@ -121,6 +122,15 @@ static enum hf_rc save(struct hf_agent *a, const struct hf_module_record *r, str
 	return rc;
 }
 
+static enum hf_rc file_of(struct hf_agent *a, const struct hf_module_record *r, const char *suffix,
+			  char out[HF_PATH_MAX], struct hf_err *e)
+{
+	char name[HF_ID_SIZE + 16];
+
+	(void)snprintf(name, sizeof(name), "%s%s", r->key, suffix);
+	return hf_path_join(out, a->settings->certs_dir, name, e);
+}
+
 enum hf_rc hf_modules_get(struct hf_agent *a, struct hf_module_record *r, struct hf_err *e)
 {
 	char dir[HF_PATH_MAX], path[HF_PATH_MAX];
@@ -138,7 +148,7 @@ enum hf_rc hf_modules_forget(struct hf_agent *a, const struct hf_module *m, stru
 {
 	static const char *const suffixes[] = { ".key.pem", ".pem" };
 	struct hf_module_record *r = calloc(1, sizeof(*r));
-	char dir[HF_PATH_MAX], path[HF_PATH_MAX], name[HF_ID_SIZE + 16];
+	char dir[HF_PATH_MAX], path[HF_PATH_MAX];
 	enum hf_rc rc = r ? HF_OK : hf_fail(e, HF_NO_MEMORY, "out of memory");
 	size_t i;
 
@@ -148,11 +158,9 @@ enum hf_rc hf_modules_forget(struct hf_agent *a, const struct hf_module *m, stru
 	}
 	if (!rc && r->key[0])
 		rc = hf_keys_delete(a->keys, r->key, e);
-	for (i = 0; !rc && r->key[0] && i < HF_COUNT(suffixes); i++) {
-		(void)snprintf(name, sizeof(name), "%s%s", r->key, suffixes[i]);
-		if (!hf_path_join(path, a->settings->certs_dir, name, NULL))
+	for (i = 0; !rc && r->key[0] && i < HF_COUNT(suffixes); i++)
+		if (!file_of(a, r, suffixes[i], path, NULL))
 			(void)unlink(path);
-	}
 	if (!rc)
 		rc = path_of(a, m, dir, path, e);
 	if (!rc && unlink(path) && errno != ENOENT)
@@ -225,15 +233,14 @@ static enum hf_rc write_files(struct hf_agent *a, const struct hf_module_record 
 			      struct hf_err *e)
 {
 	struct hf_reference *ref = calloc(1, sizeof(*ref));
-	char name[HF_ID_SIZE + 16], path[HF_PATH_MAX];
+	char path[HF_PATH_MAX];
 	HF_AUTO_BUF pem = HF_BUF(32768);
 	unsigned char *der = NULL;
 	enum hf_rc rc = ref ? HF_OK : hf_fail(e, HF_NO_MEMORY, "out of memory");
 	int n = i2d_PUBKEY(key, &der);
 
-	(void)snprintf(name, sizeof(name), "%s.pem", r->key);
 	if (!rc)
-		rc = hf_path_join(path, a->settings->certs_dir, name, e);
+		rc = file_of(a, r, ".pem", path, e);
 	if (!rc)
 		rc = hf_file_replace(path, r->certificate, strlen(r->certificate), 0644, e);
 	if (!rc && (n <= 0 || (size_t)n > sizeof(ref->spki)))
@@ -245,9 +252,8 @@ static enum hf_rc write_files(struct hf_agent *a, const struct hf_module_record 
 		(void)hf_copy(ref->cert, sizeof(ref->cert), path);
 		rc = hf_reference_pem(ref, &pem, e);
 	}
-	(void)snprintf(name, sizeof(name), "%s.key.pem", r->key);
 	if (!rc)
-		rc = hf_path_join(path, a->settings->certs_dir, name, e);
+		rc = file_of(a, r, ".key.pem", path, e);
 	if (!rc)
 		rc = hf_file_replace(path, pem.p, pem.n, 0644, e);
 	OPENSSL_free(der);
@@ -312,14 +318,15 @@ enum hf_rc hf_modules_issue(struct hf_agent *a, struct hf_module_record *r, EVP_
 	if (!rc)
 		rc = cert ? fill(r, cert, ca, e) : e->rc;
 	X509_free(cert);
-	/* Before it leaves: whoever has one is on the list. */
+	/* Before it leaves: whoever has one is on the list. What the files lack then, they are given
+	 * at the next look. */
 	if (!rc)
 		rc = save(a, r, e);
+	a->modules_next = 0;
 	if (!rc && r->key[0])
 		rc = write_files(a, r, key, e);
 	if (rc)
 		return rc;
-	a->modules_next = 0; /* counted anew */
 	a->modules_issued++;
 	hf_log(HF_LOG_NOTICE, "module %s: %s certificate %s of %s, key %s", r->module.id,
 	       r->module.server ? "server" : "identity", r->serial, ca->conf->id,
@@ -345,14 +352,21 @@ static bool is_due(const struct hf_agent *a, const struct hf_module_record *r,
 	return strcmp(r->issuer, x->issuer) || (r->key[0] && at <= a->clock.wall);
 }
 
-/* A certificate that ends with its CA would be the same again. */
+/* Of a key in the token: its files may need us at any time. */
 static int64_t due_at(const struct hf_agent *a, const struct hf_module_record *r)
 {
-	int64_t at = r->not_before + (r->not_after - r->not_before) * SHARE / 100;
+	return r->key[0] ? a->clock.wall + LOOK_S : r->not_after;
+}
 
-	if (!r->key[0])
-		return r->not_after;
-	return at > a->clock.wall ? at : a->clock.wall + RETRY_S;
+/* The disk was full, we were killed, or somebody removed them. */
+static bool files_are_right(struct hf_agent *a, const struct hf_module_record *r)
+{
+	HF_AUTO_BUF file = HF_BUF(sizeof(r->certificate));
+	char path[HF_PATH_MAX];
+
+	return !file_of(a, r, ".pem", path, NULL) && !hf_file_read(path, false, &file, NULL) &&
+	       file.n && !strcmp((const char *)file.p, r->certificate) &&
+	       !file_of(a, r, ".key.pem", path, NULL) && !access(path, F_OK);
 }
 
 static EVP_PKEY *key_of(const struct hf_module_record *r, OSSL_LIB_CTX *lib)
@@ -368,12 +382,26 @@ static EVP_PKEY *key_of(const struct hf_module_record *r, OSSL_LIB_CTX *lib)
 	return key;
 }
 
+/* For the key that it has: a new certificate, or (@again) the one on record into its files. */
+static enum hf_rc issue_for_key(struct hf_agent *a, struct hf_module_record *r, bool again,
+				struct hf_err *e)
+{
+	EVP_PKEY *key = key_of(r, hf_keys_lib(a->keys));
+	enum hf_rc rc;
+
+	if (!key)
+		return hf_fail(e, HF_CORRUPT, "module %s: its certificate is damaged",
+			       r->module.id);
+	rc = again ? write_files(a, r, key, e) : hf_modules_issue(a, r, key, e);
+	EVP_PKEY_free(key);
+	return rc;
+}
+
 static void renew_one(struct hf_agent *a, struct hf_module_record *r, void *arg)
 {
 	struct round *x = arg;
 	struct hf_err err = HF_ERR_INIT;
 	bool of_ca = strcmp(r->issuer, x->issuer);
-	EVP_PKEY *key = NULL;
 	int64_t at;
 
 	if (is_due(a, r, x)) {
@@ -381,17 +409,15 @@ static void renew_one(struct hf_agent *a, struct hf_module_record *r, void *arg)
 		if (of_ca)
 			hf_buf_fmt(&x->list, "%s %s %s\n", r->module.server ? "server" : "identity",
 				   r->module.id, r->module.server ? r->module.generation : "-");
-		key = key_of(r, hf_keys_lib(a->keys));
-		if (!key)
-			(void)hf_fail(&err, HF_CORRUPT, "module %s: its certificate is damaged",
-				      r->module.id);
-		if (key && !hf_modules_issue(a, r, key, &err))
-			x->done++;
-		EVP_PKEY_free(key);
-		if (err.rc) {
-			x->failed++;
-			(void)snprintf(x->message, sizeof(x->message), "%.290s", err.msg);
-		}
+		x->done += !issue_for_key(a, r, false, &err);
+	} else if (r->key[0] && !files_are_right(a, r) && !issue_for_key(a, r, true, &err)) {
+		hf_log(HF_LOG_NOTICE, "module %s: the files of %s were not as they should be; they are "
+				      "written again",
+		       r->module.id, r->key);
+	}
+	if (err.rc) {
+		x->failed++;
+		(void)snprintf(x->message, sizeof(x->message), "%.290s", err.msg);
 	}
 	at = err.rc ? a->clock.wall + RETRY_S : due_at(a, r);
 	x->next = at < x->next ? at : x->next;

@@ -72,7 +72,6 @@ void hf_record_load(struct hf_record *r, const char *state_dir, const char *id)
 	hf_record_init(r);
 	if (path_of(path, state_dir, id, NULL))
 		return;
-	hf_file_sweep(path);
 	if (access(path, F_OK))
 		return;
 	if (!hf_file_read(path, true, &file, &err) &&

@@ -94,6 +94,9 @@ static int step(int disk)
 STEP(int, rename, (const char *from, const char *to), (from, to), 1)
 STEP(int, unlink, (const char *path), (path), 0)
 STEP(int, fsync, (int fd), (fd), 1)
+STEP(int, mkdir, (const char *path, mode_t mode), (path, mode), 1)
+STEP(int, link, (const char *from, const char *to), (from, to), 1)
+STEP(int, fchown, (int fd, uid_t uid, gid_t gid), (fd, uid, gid), 1)
 STEP(int, fchmod, (int fd, mode_t mode), (fd, mode), 1)
 /* Is mkostemp64 where file offsets have 64 bits. */
 STEP(int, mkostemp, (char *path, int flags), (path, flags), 1)
@@ -101,6 +104,18 @@ STEP(int, connect, (int fd, __CONST_SOCKADDR_ARG to, socklen_t n), (fd, to, n), 
 STEP(ssize_t, send, (int fd, const void *p, size_t n, int flags), (fd, p, n, flags), 0)
 STEP(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags), 0)
 STEP(int, shutdown, (int fd, int how), (fd, how), 0)
+
+/* To files; what is written to a log, a pipe or a terminal leaves nothing behind. */
+EXPORT ssize_t write(int fd, const void *p, size_t n)
+{
+	struct stat st;
+	int fault = wish && fd > 2 && !fstat(fd, &st) && S_ISREG(st.st_mode) ? step(1) : 0;
+
+	if (!fault)
+		return syscall(SYS_write, fd, p, n);
+	errno = fault;
+	return -1;
+}
 
 EXPORT int clock_gettime(clockid_t id, struct timespec *t)
 {

@@ -5,8 +5,11 @@ import os
 import signal
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 
+import apilib
 from agentlib import DAY, Device
+from apilib import chain
 
 PERIOD = 75 * DAY
 
@@ -17,8 +20,16 @@ def settled(device, before):
     device.until(lambda: device.credential("edge-ca")["fingerprint_sha256"] == device.fingerprint())
     device.until(lambda: device.credential("edge-ca")["last"]["result"] == "ok")
     device.check_pair()
+    nothing_is_left(device)
+
+
+def nothing_is_left(device):
     left = [n for n in os.listdir(os.path.join(device.dir, "agent"))
             if n not in ("edge-ca.json", "clock", "retired", "modules")]
+    left += [n for n in os.listdir(device.certs) if not n.endswith(".pem")]
+    for name, end in ("retired", ".pem"), ("modules", ".json"):
+        where = os.path.join(device.dir, "agent", name)
+        left += [n for n in os.listdir(where) if not n.endswith(end)] if os.path.isdir(where) else []
     assert not left, left
 
 
@@ -75,7 +86,6 @@ def test_agent_killed_at_every_step():
             assert sorted(device.generations("edge-ca").values()) == ["current", "retiring"]
         assert at > 20, "what was counted was not the renewal"
         assert "out of memory" not in device.log() and not device.status()["bundle"]["error"]
-        assert all(n.endswith(".pem") for n in os.listdir(os.path.join(device.dir, "agent", "retired")))
 
 
 @pytest.mark.parametrize("who", ["broker", "keeper"])
@@ -111,12 +121,12 @@ def test_disk_fails_at_every_write(what):
         at, failed = 0, True
         while failed:
             at += 1
-            before = device.fingerprint()
+            before, said = device.fingerprint(), len(device.log())
             device.fault(at, error=getattr(errno, what))
             device.advance(PERIOD)
+            device.until(lambda: "the configuration was read again" in device.log()[said:])
             device.until(lambda: device.steps() >= at or device.fingerprint() != before)
-            device.until(lambda: device.log().count("the configuration was read again") >= 1)
-            device.until(lambda: device.steps() < at or what_is_said(device))
+            device.until(lambda: device.steps() < at or what_is_said(device.log()[said:]))
             failed = device.steps() >= at
             device._wish(5, 0)
             works(device)
@@ -125,8 +135,8 @@ def test_disk_fails_at_every_write(what):
         assert at > 20
 
 
-def what_is_said(device):
-    return any(text in device.log() for text in ("No space left", "Read-only", "Input/output"))
+def what_is_said(log):
+    return any(text in log for text in ("No space left", "Read-only", "Input/output"))
 
 
 def test_stop_is_clean_while_it_renews():
@@ -136,3 +146,65 @@ def test_stop_is_clean_while_it_renews():
         device.start_agent()
         device.until(lambda: device.credential("edge-ca")["state"] == "ok")
         device.check_pair()
+
+
+# ---------------------------------------------------------------- modules
+
+def follows(device, name, ca):
+    """A module's files are what is on record: a certificate of that Edge CA, and its key's reference."""
+    found = chain(open(device.path(name + ".pem")).read())
+    return found[1].fingerprint(hashes.SHA256()).hex() == ca and os.path.exists(device.path(name + ".key.pem"))
+
+
+@pytest.mark.parametrize("error", [0, errno.EIO], ids=["killed", "EIO"])
+def test_modules_with_keys_in_the_token(error):
+    """At every step of a renewal of the Edge CA and what follows it, for the files of modules, too."""
+    with Device(apilib.config("token")) as device:
+        api = apilib.Api(device)
+        names = [api.server(m).json["privateKey"]["ref"].removeprefix("holdfast:") for m in ("a", "b")]
+        at, last = 0, False
+        while not last:
+            at += 1
+            before = device.fingerprint()
+
+            def done():
+                ca = device.fingerprint()
+                return ca != before and all(follows(device, n, ca) for n in names)
+
+            device.fault(at, error=error)
+            device.advance(PERIOD)
+            device.until(lambda: done() or (device.steps() >= at if error else device.agent.poll() is not None))
+            device._wish(5, 0)
+            last = device.steps() < at
+            if not last and not error:
+                device.agent.wait(20)
+                device.start_agent()
+
+            def whole():
+                entry = device.credential("edge-ca")
+                return done() and entry["state"] == "ok" and \
+                    entry["fingerprint_sha256"] == device.fingerprint()
+
+            for _ in range(20):
+                if whole():
+                    break
+                said = len(device.log())
+                device.advance(61)
+                device.until(lambda: whole() or "the configuration was read again" in device.log()[said:])
+            device.until(whole)
+            for name in names:
+                assert device.key_of(name) in device.generations(name)
+            nothing_is_left(device)
+        assert at > 60
+
+
+@pytest.mark.parametrize("suffix", [".pem", ".key.pem"])
+def test_a_file_of_a_module_that_somebody_removed(suffix):
+    with Device(apilib.config("token")) as device:
+        name = apilib.Api(device).server("m").json["privateKey"]["ref"].removeprefix("holdfast:")
+        before = open(device.path(name + suffix)).read()
+        os.unlink(device.path(name + suffix))
+        device.advance(61)
+        device.until(lambda: os.path.exists(device.path(name + suffix)))
+        assert open(device.path(name + suffix)).read() == before
+        assert "written again" in device.log()
