@@ -9,11 +9,12 @@ _holdfast_commands() {
 	token) echo list provision activate ;;
 	policy) echo explain ;;
 	trust) echo install ;;
+	clock) echo accept ;;
 	config) echo init check apply explain ;;
 	est) echo cacerts csrattrs enroll reenroll ;;
-	help) echo key sign est cert token policy config check convert trust status version ;;
+	help) echo key sign est cert token policy config check convert trust clock status version ;;
 	sign | check | convert | status | version) ;;
-	*) echo key sign est cert token policy config check convert trust status version help ;;
+	*) echo key sign est cert token policy config check convert trust clock status version help ;;
 	esac
 }
 

@@ -69,6 +69,8 @@ static void look_at(struct hf_agent *a, struct hf_credential *c)
 		c->next = HF_NEVER;
 		return;
 	}
+	if (hf_held_is_ahead(&c->held, a->clock.wall))
+		hf_renew_replace(a, c, "it begins later than now, so the clock was wrong once");
 	hf_credential_plan(c, a->clock.wall);
 	if (c->next <= a->clock.wall || (!c->recovered && c->recover_at <= a->clock.wall))
 		hf_renew_begin(a, c);

@@ -29,6 +29,7 @@ const struct hf_route hf_routes[] = {
 	{ CERTD, "GET", OURS "/modules", HF_API_OURS, HF_API_NO_BODY, ROOT, NULL, 200, hf_api_modules },
 	{ CERTD, "POST", OURS "/credentials/{}/renew", HF_API_OURS, HF_API_MAY_HAVE_BODY, CERT, NULL, 200, hf_api_renew },
 	{ CERTD, "POST", OURS "/credentials/{}/reset", HF_API_OURS, HF_API_MAY_HAVE_BODY, ROOT, NULL, 200, hf_api_reset },
+	{ CERTD, "POST", OURS "/clock/accept", HF_API_OURS, HF_API_MAY_HAVE_BODY, ROOT, NULL, 200, hf_api_clock_accept },
 	{ CERTD, "POST", OURS "/certificates", HF_API_OURS, HF_API_BODY, CERT, "id", 201, hf_api_cert_create },
 	{ CERTD, "GET", "/metrics", HF_API_OURS, HF_API_NO_BODY, ALL, NULL, 200, hf_api_metrics },
 	{ WORKLOAD, "POST", SERVER, HF_API_WORKLOAD, HF_API_BODY, MOD, NULL, 201, hf_api_server },

@@ -78,6 +78,7 @@ enum hf_rc hf_api_status(struct hf_api_call *c, struct hf_err *e);
 enum hf_rc hf_api_modules(struct hf_api_call *c, struct hf_err *e);
 enum hf_rc hf_api_renew(struct hf_api_call *c, struct hf_err *e);
 enum hf_rc hf_api_reset(struct hf_api_call *c, struct hf_err *e);
+enum hf_rc hf_api_clock_accept(struct hf_api_call *c, struct hf_err *e);
 enum hf_rc hf_api_metrics(struct hf_api_call *c, struct hf_err *e);
 
 #endif

@@ -15,6 +15,20 @@ enum hf_rc hf_api_status(struct hf_api_call *c, struct hf_err *e)
 	return HF_OK;
 }
 
+/* What is planned anew by it is so at once, in the loop. */
+enum hf_rc hf_api_clock_accept(struct hf_api_call *c, struct hf_err *e)
+{
+	struct hf_agent *a = c->a;
+	bool stepped;
+
+	if (hf_clock_accept(&a->clock, e))
+		return e->rc;
+	(void)hf_clock_look(&a->clock, &stepped);
+	a->changed = true;
+	hf_api_json(c, hf_status_clock(a));
+	return HF_OK;
+}
+
 /* ---------------------------------------------------------------- modules */
 
 static void add_module(struct hf_agent *a, struct hf_module_record *r, void *arg)

@@ -14,6 +14,13 @@
 #define BUNDLE_MAX (1u << 20)
 #define CERTS_MAX  256
 
+/* By a clock that may be believed, also when it comes to throwing away. */
+static bool has_ended(const struct hf_agent *a, X509 *cert)
+{
+	return a->clock.trusted && !a->clock.unsure &&
+	       hf_time_of(X509_get0_notAfter(cert)) <= a->clock.wall;
+}
+
 /* Certificates that have not ended; also those whose time has not come. */
 static void take(struct hf_agent *a, STACK_OF(X509) * to, STACK_OF(X509) * from)
 {
@@ -23,8 +30,10 @@ static void take(struct hf_agent *a, STACK_OF(X509) * to, STACK_OF(X509) * from)
 		X509 *cert = sk_X509_value(from, i);
 		int64_t end = hf_time_of(X509_get0_notAfter(cert));
 
-		if (a->clock.trusted && end <= a->clock.wall)
+		if (has_ended(a, cert))
 			continue;
+		if (end <= a->clock.wall)
+			end = a->clock.wall + 60; /* when we know more */
 		if (end < a->bundle_next)
 			a->bundle_next = end;
 		(void)hf_certs_add(to, cert);
@@ -43,8 +52,7 @@ static void take_file(struct hf_agent *a, STACK_OF(X509) * to, const char *path,
 	if (!rc)
 		take(a, to, list);
 	/* One of ours that has ended is of no use any more. */
-	if (!rc && ours && sk_X509_num(list) && a->clock.trusted &&
-	    hf_time_of(X509_get0_notAfter(sk_X509_value(list, 0))) <= a->clock.wall)
+	if (!rc && ours && sk_X509_num(list) && has_ended(a, sk_X509_value(list, 0)))
 		(void)unlink(path);
 	if (rc) {
 		(void)snprintf(a->bundle_error, sizeof(a->bundle_error), "%.190s", err.msg);

@@ -21,6 +21,10 @@ enum hf_rc hf_ca_open(struct hf_agent *a, const char *id, struct hf_module_issue
 	if (!c->held.leaf)
 		return hf_fail(e, HF_UNAVAILABLE, "the CA %s has no certificate yet; try again",
 			       c->conf->id);
+	if (hf_held_is_ahead(&c->held, a->clock.wall))
+		return hf_fail(e, HF_UNAVAILABLE,
+			       "the certificate of the CA %s is not valid yet: is the clock right?",
+			       c->conf->id);
 	by->lib = hf_keys_lib(a->keys);
 	by->cert = c->held.leaf;
 	by->now = a->clock.wall;

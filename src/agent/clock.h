@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * clock.h: may the wall clock be believed? A device without a battery wakes up in 1970. There is a
- * floor below which it surely is wrong: when this program was built, and the last time that was
- * good. Below it nothing is issued and nothing expires.
+ * floor below which it surely is wrong: when this program was built, the last time that was good,
+ * the newest certificate that we made. Below it nothing is issued and nothing expires.
+ *
+ * A clock may also be wrong ahead, for a moment. So a time after a step forward becomes part of
+ * the floor only when it has held for hours, or when the kernel calls it synchronised; nothing is
+ * thrown away before. And a floor that turns out to be wrong is lowered, by such a kernel or by
+ * the administrator.
  */
 #ifndef HF_AGENT_CLOCK_H
 #define HF_AGENT_CLOCK_H
@@ -10,22 +15,28 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/err.h"
+#include "base/file.h"
 
 struct hf_clock {
 	int64_t floor;	    /* seconds since 1970 */
 	int64_t saved;	    /* what the file says */
 	int64_t wall, mono; /* at the last look */
+	int64_t since;	    /* on the latter: since when it runs evenly */
 	bool wait_for_ntp, trusted, known;
-	char reason[160]; /* why not */
-	const char *dir;  /* of the file; borrowed */
+	bool unsure;		     /* ahead of all that is known: nothing is forgotten for it */
+	char floor_is[HF_PATH_MAX];  /* for people: what says so */
+	char reason[HF_PATH_MAX + 300]; /* why it is not trusted */
+	const char *dir;	     /* of the file; borrowed */
 };
 
 /* @dir: the agent's state directory. */
 void hf_clock_init(struct hf_clock *c, const char *dir, bool wait_for_ntp);
 
-/* A certificate of ours began at @t: it is not earlier than that. */
-void hf_clock_floor(struct hf_clock *c, int64_t t);
+/* The certificate @id of ours began at @t: it is not earlier than that. */
+void hf_clock_floor(struct hf_clock *c, int64_t t, const char *id);
+
+/* Somebody who knows says that it is right. HF_REFUSED: it is not, this program is younger. */
+enum hf_rc hf_clock_accept(struct hf_clock *c, struct hf_err *e);
 
 /*
  * Looks at the clocks. Returns the wall clock's time; c->trusted says what it is worth. *@stepped:

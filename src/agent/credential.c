@@ -14,6 +14,7 @@
 #include "est/certs.h"
 
 #define CHAIN_MAX 16
+#define AHEAD_S	  300
 
 int64_t hf_time_of(const ASN1_TIME *t)
 {
@@ -61,6 +62,11 @@ void hf_held_finish(struct hf_held *h)
 	X509_free(h->leaf);
 	hf_certs_free(h->others);
 	memset(h, 0, sizeof(*h));
+}
+
+bool hf_held_is_ahead(const struct hf_held *h, int64_t now)
+{
+	return h->leaf && h->not_before > now + AHEAD_S;
 }
 
 static uint32_t seed_of(const struct hf_credential *c)

@@ -35,6 +35,8 @@ struct hf_credential {
 /* Reads @path: leaf first. An unreadable or odd file is one without a leaf, with a reason. */
 void hf_held_read(struct hf_held *h, const char *path);
 void hf_held_finish(struct hf_held *h);
+/* It begins later than a server's clock may be ahead of ours. */
+bool hf_held_is_ahead(const struct hf_held *h, int64_t now);
 
 /* Reads the file again and computes when to act. */
 void hf_credential_refresh(struct hf_credential *c, int64_t now);

@@ -190,7 +190,7 @@ static void visit(struct hf_agent *a, const char *path, struct hf_module_record 
 		(void)rename(path, aside);
 		return;
 	}
-	if (a->clock.trusted && !r->key[0] && r->not_after <= a->clock.wall) {
+	if (a->clock.trusted && !a->clock.unsure && !r->key[0] && r->not_after <= a->clock.wall) {
 		hf_log(HF_LOG_NOTICE, "module %s: its certificate has ended, it is forgotten",
 		       r->module.id);
 		(void)unlink(path);
@@ -349,13 +349,14 @@ static bool is_due(const struct hf_agent *a, const struct hf_module_record *r,
 {
 	int64_t at = r->not_before + (r->not_after - r->not_before) * SHARE / 100;
 
-	return strcmp(r->issuer, x->issuer) || (r->key[0] && at <= a->clock.wall);
+	return strcmp(r->issuer, x->issuer) || (r->key[0] && at <= a->clock.wall) ||
+	       r->not_before > a->clock.wall + 300; /* made while the clock was wrong */
 }
 
 /* Of a key in the token: its files may need us at any time. */
 static int64_t due_at(const struct hf_agent *a, const struct hf_module_record *r)
 {
-	return r->key[0] ? a->clock.wall + LOOK_S : r->not_after;
+	return r->key[0] || r->not_after <= a->clock.wall ? a->clock.wall + LOOK_S : r->not_after;
 }
 
 /* The disk was full, we were killed, or somebody removed them. */

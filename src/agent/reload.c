@@ -24,9 +24,10 @@ enum hf_rc hf_agent_load_credentials(struct hf_agent *a, struct hf_err *e)
 		c->conf = &s->credentials[i];
 		hf_record_load(&c->record, s->state_dir, c->conf->id);
 		hf_credential_refresh(c, a->clock.wall);
-		/* What the clock says cannot be before what we made ourselves. */
-		if (c->held.leaf && c->record.settings[0])
-			hf_clock_floor(&a->clock, c->held.not_before);
+		/* What the clock says cannot be before what we made ourselves; unless that is to be
+		 * replaced because the clock was wrong. */
+		if (c->held.leaf && c->record.settings[0] && !c->record.wanted)
+			hf_clock_floor(&a->clock, c->held.not_before, c->conf->id);
 		if (c->conf->quickstart)
 			hf_log(HF_LOG_WARN,
 			       "certificate %s: the quickstart Edge CA is not for "

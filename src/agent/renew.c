@@ -123,6 +123,9 @@ static enum hf_rc load_issuer(struct hf_agent *a, const struct hf_credential *c,
 	if (!*issuer || !(*issuer)->held.leaf)
 		return hf_fail(e, HF_UNAVAILABLE, "its issuer %s has no certificate yet",
 			       c->conf->issuer);
+	if (hf_held_is_ahead(&(*issuer)->held, a->clock.wall))
+		return hf_fail(e, HF_UNAVAILABLE, "the certificate of its issuer %s is not valid yet",
+			       c->conf->issuer);
 	*key = hf_keys_load_generation(a->keys, (*issuer)->held.spki_sha256, e);
 	return *key ? HF_OK : hf_within(e, "issuer %s", c->conf->issuer);
 }
@@ -305,27 +308,32 @@ static void collect_orphans(struct hf_agent *a, struct hf_credential *c,
 	}
 }
 
-/* A certificate for other names or another issuer, or of a key that is not there, is replaced. */
-static void compare(struct hf_agent *a, struct hf_credential *c, const struct hf_key_state *key)
+void hf_renew_replace(struct hf_agent *a, struct hf_credential *c, const char *why)
 {
 	struct hf_record *r = &c->record;
-	char settings[65];
-	const char *why = NULL;
 
-	if (!strcmp(c->conf->method, "files") || !c->held.leaf || r->wanted)
-		return;
-	hf_credential_settings(c->conf, settings);
-	if (!key || !generation_of(key, c->held.spki_sha256))
-		why = "its key is in no token of ours";
-	else if (r->settings[0] && strcmp(settings, r->settings))
-		why = "its configuration has changed";
-	if (!why)
+	if (r->wanted)
 		return;
 	hf_log(HF_LOG_NOTICE, "certificate %s: %s; it is replaced", c->conf->id, why);
 	r->wanted = true;
 	r->rotate = c->conf->renew.rotate_key;
 	r->failures = 0;
 	save(a, c);
+}
+
+/* A certificate for other names or another issuer, or of a key that is not there, is replaced. */
+static void compare(struct hf_agent *a, struct hf_credential *c, const struct hf_key_state *key)
+{
+	const struct hf_record *r = &c->record;
+	char settings[65];
+
+	if (!strcmp(c->conf->method, "files") || !c->held.leaf)
+		return;
+	hf_credential_settings(c->conf, settings);
+	if (!key || !generation_of(key, c->held.spki_sha256))
+		hf_renew_replace(a, c, "its key is in no token of ours");
+	else if (r->settings[0] && strcmp(settings, r->settings))
+		hf_renew_replace(a, c, "its configuration has changed");
 }
 
 void hf_renew_recover(struct hf_agent *a, struct hf_credential *c)

@@ -21,6 +21,9 @@ void hf_renew_take(struct hf_agent *a, struct hf_credential *c, const char *pem)
 void hf_renew_failed(struct hf_agent *a, struct hf_credential *c, const char *result,
 		     const char *message, int64_t retry_after);
 
+/* The certificate is no good any more, for the reason @why: another one as soon as it can be. */
+void hf_renew_replace(struct hf_agent *a, struct hf_credential *c, const char *why);
+
 /* A file that is only watched: what is wrong with it, into c->trouble. */
 void hf_renew_watch(struct hf_agent *a, struct hf_credential *c);
 

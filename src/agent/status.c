@@ -113,6 +113,16 @@ json_object *hf_status_credential(const struct hf_agent *a, const struct hf_cred
 	return o;
 }
 
+json_object *hf_status_clock(const struct hf_agent *a)
+{
+	json_object *o = json_object_new_object();
+
+	truth(o, "trusted", a->clock.trusted);
+	number(o, "floor", a->clock.floor);
+	text(o, "reason", a->clock.reason);
+	return o;
+}
+
 json_object *hf_status_make(struct hf_agent *a)
 {
 	json_object *o = json_object_new_object(), *part = json_object_new_object();
@@ -122,10 +132,7 @@ json_object *hf_status_make(struct hf_agent *a)
 	number(o, "version", 1);
 	number(o, "pid", getpid());
 	number(o, "now", a->clock.wall);
-	truth(part, "trusted", a->clock.trusted);
-	number(part, "floor", a->clock.floor);
-	text(part, "reason", a->clock.reason);
-	json_object_object_add(o, "clock", part);
+	json_object_object_add(o, "clock", hf_status_clock(a));
 	part = json_object_new_object();
 	text(part, "file", a->settings->bundle.file);
 	number(part, "certificates", (int64_t)a->bundle_n);

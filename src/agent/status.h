@@ -11,6 +11,9 @@
 json_object *hf_status_make(struct hf_agent *a);
 json_object *hf_status_credential(const struct hf_agent *a, const struct hf_credential *c);
 
+/* Of the clock: trusted, floor, reason. */
+json_object *hf_status_clock(const struct hf_agent *a);
+
 /* Writes run_dir/status.json. */
 void hf_status_write(struct hf_agent *a);
 

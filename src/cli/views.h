@@ -20,6 +20,9 @@ void hf_check_show(const struct hf_cli *c);
 enum hf_rc hf_trust_install(struct hf_cli *c, struct hf_err *e);
 void hf_trust_install_show(const struct hf_cli *c);
 
+enum hf_rc hf_clock_run_accept(struct hf_cli *c, struct hf_err *e);
+void hf_clock_accept_show(const struct hf_cli *c);
+
 enum hf_rc hf_cert_list(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_cert_show(struct hf_cli *c, struct hf_err *e);
 enum hf_rc hf_cert_renew(struct hf_cli *c, struct hf_err *e);

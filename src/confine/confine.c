@@ -42,6 +42,7 @@ static const struct {
 	{ HF_CONFINE_UNIX, "connect bind listen" },
 	{ HF_CONFINE_INET, "connect" },
 	{ HF_CONFINE_DEVICE, "ioctl" },
+	{ HF_CONFINE_CLOCK, "adjtimex clock_adjtime clock_adjtime64" },
 };
 
 /* What no program of ours does: for the warden, and for keepers with a vendor's module. */

@@ -22,6 +22,7 @@ enum hf_confine_set {
 	HF_CONFINE_INET = 8,	/* the same for TCP: a TPM simulator on another port */
 	HF_CONFINE_THREAD = 16, /* threads; processes never */
 	HF_CONFINE_DEVICE = 32, /* ioctl */
+	HF_CONFINE_CLOCK = 64,	/* ask the kernel how good its clock is; to set it takes CAP_SYS_TIME */
 };
 
 /* A place in the file system and all below it; what is in no place is out of reach. */

@@ -34,6 +34,7 @@ class Device:
         self.tpm = Swtpm()
         self.clock = os.path.join(self.dir, "clock")
         self.certs = os.path.join(self.dir, "certs")
+        self.sleep_s = 0
         self.set_clock(0)
         preload = [os.environ.get("HOLDFAST_TEST_PRELOAD", ""),
                    os.path.join(BUILD, "tests", "system", "libclock.so")]
@@ -133,7 +134,7 @@ class Device:
         """Into the struct of clock.c, at its field number `at`."""
         if not os.path.exists(self.clock):
             with open(self.clock, "wb") as f:
-                f.write(bytes(48))
+                f.write(bytes(64))
         with open(self.clock, "r+b") as f:
             f.seek(8 * at)
             f.write(struct.pack("=%dq" % len(values), *(int(v) for v in values)))
@@ -142,6 +143,16 @@ class Device:
         """Seconds ahead of the real one. Programs that map the file see it at once."""
         self.offset = offset
         self._wish(0, offset)
+
+    def sleep(self, seconds):
+        """As if it had been suspended for so long."""
+        self._wish(6, self.sleep_s + seconds)
+        self.sleep_s += seconds
+        self.advance(seconds)
+
+    def synchronised(self, yes=True):
+        """What the kernel says of the clock."""
+        self._wish(7, yes)
 
     def worker(self):
         """The process id of the agent proper, the launcher's child."""

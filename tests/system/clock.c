@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LD_PRELOAD for tests: a wall clock with an offset, and a fault at the n-th step. What is wanted
- * is in a struct in the file that HOLDFAST_TEST_CLOCK names; it is mapped before any sandbox closes
+ * LD_PRELOAD for tests: a wall clock with an offset, and a fault at the n-th step. What is wanted is
+ * in a struct in the file that HOLDFAST_TEST_CLOCK names; it is mapped before any sandbox closes
  * and may be written to at any time. A step is a call that leaves something behind: on the disk, or
- * at a peer. Monotonic clocks stay as they are.
+ * at a peer. Of the monotonic clocks only CLOCK_BOOTTIME is ever changed.
+ *
+ * HOLDFAST_TEST_TIMER names a FIFO that stands for timers of the wall clock: a byte in it is the
+ * kernel's word that the clock was set.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,6 +21,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +37,8 @@ struct wish {
 	int64_t victim;	 /* who is killed; 0: this program */
 	int64_t program; /* only in this process; 0: in none; -1: in the first agent that takes a
 			    step */
+	int64_t boot;	 /* seconds that CLOCK_BOOTTIME has gone ahead, asleep */
+	int64_t synced;	 /* the kernel says that the clock is synchronised; -1: it must not be asked */
 };
 
 static struct wish *wish;
@@ -123,6 +130,8 @@ EXPORT int clock_gettime(clockid_t id, struct timespec *t)
 
 	if (!rc && wish && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
 		t->tv_sec += wish->offset;
+	if (!rc && wish && id == CLOCK_BOOTTIME)
+		t->tv_sec += wish->boot;
 	return rc;
 }
 
@@ -145,4 +154,63 @@ EXPORT int gettimeofday(struct timeval *restrict tv, void *restrict zone)
 	tv->tv_sec = t.tv_sec;
 	tv->tv_usec = t.tv_nsec / 1000;
 	return 0;
+}
+
+/* The kernel is asked in any case, since a sandbox may forbid it. */
+EXPORT int adjtimex(struct timex *t)
+{
+	int rc = (int)syscall(SYS_clock_adjtime, CLOCK_REALTIME, t);
+
+	if (wish && wish->synced < 0) {
+		errno = EPERM;
+		return -1;
+	}
+	if (rc >= 0 && wish)
+		t->status = wish->synced ? STA_PLL : STA_UNSYNC;
+	return rc;
+}
+
+/* systemd-timesyncd's word is a file beside ours. */
+EXPORT int access(const char *path, int mode)
+{
+	const char *clock = getenv("HOLDFAST_TEST_CLOCK");
+	char ours[4096];
+
+	if (clock && !strcmp(path, "/run/systemd/timesync/synchronized")) {
+		(void)snprintf(ours, sizeof(ours), "%s.timesync", clock);
+		path = ours;
+	}
+	return faccessat(AT_FDCWD, path, mode, 0);
+}
+
+static int timer = -1;
+
+EXPORT int timerfd_create(int id, int flags)
+{
+	const char *path = id == CLOCK_REALTIME ? getenv("HOLDFAST_TEST_TIMER") : NULL;
+
+	if (!path)
+		return (int)syscall(SYS_timerfd_create, id, flags);
+	timer = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	return timer;
+}
+
+/* Nobody is told who did not ask for it. */
+EXPORT int timerfd_settime(int fd, int flags, const struct itimerspec *t, struct itimerspec *old)
+{
+	if (fd != timer)
+		return (int)syscall(SYS_timerfd_settime, fd, flags, t, old);
+	if (!(flags & TFD_TIMER_CANCEL_ON_SET))
+		abort();
+	return 0;
+}
+
+EXPORT ssize_t read(int fd, void *p, size_t n)
+{
+	ssize_t got = syscall(SYS_read, fd, p, n);
+
+	if (got <= 0 || fd != timer)
+		return got;
+	errno = ECANCELED;
+	return -1;
 }

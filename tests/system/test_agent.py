@@ -68,7 +68,7 @@ def test_renewal_with_a_new_key(device):
     device.check_pair()
     assert sorted(device.generations("edge-ca").values()) == ["current", "retiring"]
     assert set(device.bundle()) == {spki_of(old), spki_of(device.cert())}
-    device.advance(20 * DAY)  # the old one has ended now
+    device.sleep(20 * DAY)  # the old one has ended now
     device.until(lambda: device.status()["bundle"]["certificates"] == 1)
     device.until(lambda: list(device.generations("edge-ca").values()) == ["current"])
 
@@ -321,7 +321,7 @@ def test_trust_install(device):
     device.until(lambda: len(device.bundle()) == 2)
     second = device.json("trust", "install", "--root", device.dir)
     assert (second["certificates"], second["added"], second["removed"]) == (2, 1, 0)
-    device.advance(20 * DAY)
+    device.sleep(20 * DAY)
     device.until(lambda: len(device.bundle()) == 1)
     third = device.json("trust", "install", "--root", device.dir)
     assert (third["certificates"], third["added"], third["removed"]) == (1, 0, 1)

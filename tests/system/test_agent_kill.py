@@ -207,4 +207,4 @@ def test_a_file_of_a_module_that_somebody_removed(suffix):
         device.advance(61)
         device.until(lambda: os.path.exists(device.path(name + suffix)))
         assert open(device.path(name + suffix)).read() == before
-        assert "written again" in device.log()
+        device.until(lambda: "written again" in device.log())

@@ -21,7 +21,7 @@ def test_nothing_before_the_clock_is_synchronised():
     with Device(start=False) as d:
         synced = os.path.join(d.dir, "synced")
         d.apply("[certificates]\nwait_for_ntp = true\n")
-        d.preload += " " + SHIM
+        d.preload = SHIM + " " + d.preload
         d.start_broker()
         d.start_agent(HOLDFAST_TEST_NTP=synced)
         assert "not synchronised yet" in d.log()
@@ -44,10 +44,29 @@ def test_nothing_before_the_clock_is_synchronised():
 
 
 def test_the_kernel_may_be_asked():
-    """The same without our own kernel: the agent's sandbox lets it ask."""
+    """The same by the system call: the agent's sandbox lets it ask, and does not let it set the clock."""
     with Device("[certificates]\nwait_for_ntp = true\n") as d:
-        assert d.status()["clock"]["trusted"] in (True, False)
-        assert d.agent.poll() is None
+        assert not d.status()["clock"]["trusted"]
+        d.synchronised()
+        d.wake()
+        d.until(lambda: d.status()["clock"]["trusted"])
+        with open("/proc/%d/status" % d.worker()) as f:
+            caps = int(re.search(r"^CapEff:\s*(\w+)$", f.read(), re.M).group(1), 16)
+        assert not caps & 1 << 25  # CAP_SYS_TIME
+
+
+def test_where_the_kernel_must_not_be_asked():
+    """As under the unit's ProtectClock: systemd-timesyncd's word counts."""
+    with Device(start=False) as d:
+        d.apply("[certificates]\nwait_for_ntp = true\n")
+        d.synchronised(-1)
+        d.start_broker()
+        d.start_agent()
+        assert not d.status()["clock"]["trusted"]
+        with open(d.clock + ".timesync", "w"):
+            pass
+        d.wake()
+        d.until(lambda: d.status()["clock"]["trusted"])
 
 
 @pytest.mark.parametrize("window,zone", [("02:00-04:00", "UTC"), ("23:30-00:30", "UTC"),

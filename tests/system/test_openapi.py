@@ -47,7 +47,7 @@ def test_every_route_is_described_and_nothing_else():
     described = {(o["x-socket"], method, re.sub(r"\{\w+\}", "{}", path), o["x-right"])
                  for path, method, o in operations()}
     there = {row[:4] for row in table()}
-    assert len(there) == 22 and described == there
+    assert len(there) == 23 and described == there
     codes = {(row[1], row[2]): row[4] for row in table()}
     for path, method, o in operations():
         good = [c for c in o["responses"] if c.startswith("2")]
@@ -113,6 +113,7 @@ def test_answers_are_as_described(keys):
         see(api.certd("POST", own + "certificates", {"id": "x", "csr": csr(), "issuer": "edge-ca",
                                                      "days": 3}), own + "certificates", "post", 201)
         see(api.certd("GET", own + "status"), own + "status", "get")
+        see(api.certd("POST", own + "clock/accept"), own + "clock/accept", "post")
         see(api.certd("GET", own + "modules"), own + "modules", "get")
         for verb in ("renew", "reset"):
             see(api.certd("POST", own + "credentials/edge-ca/" + verb),
