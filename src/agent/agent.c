@@ -12,6 +12,7 @@
 
 #include "agent/api.h"
 #include "agent/bundle.h"
+#include "agent/commit.h"
 #include "agent/enrol.h"
 #include "agent/hook.h"
 #include "agent/modules.h"
@@ -61,7 +62,14 @@ static void look_at(struct hf_agent *a, struct hf_credential *c)
 		if (c->recover_at <= a->clock.wall ||
 		    c->recover_at > a->clock.wall + LOOK_MS / 1000)
 			hf_renew_watch(a, c);
+		if (c->record.hook_due && !c->trouble[0])
+			hf_hook_run(a, c);
 		return;
+	}
+	if (c->recovered &&
+	    (c->recover_at <= a->clock.wall || c->recover_at > a->clock.wall + LOOK_MS / 1000)) {
+		c->recover_at = a->clock.wall + LOOK_MS / 1000;
+		hf_commit_restore(a, c);
 	}
 	if (c->busy)
 		return;
@@ -91,7 +99,7 @@ static void look(struct hf_agent *a)
 	for (i = 0; i < a->n && !a->stopping; i++)
 		look_at(a, &a->credentials[i]);
 	hf_modules_look(a);
-	if (a->bundle_next <= now && a->clock.trusted)
+	if ((a->bundle_next <= now && a->clock.trusted) || hf_bundle_is_stale(a))
 		hf_bundle_update(a);
 	if (a->changed)
 		hf_status_write(a);

@@ -6,6 +6,8 @@
 #ifndef HF_AGENT_AGENT_H
 #define HF_AGENT_AGENT_H
 
+#include <time.h>
+
 #include "agent/clock.h"
 #include "agent/credential.h"
 #include "agent/keys.h"
@@ -38,6 +40,7 @@ struct hf_agent {
 	struct hf_running running[HF_RUNNING_MAX];
 	char bundle_error[200];
 	size_t bundle_n;
+	struct timespec bundle_user;   /* when the user's file of it was changed last */
 	char module_list[HF_PATH_MAX]; /* for hooks of issuers; "": none */
 	struct hf_http *http;
 	char modules_issuer[65]; /* the Edge CA that modules.c has seen last, hex */

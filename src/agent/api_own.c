@@ -182,6 +182,12 @@ static int64_t failures(const struct hf_credential *k, int64_t now)
 	return k->record.failed;
 }
 
+static int64_t hook_failures(const struct hf_credential *k, int64_t now)
+{
+	(void)now;
+	return k->record.hook_failures;
+}
+
 static void one(struct hf_buf *out, const char *name, const char *kind, const char *help,
 		uint64_t value)
 {
@@ -206,6 +212,9 @@ enum hf_rc hf_api_metrics(struct hf_api_call *c, struct hf_err *e)
 			"New certificates that were put into use.", renewals);
 	per_certificate(c, "holdfast_certificate_failures_total", "counter",
 			"Attempts that failed.", failures);
+	per_certificate(c, "holdfast_certificate_hook_failures", "gauge",
+			"How often its hook has failed since the last new certificate.",
+			hook_failures);
 	one(out, "holdfast_clock_trusted", "gauge", "0: nothing is issued.", c->a->clock.trusted);
 	one(out, "holdfast_clock_floor_seconds", "gauge",
 	    "Unix time that the clock cannot be before.", (uint64_t)c->a->clock.floor);

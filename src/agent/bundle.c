@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/launch.h"
@@ -81,6 +82,23 @@ static void take_retired(struct hf_agent *a, STACK_OF(X509) * to)
 		(void)closedir(d);
 }
 
+/* Of the user's file; of one that is not there none. */
+static struct timespec changed_at(const struct hf_agent *a)
+{
+	struct stat st;
+
+	if (!a->settings->bundle.user_file[0] || stat(a->settings->bundle.user_file, &st))
+		return (struct timespec){ 0, 0 };
+	return st.st_ctim;
+}
+
+bool hf_bundle_is_stale(const struct hf_agent *a)
+{
+	struct timespec now = changed_at(a);
+
+	return now.tv_sec != a->bundle_user.tv_sec || now.tv_nsec != a->bundle_user.tv_nsec;
+}
+
 static STACK_OF(X509) * collect(struct hf_agent *a)
 {
 	STACK_OF(X509) *all = sk_X509_new_null();
@@ -135,6 +153,7 @@ void hf_bundle_update(struct hf_agent *a)
 	struct hf_err err = HF_ERR_INIT;
 
 	a->changed = true;
+	a->bundle_user = changed_at(a);
 	if (!path[0] || hf_bundle_pem(a, &pem, &err))
 		return;
 	if (!hf_file_read(path, false, &old, &err) && old.n == pem.n &&

@@ -11,6 +11,9 @@
 /* Writes the file if it would change. What is wrong is logged and in a->bundle_error. */
 void hf_bundle_update(struct hf_agent *a);
 
+/* The user's file has changed since. */
+bool hf_bundle_is_stale(const struct hf_agent *a);
+
 /* The bundle as PEM; appends. HF_NO_KEY: there is not one certificate. */
 enum hf_rc hf_bundle_pem(struct hf_agent *a, struct hf_buf *pem, struct hf_err *e);
 

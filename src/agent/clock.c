@@ -66,7 +66,8 @@ int64_t hf_clock_step(int64_t wall, int64_t wall_before, int64_t mono, int64_t m
 	return (wall - wall_before) - (mono - mono_before);
 }
 
-/* ProtectClock= of systemd forbids to ask the kernel; then there may be systemd-timesyncd's word. */
+/* ProtectClock= of systemd forbids to ask the kernel; then there may be systemd-timesyncd's word.
+ */
 static bool synchronised(void)
 {
 	struct timex t = { .modes = 0 };

@@ -23,10 +23,10 @@ struct hf_clock {
 	int64_t wall, mono; /* at the last look */
 	int64_t since;	    /* on the latter: since when it runs evenly */
 	bool wait_for_ntp, trusted, known;
-	bool unsure;		     /* ahead of all that is known: nothing is forgotten for it */
-	char floor_is[HF_PATH_MAX];  /* for people: what says so */
+	bool unsure;		    /* ahead of all that is known: nothing is forgotten for it */
+	char floor_is[HF_PATH_MAX]; /* for people: what says so */
 	char reason[HF_PATH_MAX + 300]; /* why it is not trusted */
-	const char *dir;	     /* of the file; borrowed */
+	const char *dir;		/* of the file; borrowed */
 };
 
 /* @dir: the agent's state directory. */

@@ -12,6 +12,8 @@
 #include <openssl/x509v3.h>
 
 #include "agent/bundle.h"
+#include "agent/ca.h"
+#include "agent/hook.h"
 #include "base/log.h"
 #include "est/certs.h"
 #include "reference.h"
@@ -160,8 +162,7 @@ static enum hf_rc settle(struct hf_agent *a, struct hf_credential *c, const char
 	(void)hf_copy(r->result, sizeof(r->result), "ok");
 	r->message[0] = '\0';
 	hf_credential_settings(c->conf, r->settings);
-	r->hook_due = c->conf->hook.n_exec > 0;
-	(void)hf_copy(r->hook_old, sizeof(r->hook_old), old);
+	hf_hook_want(c, old);
 	a->changed = true;
 	rc = hf_record_save(r, a->settings->state_dir, c->conf->id, e);
 	if (rc)
@@ -202,6 +203,35 @@ enum hf_rc hf_commit(struct hf_agent *a, struct hf_credential *c, const char *pe
 	       c->conf->id, hf_hex(fresh, sizeof(fresh), c->held.sha256, 32), c->conf->key.name);
 	hf_bundle_update(a);
 	return HF_OK;
+}
+
+void hf_commit_restore(struct hf_agent *a, struct hf_credential *c)
+{
+	const char *files[] = { c->conf->file, c->conf->reference };
+	HF_AUTO_BUF pem = HF_BUF(PEM_MAX);
+	struct hf_err err = HF_ERR_INIT;
+	enum hf_rc rc = HF_OK;
+	size_t i, lost = 0;
+
+	for (i = 0; i < HF_COUNT(files); i++)
+		lost += files[i][0] && access(files[i], F_OK) && errno == ENOENT;
+	if (!lost || !c->held.leaf)
+		return;
+	hf_ca_chain(c->held.leaf, c, &pem);
+	if (pem.bad)
+		rc = hf_fail(&err, HF_NO_MEMORY, "out of memory");
+	if (!rc && access(c->conf->file, F_OK))
+		rc = write_file(c->conf, c->conf->file, pem.p, pem.n, &err);
+	if (!rc && c->conf->reference[0])
+		rc = write_reference(a, c, &err);
+	if (rc)
+		hf_log(HF_LOG_ERR, "certificate %s: its file is not there any more: %s",
+		       c->conf->id, err.msg);
+	else
+		hf_log(HF_LOG_WARN,
+		       "certificate %s: somebody removed %s, or the reference to its key; it is "
+		       "there again. For another one: holdfast cert reset %s",
+		       c->conf->id, c->conf->file, c->conf->id);
 }
 
 void hf_commit_recover(struct hf_agent *a, struct hf_credential *c)

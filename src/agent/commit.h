@@ -15,6 +15,9 @@
 enum hf_rc hf_commit(struct hf_agent *a, struct hf_credential *c, const char *pem,
 		     struct hf_err *e);
 
+/* Somebody has removed the file: the certificate is written there again. Others are left alone. */
+void hf_commit_restore(struct hf_agent *a, struct hf_credential *c);
+
 /* After a crash: the certificate that was waiting to be committed, if there is one. */
 void hf_commit_recover(struct hf_agent *a, struct hf_credential *c);
 

@@ -24,7 +24,7 @@ struct hf_credential {
 	int64_t next;	    /* when to act; HF_NEVER */
 	bool busy;	    /* an enrolment is under way */
 	bool recovered;	    /* what a crash may have left has been looked at */
-	int64_t recover_at; /* when to look again, if that failed; or at a file that is watched */
+	int64_t recover_at; /* when to look again, if that failed; else at its file */
 	bool bootstrap;	 /* the server refused our identity: the next try is with the bootstrap one
 			  */
 	char *answer;	 /* a certificate that came and could not be written yet, PEM; owned */

@@ -20,6 +20,7 @@
 #include "reference.h"
 
 #define RECORD_MAX 65536u
+#define LIST_MAX   (8 * RECORD_MAX)
 #define RETRY_S	   60 /* after a failure */
 #define LOOK_S	   60 /* somebody may have removed a file */
 #define SHARE	   80 /* percent of its life after which one is renewed */
@@ -318,8 +319,8 @@ enum hf_rc hf_modules_issue(struct hf_agent *a, struct hf_module_record *r, EVP_
 	if (!rc)
 		rc = cert ? fill(r, cert, ca, e) : e->rc;
 	X509_free(cert);
-	/* Before it leaves: whoever has one is on the list. What the files lack then, they are given
-	 * at the next look. */
+	/* Before it leaves: whoever has one is on the list. What the files lack then, they are
+	 * given at the next look. */
 	if (!rc)
 		rc = save(a, r, e);
 	a->modules_next = 0;
@@ -338,7 +339,7 @@ enum hf_rc hf_modules_issue(struct hf_agent *a, struct hf_module_record *r, EVP_
 
 struct round {
 	char issuer[65];    /* the CA's certificate of now */
-	struct hf_buf list; /* who has to have a new one, a line each */
+	struct hf_buf list; /* of another one, a line each */
 	size_t done, failed, of_ca;
 	int64_t next;
 	char message[300];
@@ -407,13 +408,11 @@ static void renew_one(struct hf_agent *a, struct hf_module_record *r, void *arg)
 
 	if (is_due(a, r, x)) {
 		x->of_ca += of_ca;
-		if (of_ca)
-			hf_buf_fmt(&x->list, "%s %s %s\n", r->module.server ? "server" : "identity",
-				   r->module.id, r->module.server ? r->module.generation : "-");
 		x->done += !issue_for_key(a, r, false, &err);
 	} else if (r->key[0] && !files_are_right(a, r) && !issue_for_key(a, r, true, &err)) {
-		hf_log(HF_LOG_NOTICE, "module %s: the files of %s were not as they should be; they are "
-				      "written again",
+		hf_log(HF_LOG_NOTICE,
+		       "module %s: the files of %s were not as they should be; they are "
+		       "written again",
 		       r->module.id, r->key);
 	}
 	if (err.rc) {
@@ -424,40 +423,90 @@ static void renew_one(struct hf_agent *a, struct hf_module_record *r, void *arg)
 	x->next = at < x->next ? at : x->next;
 }
 
-/* For the hook: who has to be told, or started again. */
-static void write_list(struct hf_agent *a, const struct round *x)
+static void add_line(struct hf_agent *a, struct hf_module_record *r, void *arg)
 {
-	struct hf_err err = HF_ERR_INIT;
-	char path[HF_PATH_MAX];
+	struct round *x = arg;
 
-	if (x->list.bad || hf_path_join(path, a->settings->run_dir, "modules", &err) ||
-	    hf_file_replace(path, x->list.p, x->list.n, 0644, &err)) {
+	(void)a;
+	if (strcmp(r->issuer, x->issuer))
+		hf_buf_fmt(&x->list, "%s %s %s\n", r->module.server ? "server" : "identity",
+			   r->module.id, r->module.server ? r->module.generation : "-");
+}
+
+/* The same line need not be there twice. */
+static bool has_line(const struct hf_buf *all, const char *line, size_t n)
+{
+	const char *at = (const char *)all->p;
+
+	while (at && *at && strncmp(at, line, n) != 0) {
+		at = strchr(at, '\n');
+		at = at ? at + 1 : NULL;
+	}
+	return at && *at;
+}
+
+/*
+ * Who has to be told, or started again: for the hook. On the disk before the first is issued, and
+ * until the hook is done: a crash between two of them must not make the list shorter. The copy in
+ * run_dir is for whoever the hook runs as.
+ */
+static void write_list(struct hf_agent *a, const struct hf_credential *ca, const struct round *x)
+{
+	HF_AUTO_BUF all = HF_BUF(LIST_MAX);
+	const char *p = (const char *)x->list.p;
+	char kept[HF_PATH_MAX], path[HF_PATH_MAX];
+	struct hf_err err = HF_ERR_INIT;
+	bool due = ca->record.hook_due;
+
+	if (hf_path_join(kept, a->settings->state_dir, "reissued", &err) ||
+	    hf_path_join(path, a->settings->run_dir, "modules", &err))
+		return;
+	if (due && !access(kept, F_OK) && hf_file_read(kept, true, &all, &err))
 		hf_log(HF_LOG_ERR, "the list of modules: %s", err.msg);
+	for (; p && *p; p += strcspn(p, "\n") + 1)
+		if (!has_line(&all, p, strcspn(p, "\n") + 1))
+			hf_buf_add(&all, p, strcspn(p, "\n") + 1);
+	if (!all.n)
+		return;
+	if (all.bad || x->list.bad || (due && hf_file_replace(kept, all.p, all.n, 0600, &err)) ||
+	    hf_file_replace(path, all.p, all.n, 0644, &err)) {
+		hf_log(HF_LOG_ERR, "the list of modules: %s", err.rc ? err.msg : "it is too long");
 		return;
 	}
 	(void)hf_copy(a->module_list, sizeof(a->module_list), path);
 }
 
+void hf_modules_told(struct hf_agent *a)
+{
+	char kept[HF_PATH_MAX];
+
+	a->module_list[0] = '\0';
+	if (!hf_path_join(kept, a->settings->state_dir, "reissued", NULL))
+		(void)unlink(kept);
+}
+
 void hf_modules_look(struct hf_agent *a)
 {
 	const struct hf_credential *ca = hf_agent_find(a, a->settings->module.issuer);
-	struct round x = { .next = HF_NEVER, .list = HF_BUF(RECORD_MAX * 8) };
+	struct round x = { .next = HF_NEVER, .list = HF_BUF(LIST_MAX) };
 
 	if (!ca || !ca->held.leaf || !a->clock.trusted)
 		return;
 	(void)hf_hex(x.issuer, sizeof(x.issuer), ca->held.sha256, 32);
 	if (!strcmp(x.issuer, a->modules_issuer) && a->clock.wall < a->modules_next)
 		return;
+	if (strcmp(x.issuer, a->modules_issuer)) {
+		(void)hf_modules_each(a, add_line, &x);
+		write_list(a, ca, &x);
+	}
 	a->modules_n = hf_modules_each(a, renew_one, &x);
 	(void)hf_copy(a->modules_issuer, sizeof(a->modules_issuer), x.issuer);
 	a->modules_next = x.next;
-	if (x.of_ca) {
+	if (x.of_ca)
 		hf_log(HF_LOG_NOTICE,
 		       "modules: %s has changed; %zu certificates of modules were issued again, "
 		       "%zu could not be",
 		       ca->conf->id, x.done, x.failed);
-		write_list(a, &x);
-	}
 	if (x.failed)
 		hf_log(HF_LOG_ERR,
 		       "modules: %zu certificates could not be issued; again in %d s: %s", x.failed,

@@ -41,6 +41,9 @@ size_t hf_modules_each(struct hf_agent *a,
  * in the token, in time. Cheap if nothing is due. */
 void hf_modules_look(struct hf_agent *a);
 
+/* The hook of the issuer has been told whose certificates were issued again. */
+void hf_modules_told(struct hf_agent *a);
+
 /* The name of a module's key in the token. */
 void hf_modules_key_name(const struct hf_module *m, char out[HF_ID_SIZE]);
 

@@ -5,6 +5,7 @@
 
 #include "agent/agent.h"
 #include "agent/bundle.h"
+#include "agent/hook.h"
 #include "agent/launch.h"
 #include "agent/running.h"
 #include "base/log.h"
@@ -72,6 +73,12 @@ static void carry_over(struct hf_agent *a, struct hf_credential *was, size_t n)
 		c->answer = was[i].answer;
 		was[i].answer = NULL;
 		c->bootstrap = was[i].bootstrap;
+		/* Somebody removed the file: we still have it. */
+		if (!c->held.leaf && !c->held.error[0] && strcmp(c->conf->method, "files") != 0) {
+			hf_held_finish(&c->held);
+			c->held = was[i].held;
+			memset(&was[i].held, 0, sizeof(was[i].held));
+		}
 		/* Newer than what is on a disk that is full. */
 		c->record = was[i].record;
 		c->recovered = was[i].recovered && !c->record.staged[0];
@@ -79,6 +86,9 @@ static void carry_over(struct hf_agent *a, struct hf_credential *was, size_t n)
 		/* A password that was corrected, say: no reason to wait for the next retry. */
 		if (memcmp(c->conf, was[i].conf, sizeof(*c->conf)) != 0)
 			c->record.failures = 0;
+		if (memcmp(&c->conf->hook, &was[i].conf->hook, sizeof(c->conf->hook)) != 0 &&
+		    c->record.hook_failures)
+			hf_hook_want(c, c->record.hook_old);
 		hf_credential_plan(c, a->clock.wall);
 	}
 	for (i = 0; i < HF_RUNNING_MAX; i++) {

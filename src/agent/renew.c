@@ -124,7 +124,8 @@ static enum hf_rc load_issuer(struct hf_agent *a, const struct hf_credential *c,
 		return hf_fail(e, HF_UNAVAILABLE, "its issuer %s has no certificate yet",
 			       c->conf->issuer);
 	if (hf_held_is_ahead(&(*issuer)->held, a->clock.wall))
-		return hf_fail(e, HF_UNAVAILABLE, "the certificate of its issuer %s is not valid yet",
+		return hf_fail(e, HF_UNAVAILABLE,
+			       "the certificate of its issuer %s is not valid yet",
 			       c->conf->issuer);
 	*key = hf_keys_load_generation(a->keys, (*issuer)->held.spki_sha256, e);
 	return *key ? HF_OK : hf_within(e, "issuer %s", c->conf->issuer);
@@ -399,6 +400,35 @@ enum hf_rc hf_renew_reset(struct hf_agent *a, struct hf_credential *c, struct hf
 	return hf_renew_want(a, c, true, e);
 }
 
+/*
+ * Somebody has put another certificate there, and it is good. The CA's of before is trusted until
+ * it ends, also if it was replaced while we did not run: so each is kept when it comes.
+ */
+static enum hf_rc take_note(struct hf_agent *a, struct hf_credential *c, struct hf_err *e)
+{
+	struct hf_record before = c->record;
+	char fresh[65];
+	enum hf_rc rc;
+
+	if (!strcmp(hf_hex(fresh, sizeof(fresh), c->held.sha256, 32), c->record.seen))
+		return HF_OK;
+	rc = hf_commit_keep(a, c, e);
+	if (rc)
+		return rc;
+	hf_hook_want(c, c->record.seen);
+	(void)hf_copy(c->record.seen, sizeof(c->record.seen), fresh);
+	rc = hf_record_save(&c->record, a->settings->state_dir, c->conf->id, e);
+	if (rc) {
+		c->record = before;
+		return rc;
+	}
+	hf_log(HF_LOG_NOTICE, "certificate %s: %s has one with the fingerprint %s", c->conf->id,
+	       c->conf->file, fresh);
+	hf_bundle_update(a);
+	wake_dependents(a, c);
+	return HF_OK;
+}
+
 void hf_renew_watch(struct hf_agent *a, struct hf_credential *c)
 {
 	struct hf_err err = HF_ERR_INIT;
@@ -417,6 +447,8 @@ void hf_renew_watch(struct hf_agent *a, struct hf_credential *c)
 		(void)snprintf(c->trouble, sizeof(c->trouble), "it is not for the key %.100s",
 			       c->conf->key.name);
 	else if (hf_commit_follow(a, c, &key, &err))
+		(void)snprintf(c->trouble, sizeof(c->trouble), "%.290s", err.msg);
+	if (!c->trouble[0] && take_note(a, c, &err))
 		(void)snprintf(c->trouble, sizeof(c->trouble), "%.290s", err.msg);
 	a->changed = true;
 }

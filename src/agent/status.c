@@ -93,6 +93,7 @@ static const char *state_of(const struct hf_agent *a, const struct hf_credential
 json_object *hf_status_credential(const struct hf_agent *a, const struct hf_credential *c)
 {
 	json_object *o = json_object_new_object(), *last = json_object_new_object();
+	json_object *hook = json_object_new_object();
 
 	text(o, "id", c->conf->id);
 	text(o, "role", c->conf->role);
@@ -107,6 +108,14 @@ json_object *hf_status_credential(const struct hf_agent *a, const struct hf_cred
 	text(last, "result", c->record.result);
 	text(last, "message", c->trouble[0] ? c->trouble : c->record.message);
 	json_object_object_add(o, "last", last);
+	if (c->conf->hook.n_exec) {
+		truth(hook, "due", c->record.hook_due);
+		number(hook, "at", c->record.hook_at);
+		text(hook, "result", c->record.hook_result);
+		number(hook, "failures", c->record.hook_failures);
+		json_object_object_add(o, "hook", json_object_get(hook));
+	}
+	json_object_put(hook);
 	number(o, "attempts", c->record.failures);
 	number(o, "renewals", c->record.renewals);
 	number(o, "failures", c->record.failed);

@@ -61,6 +61,11 @@ static void missing(struct hf_checkup *k, const struct hf_credview *v)
 
 	if (is_preloaded(v) || v->cert_err.rc == HF_CORRUPT)
 		hf_check_say(k, HF_CHECK_ERROR, "%s: %s", v->id, v->cert_err.msg);
+	else if (hf_inventory_number(v->status, "renewals"))
+		hf_check_say(k, HF_CHECK_ERROR,
+			     "%s: %s; there was one, and a running agent writes it again or gets "
+			     "another%s%s",
+			     v->id, v->cert_err.msg, last[0] ? ": " : "", last);
 	else
 		hf_check_say(k, HF_CHECK_WARNING, "%s has not been issued yet%s%s", v->id,
 			     last[0] ? ": " : "", last);
@@ -289,6 +294,32 @@ static void quickstart(struct hf_checkup *k, const char *arg)
 	}
 }
 
+static void hooks(struct hf_checkup *k, const char *arg)
+{
+	size_t i;
+
+	(void)arg;
+	if (!hf_check_needs_status(k))
+		return;
+	for (i = 0; i < k->inventory.n; i++) {
+		const struct hf_credview *v = &k->inventory.list[i];
+
+		if (hf_inventory_number(v->status, "hook.failures"))
+			hf_check_say(
+				k, HF_CHECK_ERROR,
+				"%s: the program that is to be told of its new certificate (hook) "
+				"failed %lld times: %s. See 'journalctl -u holdfast-agent'; it "
+				"runs "
+				"again %s",
+				v->id, (long long)hf_inventory_number(v->status, "hook.failures"),
+				hf_inventory_text(v->status, "hook.result"),
+				hf_inventory_true(v->status, "hook.due")
+					? "in a while"
+					: "with the next certificate, or when its configuration "
+					  "has changed");
+	}
+}
+
 static void one_key(struct hf_checkup *k, const struct hf_credview *v, X509 *cert, bool own)
 {
 	EVP_PKEY *key = X509_get0_pubkey(cert);
@@ -351,6 +382,7 @@ const struct hf_check hf_checks_certs[] = {
 	{ "edge-ca-extensions", "Edge CA certificate may issue certificates", ca_extensions,
 	  "edge_ca local_ca" },
 	{ "edge-ca-quickstart", "Edge CA is fit for production", quickstart, NULL },
+	{ "hooks", "hooks succeed", hooks, NULL },
 	{ "key-strength", "keys and signatures are strong enough", weak_keys, NULL },
 	{ NULL, NULL, NULL, NULL },
 };

@@ -59,11 +59,17 @@ static void one_renewal(struct hf_checkup *k, json_object *s)
 {
 	const char *state = hf_out_get(s, "state"), *id = hf_out_get(s, "id");
 	const char *said = hf_inventory_text(s, "last.message");
+	const char *clock = hf_inventory_text(k->inventory.status, "clock.reason");
+	bool files = !strcmp(hf_out_get(s, "method"), "files");
 	int64_t tries = hf_inventory_number(s, "attempts"), next = hf_inventory_number(s, "next");
 
 	/* As long as the old one is good for a week there is time to mend it. */
-	if (!strcmp(state, "expired") ||
-	    (!strcmp(state, "failed") && hf_inventory_number(s, "not_after") < k->now + 7 * 86400))
+	if (files && !strcmp(state, "failed"))
+		hf_check_say(k, HF_CHECK_ERROR, "%s: what is in %s cannot be used: %s", id,
+			     hf_out_get(s, "file"), said);
+	else if (!strcmp(state, "expired") ||
+		 (!strcmp(state, "failed") &&
+		  hf_inventory_number(s, "not_after") < k->now + 7 * 86400))
 		hf_check_say(k, HF_CHECK_ERROR, "%s: %s%s%s", id,
 			     state[0] == 'e' ? "its certificate has expired"
 					     : "it could not be issued or renewed",
@@ -72,7 +78,8 @@ static void one_renewal(struct hf_checkup *k, json_object *s)
 		hf_check_say(k, HF_CHECK_WARNING, "%s: %lld attempt%s to renew it failed: %s", id,
 			     (long long)tries, tries == 1 ? "" : "s", said);
 	else if (!strcmp(state, "held"))
-		hf_check_say(k, HF_CHECK_WARNING, "%s: its renewal waits: %s", id, said);
+		hf_check_say(k, HF_CHECK_WARNING, "%s: its renewal waits for the clock: %s", id,
+			     clock[0] ? clock : said);
 	else if (next && next < k->now - 3600 && !strcmp(state, "ok"))
 		hf_check_say(k, HF_CHECK_WARNING,
 			     "%s should have been renewed %lld hours ago: is the agent alive?", id,

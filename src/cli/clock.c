@@ -9,11 +9,12 @@
 enum hf_rc hf_clock_run_accept(struct hf_cli *c, struct hf_err *e)
 {
 	json_object *reply = NULL;
-	enum hf_rc rc = hf_agent_ask(c, "POST", "/holdfast/v1/clock/accept", NULL, HF_AGENT_MS,
-				     &reply, e);
+	enum hf_rc rc =
+		hf_agent_ask(c, "POST", "/holdfast/v1/clock/accept", NULL, HF_AGENT_MS, &reply, e);
 
 	if (!rc && !json_object_is_type(reply, json_type_object))
-		rc = hf_fail(e, HF_PROTOCOL, "the agent did not say what it thinks of the clock now");
+		rc = hf_fail(e, HF_PROTOCOL,
+			     "the agent did not say what it thinks of the clock now");
 	if (!rc) {
 		json_object_put(c->result);
 		c->result = json_object_get(reply);

@@ -41,11 +41,12 @@ static void check_alone(struct looking *l, const struct hf_node *at, const char 
 
 	if (!hf_file_read(path, false, &file, &ignored) &&
 	    memmem(file.p, file.n, "PRIVATE KEY-----", 16))
-		hf_problem_add(l->p, HF_PROBLEM_ERROR, at,
-			       "%s: %s holds a private key, too, for everybody who may read the "
-			       "certificate. 'holdfast convert %s --key NAME --out DIR' puts the key "
-			       "into the token and the certificates into a file",
-			       what, path, path);
+		hf_problem_add(
+			l->p, HF_PROBLEM_ERROR, at,
+			"%s: %s holds a private key, too, for everybody who may read the "
+			"certificate. 'holdfast convert %s --key NAME --out DIR' puts the key "
+			"into the token and the certificates into a file",
+			what, path, path);
 }
 
 /* NULL: it is not there, or damaged, which has been said. */

@@ -44,6 +44,7 @@ static void add_certificates(struct hf_cli *c, const struct hf_inventory *inv, j
 			     json_object *errors)
 {
 	json_object *rows = hf_certs_rows(inv, keys);
+	char hook[120];
 	size_t i;
 
 	for (i = 0; i < json_object_array_length(rows); i++) {
@@ -55,6 +56,11 @@ static void add_certificates(struct hf_cli *c, const struct hf_inventory *inv, j
 				  said[0]			? said
 				  : hf_out_get(o, "trouble")[0] ? hf_out_get(o, "trouble")
 								: hf_out_get(o, "state"));
+		if (hf_inventory_number(inv->list[i].status, "hook.failures")) {
+			(void)snprintf(hook, sizeof(hook), "its hook failed: %.80s",
+				       hf_inventory_text(inv->list[i].status, "hook.result"));
+			add_error(errors, hf_out_get(o, "id"), hook);
+		}
 	}
 	json_object_object_add(c->result, "certificates", rows);
 }

@@ -209,6 +209,7 @@ static void edge_ca_of_files(struct hf_creds *c, struct hf_cred *k, const struct
 		return;
 	}
 	hf_cred_files(c, k, cert, pk);
+	k->hook = hf_node_get(table, "hook");
 	if (renew && (!yes || yes->number))
 		hf_problem_add(c->m->p, HF_PROBLEM_WARNING, renew,
 			       "an Edge CA of files is not renewed: auto_renew does nothing. Leave "

@@ -304,7 +304,7 @@ def test_hook_that_hangs(tmp_path):
     script.write_text("#!/bin/sh\nsleep 1000\n")
     script.chmod(0o755)
     with Device(HOOK % script + 'timeout = "1s"\n') as d:
-        d.until(lambda: "was killed" in d.log())
+        d.until(lambda: "killed after 1 s" in d.log())
         assert d.credential("web")["state"] == "ok"
 
 

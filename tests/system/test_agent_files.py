@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates that a PKI puts into files: what the agent makes of them, and of those who put them there."""
 import os
+import signal
 
 import pytest
 
-from agentlib import Device
-from apilib import MANUAL, Api, chain, csr, pem
+from agentlib import DAY, Device
+from apilib import MANUAL, Api, chain, config, csr, pem
 from estpki import Cert
 
 EDGE_CA = MANUAL + '[edge_ca]\ncert = "file://%s/ca.pem"\npk = "file://%s/ca.key"\n'
@@ -63,3 +64,168 @@ def test_a_private_key_beside_a_certificate_stays_there(files):
     said = files.cli("check", "--offline", "--only", "software-keys", "--root", files.dir, code=1).stdout
     assert "ca.pem" in said
     assert "holds a private key" in files.apply(files.config, code=2).stderr
+
+
+# ---------------------------------------------------------------- what follows a new one
+
+def hook(tmp_path, more=""):
+    """A program that notes what it is told, and its lines so far."""
+    out, script = tmp_path / "out", tmp_path / "hook"
+    script.write_text('#!/bin/sh\necho "$HOLDFAST_ID $HOLDFAST_OLD_FINGERPRINT/$HOLDFAST_NEW_FINGERPRINT" '
+                      '$(cat "$HOLDFAST_MODULES" 2>/dev/null | tr "\\n" ,) >> %s\n%s\n' % (out, more))
+    script.chmod(0o755)
+    return script, lambda: out.read_text().splitlines() if out.exists() else []
+
+
+def trusted(device):
+    return chain(open(device.path("trust-bundle.pem")).read())
+
+
+def look(device):
+    """The minute after which files are looked at."""
+    device.advance(61)
+
+
+def test_a_new_pair_is_told_and_the_old_one_trusted_on(tmp_path):
+    script, lines = hook(tmp_path)
+    with Files('[edge_ca.hook]\nexec = ["%s"]\n' % script) as d:
+        api = d.begin()
+        d.until(lambda: len(lines()) == 1)
+        first, old = d.credential("edge-ca")["fingerprint_sha256"], d.ca.cert
+        assert lines() == ["edge-ca /" + first] and trusted(d) == [old]
+        assert api.server("m", csr=csr()).code == 201
+        new = d.bring("two").cert
+        d.apply(d.config)
+        look(d)
+        d.until(lambda: len(lines()) == 2)
+        second = d.credential("edge-ca")["fingerprint_sha256"]
+        assert lines()[1] == "edge-ca %s/%s server m 1," % (first, second)
+        assert set(trusted(d)) == {old, new}
+        # the same while the agent does not run
+        d.stop_agent()
+        newest = d.bring("three").cert
+        d.apply(d.config)
+        d.start_agent()
+        d.until(lambda: set(trusted(d)) == {old, new, newest})
+        d.until(lambda: len(lines()) == 3)
+        # and what does not fit is neither trusted nor told
+        odd = Cert("odd", d.root, ca=True)
+        d.put("ca.pem", odd.pem)
+        look(d)
+        d.until(lambda: d.credential("edge-ca")["state"] == "failed")
+        assert len(lines()) == 3 and set(trusted(d)) >= {old, new, newest}
+
+
+def test_the_same_key_and_a_later_certificate(files):
+    files.begin()
+    later = Cert("one", files.root, ca=True, days=60, key=files.ca.key)
+    files.put("ca.pem", later.pem)
+    look(files)
+    files.until(lambda: set(trusted(files)) == {files.ca.cert, later.cert})
+
+
+def test_the_users_bundle_is_followed(tmp_path):
+    with Files() as d:
+        mine = d.put("mine.pem", d.root.pem)
+        d.config = 'trust_bundle_cert = "file://%s"\n' % mine + d.config
+        d.begin()
+        assert set(trusted(d)) == {d.root.cert, d.ca.cert}
+        other = Cert("other root", ca=True)
+        d.put("mine.pem", d.root.pem + other.pem)
+        d.wake()
+        d.until(lambda: set(trusted(d)) == {d.root.cert, other.cert, d.ca.cert})
+
+
+def test_a_certificate_alone_has_a_hook(tmp_path):
+    script, lines = hook(tmp_path)
+    with Device(start=False) as d:
+        path = os.path.join(d.dir, "alone.pem")
+        open(path, "w").write(Cert("one", ca=True).pem)
+        d.apply('[[credential]]\nid = "site"\nmethod = "files"\nfile = "%s"\n[credential.hook]\nexec = ["%s"]\n'
+                % (path, script))
+        d.start_broker()
+        d.start_agent()
+        d.until(lambda: len(lines()) == 1)
+        open(path, "w").write(Cert("two", ca=True).pem)
+        look(d)
+        d.until(lambda: len(lines()) == 2)
+
+
+# ---------------------------------------------------------------- hooks
+
+QUICK = '[edge_ca.hook]\nexec = ["%s"]\n'
+
+
+def test_a_hook_that_was_cut_off_hears_of_the_modules_again(tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    script, lines = hook(tmp_path, "read line < %s" % gate)
+
+    def go_on():
+        with open(gate, "w") as f:
+            f.write("\n")
+
+    with Device(config(more=QUICK % script)) as d:
+        api = Api(d)
+        d.until(lambda: len(lines()) == 1)
+        go_on()
+        d.until(lambda: "hook of edge-ca: done" in d.log())
+        for name in "a", "b":
+            assert api.server(name, csr=csr()).code == 201
+        assert api.certd("POST", "/holdfast/v1/credentials/edge-ca/renew").code == 200
+        d.until(lambda: len(lines()) == 2)
+        d.end(d.agent, signal.SIGKILL)
+        os.unlink(os.path.join(d.dir, "run", "agent", "modules"))  # as a reboot does
+        d.start_agent()
+        d.until(lambda: len(lines()) == 3)
+        assert lines()[1] == lines()[2] and sorted(lines()[2].split(" ", 2)[2].split(",")[:2]) == [
+            "server a 1", "server b 1"]
+        go_on()
+        d.until(lambda: d.log().count("hook of edge-ca: done") == 2)
+        # Done is done: the next one is told of its own modules alone.
+        assert not os.path.exists(os.path.join(d.dir, "agent", "reissued"))
+
+
+def test_a_hook_that_fails_is_seen_and_runs_again(tmp_path):
+    script, lines = hook(tmp_path, "exit 3")
+    with Device(config(more=QUICK % script)) as d:
+        for n in range(1, 7):
+            d.until(lambda: len(lines()) == n and d.credential("edge-ca")["hook"]["failures"] == n)
+            assert d.credential("edge-ca")["state"] == "ok"
+            d.advance(60 * 2 ** (n - 1) + 1)
+        told = d.credential("edge-ca")["hook"]
+        assert told["result"] == "exit status 3" and not told["due"]
+        check = d.cli("check", "--offline", "--only", "hooks", "--root", d.dir, code=1).stdout
+        assert "failed 6 times: exit status 3" in check and "edge-ca" in check
+        assert "its hook failed: exit status 3" in d.cli("status", "--root", d.dir, code=None).stdout
+        metrics = Api(d).certd("GET", "/metrics").body.decode()
+        assert 'holdfast_certificate_hook_failures{certificate="edge-ca"} 6' in metrics
+        # Six times are enough, until somebody sees to it.
+        said = len(d.log())
+        d.advance(DAY)
+        d.until(lambda: "read again" in d.log()[said:])
+        assert len(lines()) == 6
+        script, more = hook(tmp_path, "exit 0")
+        d.apply(config(more=QUICK % script + 'timeout = "20s"\n'))
+        d.wake()
+        d.until(lambda: d.credential("edge-ca")["hook"]["result"] == "ok")
+        assert d.credential("edge-ca")["hook"]["failures"] == 0 and len(lines()) == 7
+
+
+# ---------------------------------------------------------------- files that are gone
+
+@pytest.mark.parametrize("name", ["edge-ca.pem", "edge-ca.key.pem"])
+def test_a_file_that_somebody_removed(name):
+    with Device() as d:
+        before = open(d.path(name)).read()
+        os.unlink(d.path(name))
+        d.advance(61)
+        d.until(lambda: os.path.exists(d.path(name)))
+        assert open(d.path(name)).read() == before and d.credential("edge-ca")["renewals"] == 1
+        d.until(lambda: "holdfast cert reset edge-ca" in d.log())
+        # Without an agent it is an error, since there was one.
+        d.stop_agent()
+        os.unlink(d.path(name))
+        if name == "edge-ca.pem":
+            said = d.cli("check", "--offline", "--only", "edge-ca-certificate-expiry", "--root", d.dir, code=1)
+            assert "there was one" in said.stdout
