@@ -45,6 +45,7 @@ struct hf_agent {
 	struct hf_http *http;
 	char modules_issuer[65]; /* the Edge CA that modules.c has seen last, hex */
 	int64_t modules_next;	 /* when to look at the modules again */
+	int64_t store_next;	 /* when to see which of clients' certificates have ended */
 	size_t modules_n;	 /* with certificates, at the last look */
 	uint64_t modules_issued; /* certificates of modules, since the start */
 	bool changed, stopping;	 /* status.json is out of date; SIGTERM */

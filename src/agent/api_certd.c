@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /certificates, in the shape of IoT Edge's certificate service; and POST
  * /holdfast/v1/certificates. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/api.h"
@@ -45,6 +46,19 @@ static enum hf_rc read_bundle(struct hf_agent *a, const struct hf_agent_bundle *
 	return pem->n ? HF_OK : hf_fail(e, HF_NO_KEY, "there is no certificate of \"%s\"", b->id);
 }
 
+static enum hf_rc read_stored(const struct hf_agent *a, const char *id, struct hf_buf *pem,
+			      struct hf_err *e)
+{
+	struct hf_stored *s = malloc(sizeof(*s));
+	enum hf_rc rc = s ? hf_certstore_get(a->settings->state_dir, id, s, e)
+			  : hf_fail(e, HF_NO_MEMORY, "out of memory");
+
+	if (!rc)
+		hf_buf_str(pem, s->pem);
+	free(s);
+	return rc;
+}
+
 enum hf_rc hf_api_cert_get(struct hf_api_call *c, struct hf_err *e)
 {
 	HF_AUTO_BUF pem = HF_BUF(1u << 20);
@@ -63,7 +77,7 @@ enum hf_rc hf_api_cert_get(struct hf_api_call *c, struct hf_err *e)
 	else if (is_bundle(c->name))
 		rc = hf_bundle_pem(a, &pem, e);
 	else
-		rc = hf_certstore_get(a->settings->state_dir, c->name, &pem, e);
+		rc = read_stored(a, c->name, &pem, e);
 	if (!rc && (pem.bad || memchr(pem.p, 0, pem.n)))
 		rc = hf_fail(e, HF_CORRUPT, "certificate %s: too large, or damaged", c->name);
 	if (!rc)
@@ -72,6 +86,28 @@ enum hf_rc hf_api_cert_get(struct hf_api_call *c, struct hf_err *e)
 }
 
 /* ---------------------------------------------------------------- create */
+
+/* On the disk before it leaves. @issuer: the CA of ours that has issued it, or NULL. */
+static enum hf_rc store(const struct hf_api_call *c, const struct hf_buf *pem, int64_t not_after,
+			const struct hf_credential *issuer, struct hf_err *e)
+{
+	const struct hf_agent *a = c->a;
+	struct hf_stored *s = calloc(1, sizeof(*s));
+	enum hf_rc rc = HF_OK;
+
+	if (!s || pem->bad || !hf_copy(s->id, sizeof(s->id), c->name) ||
+	    !hf_copy(s->pem, sizeof(s->pem), (const char *)pem->p))
+		rc = hf_fail(e, HF_ARGUMENT, "the certificates have more than %u bytes",
+			     HF_CERTSTORE_PEM);
+	if (!rc && issuer && !strcmp(issuer->conf->id, a->settings->module.issuer))
+		(void)hf_hex(s->issuer, sizeof(s->issuer), issuer->held.sha256, 32);
+	if (!rc) {
+		s->not_after = not_after;
+		rc = hf_certstore_put(a->settings->state_dir, s, hf_clock_ended(&a->clock), e);
+	}
+	free(s);
+	return rc;
+}
 
 /* Ours are made by us: who wants another one asks for a renewal. */
 static enum hf_rc check_not_ours(const struct hf_api_call *c, struct hf_err *e)
@@ -124,8 +160,8 @@ static enum hf_rc read_days(const struct hf_api_call *c, int64_t *days, struct h
 	return hf_fail(e, HF_PROTOCOL, "days of the body is no number from 1 to %d", DAYS_MAX);
 }
 
-static enum hf_rc sign(struct hf_api_call *c, const char *csr, const char *issuer,
-		       struct hf_buf *pem, struct hf_err *e)
+static enum hf_rc sign_and_store(struct hf_api_call *c, const char *csr, const char *issuer,
+				 struct hf_buf *pem, struct hf_err *e)
 {
 	struct hf_module_issuer by;
 	struct hf_credential *ca;
@@ -146,8 +182,8 @@ static enum hf_rc sign(struct hf_api_call *c, const char *csr, const char *issue
 		hf_ca_chain(cert, ca, pem);
 	else if (!rc)
 		rc = e->rc;
-	if (!rc && pem->bad)
-		rc = hf_fail(e, HF_NO_MEMORY, "out of memory");
+	if (!rc)
+		rc = store(c, pem, hf_time_of(X509_get0_notAfter(cert)), ca, e);
 	hf_ca_close(&by);
 	X509_REQ_free(req);
 	X509_free(cert);
@@ -165,10 +201,7 @@ enum hf_rc hf_api_cert_create(struct hf_api_call *c, struct hf_err *e)
 	if (!rc)
 		rc = read_issuer(c, &issuer, e);
 	if (!rc)
-		rc = sign(c, csr, issuer, &pem, e);
-	/* On the disk before it leaves. */
-	if (!rc)
-		rc = hf_certstore_put(c->a->settings->state_dir, c->name, pem.p, pem.n, e);
+		rc = sign_and_store(c, csr, issuer, &pem, e);
 	if (rc)
 		return rc;
 	hf_log(HF_LOG_NOTICE, "api: uid %u got the certificate \"%s\" of %s", (unsigned)c->q->uid,
@@ -193,10 +226,9 @@ enum hf_rc hf_api_cert_put(struct hf_api_call *c, struct hf_err *e)
 		rc = hf_certs_read(pem, CERTS_MAX, list, e);
 	if (!rc)
 		hf_certs_write(list, &good);
-	if (!rc && good.bad)
-		rc = hf_fail(e, HF_ARGUMENT, "pem has more than %u bytes", HF_CERTSTORE_PEM);
 	if (!rc)
-		rc = hf_certstore_put(c->a->settings->state_dir, c->name, good.p, good.n, e);
+		rc = store(c, &good, hf_time_of(X509_get0_notAfter(sk_X509_value(list, 0))), NULL,
+			   e);
 	if (!rc)
 		hf_api_one(c, "pem", (const char *)good.p);
 	hf_certs_free(list);

@@ -18,8 +18,7 @@
 /* By a clock that may be believed, also when it comes to throwing away. */
 static bool has_ended(const struct hf_agent *a, X509 *cert)
 {
-	return a->clock.trusted && !a->clock.unsure &&
-	       hf_time_of(X509_get0_notAfter(cert)) <= a->clock.wall;
+	return hf_time_of(X509_get0_notAfter(cert)) <= hf_clock_ended(&a->clock);
 }
 
 /* Certificates that have not ended; also those whose time has not come. */

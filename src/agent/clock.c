@@ -138,6 +138,11 @@ static void judge(struct hf_clock *c, int64_t step)
 		c->unsure = false;
 }
 
+int64_t hf_clock_ended(const struct hf_clock *c)
+{
+	return c->trusted && !c->unsure ? c->wall : 0;
+}
+
 static bool is_good(struct hf_clock *c)
 {
 	char is[40], was[40];

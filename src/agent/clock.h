@@ -44,6 +44,9 @@ enum hf_rc hf_clock_accept(struct hf_clock *c, struct hf_err *e);
  */
 int64_t hf_clock_look(struct hf_clock *c, bool *stepped);
 
+/* When what has ended may be forgotten: the time, or 0, when nothing may be. */
+int64_t hf_clock_ended(const struct hf_clock *c);
+
 /* Pure. How far the wall clock went beyond what has passed, in seconds. */
 int64_t hf_clock_step(int64_t wall, int64_t wall_before, int64_t mono, int64_t mono_before);
 

@@ -75,8 +75,7 @@ static void say_how(char out[64], const struct hf_credential *c, const struct hf
 	int number = -1;
 
 	if (end->late) {
-		(void)snprintf(out, 64, "killed after %lld s",
-			       (long long)c->conf->hook.timeout_s);
+		(void)snprintf(out, 64, "killed after %lld s", (long long)c->conf->hook.timeout_s);
 		return;
 	}
 	if (end->status == -1) {

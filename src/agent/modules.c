@@ -21,6 +21,7 @@
 
 #define RECORD_MAX 65536u
 #define LIST_MAX   (8 * RECORD_MAX)
+#define DAY_S	   86400
 #define RETRY_S	   60 /* after a failure */
 #define LOOK_S	   60 /* somebody may have removed a file */
 #define SHARE	   80 /* percent of its life after which one is renewed */
@@ -191,7 +192,7 @@ static void visit(struct hf_agent *a, const char *path, struct hf_module_record 
 		(void)rename(path, aside);
 		return;
 	}
-	if (a->clock.trusted && !a->clock.unsure && !r->key[0] && r->not_after <= a->clock.wall) {
+	if (!r->key[0] && r->not_after <= hf_clock_ended(&a->clock)) {
 		hf_log(HF_LOG_NOTICE, "module %s: its certificate has ended, it is forgotten",
 		       r->module.id);
 		(void)unlink(path);
@@ -433,6 +434,46 @@ static void add_line(struct hf_agent *a, struct hf_module_record *r, void *arg)
 			   r->module.id, r->module.server ? r->module.generation : "-");
 }
 
+/*
+ * Certificates that clients asked for by themselves: what was in the request is not kept, so they
+ * are not issued again, but their clients have to ask.
+ */
+struct others {
+	struct hf_agent *a;
+	struct round *x;
+	const char *name; /* of the CA */
+};
+
+static void add_other(const struct hf_stored *s, void *arg)
+{
+	struct others *o = arg;
+
+	if (s->issuer[0] && strcmp(s->issuer, o->x->issuer) != 0)
+		hf_buf_fmt(&o->x->list, "certificate %s -\n", s->id);
+}
+
+/* From now on it counts as one of the new CA: it is said once. */
+static void tell_other(const struct hf_stored *s, void *arg)
+{
+	struct others *o = arg;
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_stored *told;
+
+	if (!s->issuer[0] || !strcmp(s->issuer, o->x->issuer))
+		return;
+	hf_log(HF_LOG_NOTICE,
+	       "certificate \"%s\" is of the %s of before; whoever has it should ask for another",
+	       s->id, o->name);
+	told = malloc(sizeof(*told));
+	if (!told)
+		return;
+	*told = *s;
+	(void)hf_copy(told->issuer, sizeof(told->issuer), o->x->issuer);
+	if (hf_certstore_put(o->a->settings->state_dir, told, 0, &err))
+		hf_log(HF_LOG_ERR, "certificate \"%s\": %s", s->id, err.msg);
+	free(told);
+}
+
 /* The same line need not be there twice. */
 static bool has_line(const struct hf_buf *all, const char *line, size_t n)
 {
@@ -489,15 +530,22 @@ void hf_modules_look(struct hf_agent *a)
 {
 	const struct hf_credential *ca = hf_agent_find(a, a->settings->module.issuer);
 	struct round x = { .next = HF_NEVER, .list = HF_BUF(LIST_MAX) };
+	struct others others = { a, &x, a->settings->module.issuer };
 
 	if (!ca || !ca->held.leaf || !a->clock.trusted)
 		return;
+	if (a->store_next <= a->clock.wall || a->store_next > a->clock.wall + DAY_S) {
+		a->store_next = a->clock.wall + DAY_S;
+		(void)hf_certstore_collect(a->settings->state_dir, hf_clock_ended(&a->clock));
+	}
 	(void)hf_hex(x.issuer, sizeof(x.issuer), ca->held.sha256, 32);
 	if (!strcmp(x.issuer, a->modules_issuer) && a->clock.wall < a->modules_next)
 		return;
 	if (strcmp(x.issuer, a->modules_issuer)) {
 		(void)hf_modules_each(a, add_line, &x);
+		hf_certstore_each(a->settings->state_dir, add_other, &others);
 		write_list(a, ca, &x);
+		hf_certstore_each(a->settings->state_dir, tell_other, &others);
 	}
 	a->modules_n = hf_modules_each(a, renew_one, &x);
 	(void)hf_copy(a->modules_issuer, sizeof(a->modules_issuer), x.issuer);

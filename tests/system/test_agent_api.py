@@ -540,6 +540,43 @@ def test_killed_between_the_edge_ca_and_its_modules():
         assert api.server("m", csr=csr(key)).code == 201
 
 
+def test_certificates_of_clients_are_told_of_a_new_edge_ca():
+    """In the list and in the log, once; a kill between the two makes nothing shorter."""
+    with Device(config()) as d:
+        api = Api(d)
+        for name in "aziot-edged/module/m:1:server", "other":
+            assert create(api, name).code == 201
+        assert api.certd("PUT", "/certificates/left", create(api, "gone").json).code == 201
+        assert api.certd("DELETE", "/certificates/gone").code == 204
+        assert api.certd("POST", "/holdfast/v1/credentials/edge-ca/renew").code == 200
+        d.until(lambda: os.path.exists(os.path.join(api.dir, "modules")))
+        with open(os.path.join(api.dir, "modules")) as f:
+            assert sorted(f.read().splitlines()) == ["certificate aziot-edged/module/m:1:server -", "certificate other -"]
+        d.stop_agent()
+        d.start_agent()
+        assert d.log().count("should ask for another") == 2
+        # Those that end are forgotten, and the others are there.
+        assert create(api, "short", days=2).code == 201
+        d.sleep(3 * DAY)
+        d.until(lambda: api.certd("GET", "/certificates/short").code == 400)
+        assert api.certd("GET", "/certificates/other").code == 200
+
+
+def test_a_full_store_of_certificates_goes_on():
+    with Device(config()) as d:
+        api = Api(d)
+        assert create(api, "first", days=2).code == 201
+        pem = create(api, "long", days=20).json
+        for n in range(1022):
+            assert api.certd("PUT", "/certificates/x%d" % n, pem).code == 201
+        assert api.certd("GET", "/certificates/first").code == 200
+        # Nobody's has ended: the one that ends first makes room.
+        assert create(api, "new", days=20).code == 201
+        assert api.certd("GET", "/certificates/first").code == 400
+        assert api.certd("GET", "/certificates/long").code == 200
+        assert 'certificate "first", which ends first, is forgotten' in d.log()
+
+
 # ---------------------------------------------------------------- who
 
 def as_user(uid, path, method, target, body=None):
