@@ -3,7 +3,19 @@
 
 #include <string.h>
 
+#include "agent/renew.h"
 #include "est/certs.h"
+
+/* Looked at once more: it may have been the broker that was away. */
+enum hf_rc hf_ca_trouble(struct hf_agent *a, struct hf_credential *c, struct hf_err *e)
+{
+	if (strcmp(c->conf->method, "files") != 0 || !c->trouble[0])
+		return HF_OK;
+	hf_renew_watch(a, c);
+	return c->trouble[0] ? hf_fail(e, HF_UNAVAILABLE, "the CA %s issues nothing as it is: %s",
+				       c->conf->id, c->trouble)
+			     : HF_OK;
+}
 
 enum hf_rc hf_ca_open(struct hf_agent *a, const char *id, struct hf_module_issuer *by,
 		      struct hf_credential **ca, struct hf_err *e)
@@ -21,6 +33,8 @@ enum hf_rc hf_ca_open(struct hf_agent *a, const char *id, struct hf_module_issue
 	if (!c->held.leaf)
 		return hf_fail(e, HF_UNAVAILABLE, "the CA %s has no certificate yet; try again",
 			       c->conf->id);
+	if (hf_ca_trouble(a, c, e))
+		return e->rc;
 	if (hf_held_is_ahead(&c->held, a->clock.wall))
 		return hf_fail(e, HF_UNAVAILABLE,
 			       "the certificate of the CA %s is not valid yet: is the clock right?",

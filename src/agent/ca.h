@@ -12,6 +12,8 @@
  */
 enum hf_rc hf_ca_open(struct hf_agent *a, const char *id, struct hf_module_issuer *by,
 		      struct hf_credential **ca, struct hf_err *e);
+/* HF_UNAVAILABLE: what comes in files is not such that anybody would accept what it issues. */
+enum hf_rc hf_ca_trouble(struct hf_agent *a, struct hf_credential *c, struct hf_err *e);
 void hf_ca_close(struct hf_module_issuer *by);
 
 /* @cert and then all that is in the CA's file, as IoT Edge's clients expect it. */

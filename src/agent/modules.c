@@ -532,7 +532,7 @@ void hf_modules_look(struct hf_agent *a)
 	struct round x = { .next = HF_NEVER, .list = HF_BUF(LIST_MAX) };
 	struct others others = { a, &x, a->settings->module.issuer };
 
-	if (!ca || !ca->held.leaf || !a->clock.trusted)
+	if (!ca || !ca->held.leaf || !a->clock.trusted || ca->trouble[0])
 		return;
 	if (a->store_next <= a->clock.wall || a->store_next > a->clock.wall + DAY_S) {
 		a->store_next = a->clock.wall + DAY_S;

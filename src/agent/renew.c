@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/bundle.h"
+#include "agent/ca.h"
 #include "agent/commit.h"
 #include "agent/enrol.h"
 #include "agent/hook.h"
@@ -123,6 +124,8 @@ static enum hf_rc load_issuer(struct hf_agent *a, const struct hf_credential *c,
 	if (!*issuer || !(*issuer)->held.leaf)
 		return hf_fail(e, HF_UNAVAILABLE, "its issuer %s has no certificate yet",
 			       c->conf->issuer);
+	if (hf_ca_trouble(a, *issuer, e))
+		return e->rc;
 	if (hf_held_is_ahead(&(*issuer)->held, a->clock.wall))
 		return hf_fail(e, HF_UNAVAILABLE,
 			       "the certificate of its issuer %s is not valid yet",

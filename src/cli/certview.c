@@ -96,6 +96,27 @@ bool hf_certview_is_own(X509 *cert)
 	return own;
 }
 
+bool hf_certview_issued_by(X509 *cert, X509 *issuer)
+{
+	EVP_PKEY *key = X509_get0_pubkey(issuer);
+	bool yes = key &&
+		   !X509_NAME_cmp(X509_get_issuer_name(cert), X509_get_subject_name(issuer)) &&
+		   X509_verify(cert, key) == 1;
+
+	ERR_clear_error();
+	return yes;
+}
+
+X509 *hf_certview_issuer(X509 *cert, STACK_OF(X509) * list)
+{
+	int i;
+
+	for (i = 0; i < sk_X509_num(list); i++)
+		if (hf_certview_issued_by(cert, sk_X509_value(list, i)))
+			return sk_X509_value(list, i);
+	return NULL;
+}
+
 bool hf_certview_same_key(const EVP_PKEY *a, const EVP_PKEY *b)
 {
 	unsigned char *da = NULL, *db = NULL;

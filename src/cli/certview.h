@@ -26,6 +26,10 @@ int64_t hf_certview_time(const ASN1_TIME *t);
 bool hf_certview_is_ca(X509 *cert);
 /* Issued and signed by itself. */
 bool hf_certview_is_own(X509 *cert);
+/* By name and signature. */
+bool hf_certview_issued_by(X509 *cert, X509 *issuer);
+/* The one of @list that has issued @cert, or NULL. */
+X509 *hf_certview_issuer(X509 *cert, STACK_OF(X509) * list);
 bool hf_certview_same_key(const EVP_PKEY *a, const EVP_PKEY *b);
 /* Of the SubjectPublicKeyInfo, as the broker knows generations. */
 bool hf_certview_spki_sha256(X509 *cert, uint8_t out[32]);

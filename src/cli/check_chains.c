@@ -2,33 +2,11 @@
 /* Checks of certificates with what belongs to them: issuers, trust bundle, keys. */
 #include <string.h>
 
-#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include "cli/certview.h"
 #include "cli/check.h"
 #include "cli/output.h"
-
-static bool issued_by(X509 *cert, X509 *issuer)
-{
-	EVP_PKEY *key = X509_get0_pubkey(issuer);
-	bool yes = key &&
-		   !X509_NAME_cmp(X509_get_issuer_name(cert), X509_get_subject_name(issuer)) &&
-		   X509_verify(cert, key) == 1;
-
-	ERR_clear_error();
-	return yes;
-}
-
-static X509 *find_issuer(X509 *cert, STACK_OF(X509) * list)
-{
-	int i;
-
-	for (i = 0; i < sk_X509_num(list); i++)
-		if (issued_by(cert, sk_X509_value(list, i)))
-			return sk_X509_value(list, i);
-	return NULL;
-}
 
 static void add_file(STACK_OF(X509) * to, const char *path)
 {
@@ -92,7 +70,7 @@ static void one_chain(struct hf_checkup *k, const struct hf_credview *v, STACK_O
 		hf_certview_name(X509_get_issuer_name(cert), issuer, sizeof(issuer));
 		if (i)
 			upper_dates(k, v, cert);
-		if (i + 1 < n && !issued_by(cert, sk_X509_value(v->certs, i + 1))) {
+		if (i + 1 < n && !hf_certview_issued_by(cert, sk_X509_value(v->certs, i + 1))) {
 			hf_check_say(k, HF_CHECK_ERROR,
 				     "%s: in %s, %s is not followed by its issuer %s: 'holdfast "
 				     "convert' puts them in order",
@@ -106,7 +84,7 @@ static void one_chain(struct hf_checkup *k, const struct hf_credview *v, STACK_O
 				     "%s: the root CA is in %s; it belongs into the trust bundle, "
 				     "and is sent for nothing here",
 				     v->id, v->file);
-	} else if ((n == 1 || !strcmp(v->role, "edge_ca")) && !find_issuer(last, trust)) {
+	} else if ((n == 1 || !strcmp(v->role, "edge_ca")) && !hf_certview_issuer(last, trust)) {
 		/* With a chain, what is missing is the root, as a rule, which others have. What the
 		   Edge CA has issued is for those who have the trust bundle. */
 		hf_check_say(k, HF_CHECK_WARNING,

@@ -113,30 +113,6 @@ static void origins(struct hf_checkup *k, const char *arg)
 
 /* ---------------------------------------------------------------- keys in files */
 
-static int no_password(char *buf, int size, int writing, void *arg)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)arg;
-	return -1;
-}
-
-static EVP_PKEY *read_key(const struct hf_buf *file)
-{
-	const unsigned char *p = file->p;
-	BIO *bio = BIO_new_mem_buf(file->p, (int)file->n);
-	EVP_PKEY *key = NULL;
-
-	if (memmem(file->p, file->n, "PRIVATE KEY-----", 16))
-		key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
-	else if (file->p[0] == 0x30)
-		key = d2i_AutoPrivateKey(NULL, &p, (long)file->n);
-	BIO_free(bio);
-	ERR_clear_error();
-	return key;
-}
-
 /* The key in a token that has this public half, or NULL. */
 static const char *in_token(const struct hf_checkup *k, EVP_PKEY *key)
 {
@@ -175,7 +151,7 @@ static void look_at(struct hf_checkup *k, const char *path)
 			path);
 		return;
 	}
-	key = read_key(&file);
+	key = hf_softkey_glance(&file);
 	name = key ? in_token(k, key) : NULL;
 	if (name)
 		hf_check_say(

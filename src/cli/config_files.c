@@ -111,6 +111,81 @@ static void check_ca(struct looking *l, const struct hf_cred *k, X509 *leaf)
 			k->file);
 }
 
+/* As the agent will judge it: leaf, its issuer, that one's issuer... */
+static void check_order(struct looking *l, const struct hf_cred *k, STACK_OF(X509) * certs)
+{
+	char subject[HF_NAME_MAX], issuer[HF_NAME_MAX];
+	int i;
+
+	for (i = 0; i + 1 < sk_X509_num(certs); i++) {
+		X509 *cert = sk_X509_value(certs, i);
+
+		if (hf_certview_issued_by(cert, sk_X509_value(certs, i + 1)))
+			continue;
+		hf_certview_name(X509_get_subject_name(cert), subject, sizeof(subject));
+		hf_certview_name(X509_get_issuer_name(cert), issuer, sizeof(issuer));
+		hf_problem_add(
+			l->p, HF_PROBLEM_ERROR, k->at,
+			"%s: in %s, %s is not followed by its issuer %s: put the device's own "
+			"certificate first ('holdfast convert %s' shows the order), and leave "
+			"out what does not belong to it",
+			k->id, k->file, subject, issuer, k->file);
+		return;
+	}
+}
+
+/* A root that others have is no matter; an issuer in between that nobody has is. */
+static void check_issuer(struct looking *l, const struct hf_cred *k, STACK_OF(X509) * certs)
+{
+	const struct hf_node *bundle = hf_node_get(l->c->m->root, "trust_bundle_cert");
+	X509 *last = sk_X509_value(certs, sk_X509_num(certs) - 1);
+	STACK_OF(X509) *trust = NULL;
+	struct hf_err ignored = HF_ERR_INIT;
+	char path[HF_PATH_MAX], issuer[HF_NAME_MAX];
+
+	if (hf_certview_is_own(last) || (sk_X509_num(certs) > 1 && strcmp(k->role, "edge_ca") != 0))
+		return;
+	if (bundle && hf_cred_path(l->c, bundle, path))
+		(void)hf_certview_read(path, &trust, &ignored);
+	if (!hf_certview_issuer(last, trust)) {
+		hf_certview_name(X509_get_issuer_name(last), issuer, sizeof(issuer));
+		hf_problem_add(
+			l->p, HF_PROBLEM_WARNING, k->at,
+			"%s: %s, who has issued the last certificate in %s, is neither there "
+			"nor in trust_bundle_cert: who does not know it cannot build the "
+			"chain. Append it there, or write trust_bundle_cert",
+			k->id, issuer, k->file);
+	}
+	hf_certview_free(trust);
+}
+
+/* Before it is in a token under the name of this certificate. */
+static void check_pair(struct looking *l, const struct hf_cred *k, X509 *leaf)
+{
+	HF_AUTO_BUF file = HF_BUF(HF_SOFTKEY_MAX);
+	struct hf_err ignored = HF_ERR_INIT;
+	char path[HF_PATH_MAX];
+	EVP_PKEY *key;
+
+	if (!hf_cred_uri_path(k->key.uri, path) || hf_file_read(path, false, &file, &ignored))
+		return;
+	key = hf_softkey_glance(&file);
+	if (key && !hf_certview_same_key(X509_get0_pubkey(leaf), key))
+		hf_problem_add(
+			l->p, HF_PROBLEM_ERROR, k->at,
+			"%s: %s is not the private key of the certificate in %s. Put the two "
+			"there that belong together; if the right key is in the token "
+			"already, delete %s",
+			k->id, path, k->file, path);
+	else if (!key && memmem(file.p, file.n, "ENCRYPTED", 9))
+		hf_problem_add(
+			l->p, HF_PROBLEM_WARNING, k->at,
+			"%s: %s is encrypted: 'holdfast config apply' asks for its password, "
+			"or takes it from --password-file, until the key is in the token",
+			k->id, path);
+	EVP_PKEY_free(key);
+}
+
 static void check_certificate(struct looking *l, const struct hf_cred *k)
 {
 	STACK_OF(X509) *certs = read_certs(l, k->at, k->file, k->id);
@@ -130,6 +205,11 @@ static void check_certificate(struct looking *l, const struct hf_cred *k)
 		check_device(l, k, cn);
 	if (!strcmp(k->role, "edge_ca"))
 		check_edge_ca(l, k, cn);
+	if (k->key.name[0]) {
+		check_order(l, k, certs);
+		check_issuer(l, k, certs);
+		check_pair(l, k, leaf);
+	}
 	hf_certview_free(certs);
 }
 
@@ -189,6 +269,36 @@ static void check_others(struct looking *l, const struct hf_cred *k)
 			       exec->children->text);
 }
 
+/* Missing is what should be once it is in the token, so nobody is to worry; only to know. */
+static void check_keys(struct looking *l)
+{
+	const struct hf_node *keys = hf_node_get(l->c->m->root, "preloaded_keys"), *n;
+	char path[HF_PATH_MAX];
+
+	for (n = keys ? keys->children : NULL; n; n = n->next)
+		if (n->kind == HF_NODE_STRING && hf_cred_uri_path(n->text, path) &&
+		    access(path, F_OK))
+			hf_problem_add(l->p, HF_PROBLEM_NOTE, n,
+				       "there is no file %s: right if the key %s is in a token "
+				       "already ('holdfast key show %s')",
+				       path, n->key, n->key);
+}
+
+static void check_modules(struct looking *l)
+{
+	const struct hf_node *lib =
+		hf_node_get(hf_node_get(l->c->m->root, "aziot_keys"), "pkcs11_lib_path");
+	const struct hf_node *n;
+
+	if (lib && lib->kind == HF_NODE_STRING)
+		(void)is_missing(l, lib, lib->text, "pkcs11_lib_path");
+	for (n = hf_making_tables(l->c->m, "token"); n; n = n->next) {
+		lib = hf_node_get(n, "module");
+		if (lib && lib->kind == HF_NODE_STRING && lib->text[0] == '/')
+			(void)is_missing(l, lib, lib->text, "module");
+	}
+}
+
 void hf_config_check_files(struct hf_creds *c, struct hf_problems *p)
 {
 	struct looking l = { .c = c, .p = p };
@@ -196,6 +306,8 @@ void hf_config_check_files(struct hf_creds *c, struct hf_problems *p)
 	char path[HF_PATH_MAX];
 	size_t i;
 
+	check_keys(&l);
+	check_modules(&l);
 	if (bundle && hf_cred_path(c, bundle, path))
 		hf_certview_free(read_certs(&l, bundle, path, "trust_bundle_cert"));
 	for (i = 0; i < c->n; i++) {

@@ -204,6 +204,30 @@ void hf_softkey_free(struct hf_softkey *k)
 	*k = (struct hf_softkey){ .tss2 = HF_BUF(0) };
 }
 
+static int no_password(char *buf, int size, int writing, void *arg)
+{
+	(void)buf;
+	(void)size;
+	(void)writing;
+	(void)arg;
+	return -1;
+}
+
+EVP_PKEY *hf_softkey_glance(const struct hf_buf *file)
+{
+	const unsigned char *p = file->p;
+	BIO *bio = BIO_new_mem_buf(file->p, (int)file->n);
+	EVP_PKEY *key = NULL;
+
+	if (memmem(file->p, file->n, "PRIVATE KEY-----", 16))
+		key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
+	else if (file->n && file->p[0] == 0x30)
+		key = d2i_AutoPrivateKey(NULL, &p, (long)file->n);
+	BIO_free(bio);
+	ERR_clear_error();
+	return key;
+}
+
 /* A TPM has room for others, but no token that we know makes or takes them without a fuss. */
 static bool usual_exponent(const EVP_PKEY *pkey)
 {

@@ -32,6 +32,9 @@ enum hf_rc hf_softkey_read(const struct hf_cli *c, const char *path, struct hf_s
 			   struct hf_err *e);
 void hf_softkey_free(struct hf_softkey *k);
 
+/* What is readable of @file without asking for a password; the caller's, or NULL. */
+EVP_PKEY *hf_softkey_glance(const struct hf_buf *file);
+
 /* "ec-p256" …; NULL if no token has such keys. */
 const struct hf_algorithm *hf_softkey_algorithm(const EVP_PKEY *pkey);
 

@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from agentlib import DAY, Device
 from apilib import MANUAL, Api, chain, config, csr, pem
@@ -149,6 +150,58 @@ def test_a_certificate_alone_has_a_hook(tmp_path):
         open(path, "w").write(Cert("two", ca=True).pem)
         look(d)
         d.until(lambda: len(lines()) == 2)
+
+
+def test_a_ca_in_trouble_issues_nothing(files):
+    api = files.begin()
+    old = Cert("other", ca=True)
+    files.put("ca.pem", files.ca.pem + old.pem)
+    look(files)
+    files.until(lambda: files.credential("edge-ca")["state"] == "failed")
+    answer = api.server("m", csr=csr())
+    assert answer.code == 503 and "has not issued the one before" in answer.message
+    files.put("ca.pem", files.ca.pem)
+    assert api.server("m", csr=csr()).code == 201  # at once
+
+
+def pair(device, certs, key, password=None):
+    how = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    device.put("ca.pem", "".join(c.pem for c in certs))
+    device.put("ca.key", key.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                               how).decode())
+
+
+@pytest.mark.parametrize("what, severity, says", [
+    ("wrong key", "error", "is not the private key of the certificate"),
+    ("root first", "error", "is not followed by its issuer"),
+    ("unrelated", "error", "is not followed by its issuer"),
+    ("no issuer", "warning", "neither there nor in trust_bundle_cert"),
+    ("encrypted", "warning", "is encrypted"),
+    ("no library", "warning", "there is no file /nowhere.so"),
+    ("no key", "note", "there is no file /nowhere.key"),
+    ("good", "", "")])
+def test_config_check_sees_what_the_agent_would(files, what, severity, says):
+    root, other, config_ = Cert("top", ca=True), Cert("other", ca=True), files.config
+    sub = Cert("mine", root, ca=True)
+    config_ = 'trust_bundle_cert = "file://%s"\n' % files.put("root.pem", root.pem) + config_
+    certs = {"root first": [root, sub], "unrelated": [sub, other]}.get(what, [sub])
+    pair(files, certs, other if what == "wrong key" else sub, b"x" if what == "encrypted" else None)
+    if what == "no issuer":
+        files.put("root.pem", other.pem)
+    if what == "no library":
+        config_ += '[[token]]\nname = "hsm"\ntype = "pkcs11"\nmodule = "/nowhere.so"\nuri = "pkcs11:token=x"\n'
+    if what == "no key":
+        config_ += '[preloaded_keys]\nx = "file:///nowhere.key"\n'
+    with open(os.path.join(files.dir, "etc", "config.toml"), "w") as f:
+        os.fchmod(f.fileno(), 0o600)
+        f.write(config_ + "[[token]]\nname = \"tpm\"\ntype = \"tpm2\"\ntcti = \"%s\"\n" % files.tpm.tcti)
+    said = files.cli("config", "check", "--root", files.dir, code=2 if severity == "error" else 0).stderr
+    found = [line for line in said.splitlines() if says and says in line]
+    assert not says or len(found) == 1 and found[0].startswith(severity), said
+    assert what != "good" or "warning" not in said and "error" not in said, said
+    if severity == "error":  # and nothing is taken into a token
+        files.cli("config", "apply", "--root", files.dir, code=2)
+        assert not os.path.exists(os.path.join(files.dir, "etc", "agent.json"))
 
 
 # ---------------------------------------------------------------- hooks
