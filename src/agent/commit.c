@@ -14,6 +14,7 @@
 #include "agent/bundle.h"
 #include "agent/ca.h"
 #include "agent/hook.h"
+#include "agent/wanted.h"
 #include "base/log.h"
 #include "est/certs.h"
 #include "reference.h"
@@ -48,6 +49,8 @@ static enum hf_rc check(const struct hf_agent *a, const struct hf_credential *c,
 	if (!rc && (X509_check_ca(leaf) == 1) != c->conf->ca)
 		rc = hf_fail(e, HF_REFUSED, "the certificate that came is %sa CA's",
 			     c->conf->ca ? "not " : "");
+	if (!rc)
+		rc = hf_wanted_check(c->conf, list, e);
 	if (rc)
 		(void)hf_keys_why(why, sizeof(why)); /* empties libcrypto's queue */
 	hf_certs_free(list);
