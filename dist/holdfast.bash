@@ -42,6 +42,7 @@ _holdfast_options() {
 		;;&
 	"est enroll") echo --subject --san ;;
 	"est reenroll") echo --replace ;;
+	"cert list") echo --modules ;;
 	"cert renew") echo --rotate-key --same-key --no-wait --timeout ;;
 	"cert reset") echo --yes --timeout ;;
 	"cert issue") echo --csr --key --subject --san --eku --issuer --days --out ;;

@@ -47,6 +47,8 @@ struct hf_agent {
 	int64_t modules_next;	 /* when to look at the modules again */
 	int64_t store_next;	 /* when to see which of clients' certificates have ended */
 	size_t modules_n;	 /* with certificates, at the last look */
+	size_t modules_failed;	 /* that should have been issued again then */
+	char modules_error[300]; /* why one of them was not */
 	uint64_t modules_issued; /* certificates of modules, since the start */
 	bool changed, stopping;	 /* status.json is out of date; SIGTERM */
 	int64_t bundle_next;	 /* when a certificate in it ends; HF_NEVER */

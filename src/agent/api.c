@@ -12,7 +12,9 @@
 #define WORKLOAD "workload"
 #define SERVER	 "/modules/{}/genid/{}/certificate/server"
 #define IDENTITY "/modules/{}/certificate/identity"
-#define OURS	 "/holdfast/v1"
+/* Some clients say the generation here, too; an identity has none. */
+#define IDENTITY_GEN "/modules/{}/genid/{}/certificate/identity"
+#define OURS	     "/holdfast/v1"
 
 #define ALL  HF_RIGHT_NOBODY_ASKS
 #define CERT HF_RIGHT_CERT
@@ -38,6 +40,9 @@ const struct hf_route hf_routes[] = {
 	{ WORKLOAD, "POST", IDENTITY, HF_API_WORKLOAD, HF_API_MAY_HAVE_BODY, MOD, NULL, 201, hf_api_identity },
 	{ WORKLOAD, "GET", IDENTITY, HF_API_WORKLOAD, HF_API_NO_BODY, MOD, NULL, 200, hf_api_identity_get },
 	{ WORKLOAD, "DELETE", IDENTITY, HF_API_WORKLOAD, HF_API_NO_BODY, MOD, NULL, 204, hf_api_identity_delete },
+	{ WORKLOAD, "POST", IDENTITY_GEN, HF_API_WORKLOAD, HF_API_MAY_HAVE_BODY, MOD, NULL, 201, hf_api_identity },
+	{ WORKLOAD, "GET", IDENTITY_GEN, HF_API_WORKLOAD, HF_API_NO_BODY, MOD, NULL, 200, hf_api_identity_get },
+	{ WORKLOAD, "DELETE", IDENTITY_GEN, HF_API_WORKLOAD, HF_API_NO_BODY, MOD, NULL, 204, hf_api_identity_delete },
 	{ WORKLOAD, "GET", "/trust-bundle", HF_API_WORKLOAD, HF_API_NO_BODY, ALL, NULL, 200, hf_api_bundle },
 	{ WORKLOAD, "GET", "/manifest-trust-bundle", HF_API_WORKLOAD, HF_API_NO_BODY, ALL, NULL, 200, hf_api_manifest_bundle },
 	{ WORKLOAD, "GET", "/modules", HF_API_WORKLOAD, HF_API_NO_BODY, ALL, NULL, 200, hf_api_not_ours },

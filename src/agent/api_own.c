@@ -36,7 +36,6 @@ static void add_module(struct hf_agent *a, struct hf_module_record *r, void *arg
 	json_object *o = json_object_new_object();
 	char date[32];
 
-	(void)a;
 	json_object_object_add(o, "module", json_object_new_string(r->module.id));
 	json_object_object_add(o, "kind",
 			       json_object_new_string(r->module.server ? "server" : "identity"));
@@ -49,6 +48,8 @@ static void add_module(struct hf_agent *a, struct hf_module_record *r, void *arg
 	json_object_object_add(
 		o, "expiration",
 		json_object_new_string(hf_api_date(date, sizeof(date), r->not_after)));
+	json_object_object_add(o, "current",
+			       json_object_new_boolean(!strcmp(r->issuer, a->modules_issuer)));
 	json_object_array_add(arg, o);
 }
 

@@ -7,6 +7,7 @@
 
 #include "agent/api.h"
 #include "agent/bundle.h"
+#include "agent/ca.h"
 #include "agent/modules.h"
 #include "base/log.h"
 
@@ -253,11 +254,17 @@ enum hf_rc hf_api_bundle(struct hf_api_call *c, struct hf_err *e)
 	return rc;
 }
 
-/* Of signed deployment manifests, which are not holdfast's: there is none. */
+/* Who signs deployment manifests, as manifest_trust_bundle_cert says; empty if it does not. */
 enum hf_rc hf_api_manifest_bundle(struct hf_api_call *c, struct hf_err *e)
 {
-	(void)e;
-	hf_api_one(c, "certificate", "");
+	HF_AUTO_BUF pem = HF_BUF(1u << 20);
+	const struct hf_credential *k = hf_agent_find(c->a, "aziot-edged-manifest-trust-bundle");
+
+	if (k && k->held.leaf)
+		hf_ca_chain(k->held.leaf, k, &pem);
+	if (pem.bad)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	hf_api_one(c, "certificate", pem.n ? (const char *)pem.p : "");
 	return HF_OK;
 }
 

@@ -550,6 +550,9 @@ void hf_modules_look(struct hf_agent *a)
 	a->modules_n = hf_modules_each(a, renew_one, &x);
 	(void)hf_copy(a->modules_issuer, sizeof(a->modules_issuer), x.issuer);
 	a->modules_next = x.next;
+	a->changed = a->changed || a->modules_failed != x.failed;
+	a->modules_failed = x.failed;
+	(void)hf_copy(a->modules_error, sizeof(a->modules_error), x.message);
 	if (x.of_ca)
 		hf_log(HF_LOG_NOTICE,
 		       "modules: %s has changed; %zu certificates of modules were issued again, "

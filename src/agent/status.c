@@ -147,6 +147,11 @@ json_object *hf_status_make(struct hf_agent *a)
 	number(part, "certificates", (int64_t)a->bundle_n);
 	text(part, "error", a->bundle_error);
 	json_object_object_add(o, "bundle", part);
+	part = json_object_new_object();
+	number(part, "certificates", (int64_t)a->modules_n);
+	number(part, "failed", (int64_t)a->modules_failed);
+	text(part, "error", a->modules_error);
+	json_object_object_add(o, "modules", part);
 	for (i = 0; i < a->n; i++)
 		json_object_array_add(list, hf_status_credential(a, &a->credentials[i]));
 	json_object_object_add(o, "credentials", list);

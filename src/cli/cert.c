@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/agent.h"
 #include "cli/broker.h"
 #include "cli/certview.h"
 #include "cli/certs.h"
@@ -107,11 +108,54 @@ static json_object *ask_keys(struct hf_cli *c)
 	return keys;
 }
 
+const struct hf_option hf_cert_list_options[] = {
+	{ "modules", NULL, "those of modules, which the Edge CA has issued; as root" },
+	{ NULL, NULL, NULL },
+};
+
+/* Only the agent knows of them. */
+static enum hf_rc list_modules(struct hf_cli *c, struct hf_err *e)
+{
+	json_object *reply = NULL, *list;
+	enum hf_rc rc =
+		hf_agent_ask(c, "GET", "/holdfast/v1/modules", NULL, HF_AGENT_MS, &reply, e);
+
+	list = hf_inventory_at(reply, "modules");
+	if (!rc && !json_object_is_type(list, json_type_array))
+		rc = hf_fail(e, HF_PROTOCOL, "the agent sent no list of modules");
+	if (!rc)
+		json_object_object_add(c->result, "modules", json_object_get(list));
+	json_object_put(reply);
+	return rc;
+}
+
+static void show_modules(json_object *list)
+{
+	static const struct hf_column columns[] = {
+		{ "MODULE", "module" },
+		{ "KIND", "kind" },
+		{ "GENERATION", "generation" },
+		{ "NAME", "commonName" },
+		{ "KEY", "key" },
+		{ "SERIAL", "serial" },
+		{ "UNTIL", "expiration" },
+		{ "ISSUED", "issued" },
+		{ "OF THIS CA", "current" },
+		{ NULL, NULL },
+	};
+
+	hf_out_table(list, columns);
+}
+
 enum hf_rc hf_cert_list(struct hf_cli *c, struct hf_err *e)
 {
 	struct hf_inventory inv;
 	json_object *keys;
-	enum hf_rc rc = load(c, &inv, e);
+	enum hf_rc rc;
+
+	if (hf_cli_option(c, "modules"))
+		return list_modules(c, e);
+	rc = load(c, &inv, e);
 
 	if (!rc) {
 		keys = ask_keys(c);
@@ -238,6 +282,10 @@ void hf_cert_list_show(const struct hf_cli *c)
 	char text[300];
 	size_t i;
 
+	if (!list) {
+		show_modules(json_object_object_get(c->result, "modules"));
+		return;
+	}
 	hf_certs_table(list);
 	for (i = 0; i < json_object_array_length(list); i++) {
 		json_object *o = json_object_array_get_idx(list, i);

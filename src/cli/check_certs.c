@@ -294,6 +294,22 @@ static void quickstart(struct hf_checkup *k, const char *arg)
 	}
 }
 
+static void modules(struct hf_checkup *k, const char *arg)
+{
+	int64_t failed = hf_inventory_number(k->inventory.status, "modules.failed");
+
+	(void)arg;
+	if (hf_check_needs_status(k) && failed)
+		hf_check_say(
+			k, HF_CHECK_ERROR,
+			"%lld of %lld certificates of modules are of an Edge CA of before, or "
+			"due, and could not be issued again: %s. 'holdfast cert list "
+			"--modules' shows them",
+			(long long)failed,
+			(long long)hf_inventory_number(k->inventory.status, "modules.certificates"),
+			hf_inventory_text(k->inventory.status, "modules.error"));
+}
+
 static void hooks(struct hf_checkup *k, const char *arg)
 {
 	size_t i;
@@ -382,6 +398,7 @@ const struct hf_check hf_checks_certs[] = {
 	{ "edge-ca-extensions", "Edge CA certificate may issue certificates", ca_extensions,
 	  "edge_ca local_ca" },
 	{ "edge-ca-quickstart", "Edge CA is fit for production", quickstart, NULL },
+	{ "modules", "modules have certificates of the Edge CA of now", modules, NULL },
 	{ "hooks", "hooks succeed", hooks, NULL },
 	{ "key-strength", "keys and signatures are strong enough", weak_keys, NULL },
 	{ NULL, NULL, NULL, NULL },

@@ -7,6 +7,7 @@
 
 extern const struct hf_option hf_convert_options[];
 extern const struct hf_option hf_check_options[];
+extern const struct hf_option hf_cert_list_options[];
 extern const struct hf_option hf_cert_renew_options[];
 extern const struct hf_option hf_cert_reset_options[];
 extern const struct hf_option hf_cert_issue_options[];

@@ -506,6 +506,9 @@ def test_fifty_modules_follow_the_edge_ca():
         log = d.log()
         assert all(log.count("module %s: server certificate" % n) == 2 for n in keys)
         assert set(d.bundle()) == {spki_of(before), spki_of(after)}
+        listed = json.loads(d.cli("cert", "list", "--modules", "--json", "--root", d.dir).stdout)["modules"]
+        assert {m["module"] for m in listed} == set(keys) and all(m["current"] for m in listed)
+        assert "m49" in d.cli("cert", "list", "--modules", "--root", d.dir).stdout
         # Not a second time, and also not after a restart.
         d.stop_agent()
         d.start_agent()

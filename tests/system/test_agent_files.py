@@ -204,6 +204,14 @@ def test_config_check_sees_what_the_agent_would(files, what, severity, says):
         assert not os.path.exists(os.path.join(files.dir, "etc", "agent.json"))
 
 
+def test_the_bundle_of_manifests_is_what_is_configured():
+    with Files() as d:
+        signer = Cert("manifests", ca=True)
+        d.config = 'manifest_trust_bundle_cert = "file://%s"\n' % d.put("m.pem", signer.pem) + d.config
+        api = d.begin()
+        assert chain(api.workload("GET", "/manifest-trust-bundle").json["certificate"]) == [signer.cert]
+
+
 # ---------------------------------------------------------------- hooks
 
 QUICK = '[edge_ca.hook]\nexec = ["%s"]\n'

@@ -372,6 +372,8 @@ BROKEN = [
      "waits for the clock: it says 1970"),
     ("renewals", state("web", method="files", state="failed", last={"message": "it has ended"}), "error",
      "cannot be used: it has ended"),
+    ("modules", lambda d: d.status.update(modules={"certificates": 9, "failed": 2, "error": "no broker"}), "error",
+     "2 of 9 certificates .* no broker"),
     ("hooks", state("web", hook={"due": True, "at": 1, "result": "exit status 3", "failures": 2}), "error",
      "web: .* failed 2 times: exit status 3.* again in a while"),
     ("edge-ca-certificate-expiry", lambda d: (state("edge-ca", renewals=1)(d), remove(d, "certs/edge-ca.pem")), "error",

@@ -47,7 +47,7 @@ def test_every_route_is_described_and_nothing_else():
     described = {(o["x-socket"], method, re.sub(r"\{\w+\}", "{}", path), o["x-right"])
                  for path, method, o in operations()}
     there = {row[:4] for row in table()}
-    assert len(there) == 23 and described == there
+    assert len(there) == 26 and described == there
     codes = {(row[1], row[2]): row[4] for row in table()}
     for path, method, o in operations():
         good = [c for c in o["responses"] if c.startswith("2")]
@@ -100,6 +100,13 @@ def test_answers_are_as_described(keys):
         see(api.workload("GET", "/modules/none/genid/1/certificate/server"), server, "get", 404)
         see(api.identity("m", **more), identity, "post", 201)
         see(api.workload("GET", "/modules/m/certificate/identity"), identity, "get")
+        alias = "/modules/{module}/genid/{generation}/certificate/identity"
+        see(api.workload("POST", "/modules/m/genid/7/certificate/identity", more or None), alias, "post", 201)
+        now = api.workload("GET", "/modules/m/genid/7/certificate/identity")
+        see(now, alias, "get")
+        assert now.json == api.workload("GET", "/modules/m/certificate/identity").json
+        see(api.workload("DELETE", "/modules/m/genid/7/certificate/identity"), alias, "delete", 204)
+        see(api.identity("m", **more), identity, "post", 201)
         see(api.workload("DELETE", "/modules/m/genid/1/certificate/server"), server, "delete", 204)
         see(api.workload("DELETE", "/modules/m/certificate/identity"), identity, "delete", 204)
         see(create(api, "x"), "/certificates", "post", 201)
