@@ -43,11 +43,7 @@ size_t hf_agent_index(const struct hf_agent *a, const struct hf_credential *c)
 
 static void warn_of_clamp(struct hf_credential *c)
 {
-	struct hf_schedule s = { .renew = &c->conf->renew,
-				 .not_before = c->held.not_before,
-				 .not_after = c->held.not_after };
-
-	if (c->clamp_said || !c->held.leaf || !hf_schedule_clamped(&s))
+	if (c->clamp_said || !hf_credential_clamped(c))
 		return;
 	c->clamp_said = true;
 	hf_log(HF_LOG_WARN,

@@ -101,6 +101,16 @@ void hf_credential_plan(struct hf_credential *c, int64_t now)
 		c->next = hf_schedule_next(&s, now);
 }
 
+bool hf_credential_clamped(const struct hf_credential *c)
+{
+	struct hf_schedule s = { .renew = &c->conf->renew,
+				 .not_before = c->held.not_before,
+				 .not_after = c->held.not_after };
+
+	return c->held.leaf && c->conf->renew.enabled && strcmp(c->conf->method, "files") != 0 &&
+	       hf_schedule_clamped(&s);
+}
+
 void hf_credential_refresh(struct hf_credential *c, int64_t now)
 {
 	hf_held_read(&c->held, c->conf->file);

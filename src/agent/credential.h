@@ -42,6 +42,8 @@ bool hf_held_is_ahead(const struct hf_held *h, int64_t now);
 void hf_credential_refresh(struct hf_credential *c, int64_t now);
 /* Only the latter. */
 void hf_credential_plan(struct hf_credential *c, int64_t now);
+/* The configured threshold is as long as it lives: it is renewed at half of its life. */
+bool hf_credential_clamped(const struct hf_credential *c);
 void hf_credential_finish(struct hf_credential *c);
 
 /* SHA-256, in hex, of all settings that a certificate is made for: another one, another

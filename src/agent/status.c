@@ -116,6 +116,7 @@ json_object *hf_status_credential(const struct hf_agent *a, const struct hf_cred
 		json_object_object_add(o, "hook", json_object_get(hook));
 	}
 	json_object_put(hook);
+	truth(o, "clamped", hf_credential_clamped(c));
 	number(o, "attempts", c->record.failures);
 	number(o, "renewals", c->record.renewals);
 	number(o, "failures", c->record.failed);

@@ -43,6 +43,8 @@ static void add_times(json_object *o, const struct hf_credview *v)
 		hf_out_time(o, "next", (uint64_t)next);
 	if (at > 0)
 		hf_out_time(o, "last_at", (uint64_t)at);
+	if (hf_inventory_true(v->status, "clamped"))
+		json_object_object_add(o, "clamped", json_object_new_boolean(true));
 	hf_out_text(o, "last", hf_inventory_text(v->status, "last.result"));
 	hf_out_text(o, "last_message", hf_inventory_text(v->status, "last.message"));
 }
@@ -297,6 +299,10 @@ void hf_cert_list_show(const struct hf_cli *c)
 			printf("%s: %s\n", hf_out_get(o, "id"), text);
 		if (!strcmp(hf_out_get(o, "quickstart"), "true"))
 			printf("%s: made by this device itself; not for production\n",
+			       hf_out_get(o, "id"));
+		if (!strcmp(hf_out_get(o, "clamped"), "true"))
+			printf("%s: its threshold is about as long as it lives; it is renewed at "
+			       "half of its life\n",
 			       hf_out_get(o, "id"));
 	}
 	say_not_running(c);

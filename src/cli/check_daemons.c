@@ -80,6 +80,12 @@ static void one_renewal(struct hf_checkup *k, json_object *s)
 	else if (!strcmp(state, "held"))
 		hf_check_say(k, HF_CHECK_WARNING, "%s: its renewal waits for the clock: %s", id,
 			     clock[0] ? clock : said);
+	else if (hf_inventory_true(s, "clamped"))
+		hf_check_say(
+			k, HF_CHECK_WARNING,
+			"%s: its renewal threshold is about as long as it lives, so it is "
+			"renewed at half of its life: write a shorter one, or such as \"80%%\"",
+			id);
 	else if (next && next < k->now - 3600 && !strcmp(state, "ok"))
 		hf_check_say(k, HF_CHECK_WARNING,
 			     "%s should have been renewed %lld hours ago: is the agent alive?", id,

@@ -230,9 +230,10 @@ static void check_threshold(struct looking *l, const struct hf_cred *k)
 		       hf_certview_time(X509_get0_notBefore(leaf));
 	}
 	hf_certview_free(certs);
-	if (life > 0 && (uint64_t)life <= r->threshold.seconds)
+	if (life > 0 && r->threshold.seconds >= (uint64_t)(life - life / 10))
 		hf_problem_add(l->p, HF_PROBLEM_WARNING, hf_node_get(r->at, "threshold"),
-			       "the threshold %s of %s is not shorter than the %lld hours that the "
+			       "the threshold %s of %s leaves less than a tenth of the %lld hours "
+			       "that the "
 			       "EST server makes it valid: renewal begins at half of them. Write a "
 			       "shorter one, or such as \"80%%\"",
 			       hf_cred_text(r->at, "threshold"), k->id, (long long)life / 3600);

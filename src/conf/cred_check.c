@@ -127,6 +127,14 @@ static void check_renewal(struct hf_creds *c, const struct hf_cred *k)
 			       threshold->text, (long long)k->days, k->id);
 		return;
 	}
+	/* schedule.c of the agent */
+	if (r->threshold.seconds >= life - life / 10)
+		hf_problem_add(
+			c->m->p, HF_PROBLEM_WARNING, threshold,
+			"the threshold %s leaves %s less than a tenth of its %lld days: it is "
+			"renewed at half of them instead. Write a shorter one, or such as "
+			"\"80%%\"",
+			threshold->text, k->id, (long long)k->days);
 	left = r->threshold.percent ? life - seconds_of(&r->threshold, life) : r->threshold.seconds;
 	if (retry && seconds_of(&r->retry, life) > left)
 		hf_problem_add(c->m->p, HF_PROBLEM_WARNING, retry,

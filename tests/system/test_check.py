@@ -374,6 +374,7 @@ BROKEN = [
      "cannot be used: it has ended"),
     ("modules", lambda d: d.status.update(modules={"certificates": 9, "failed": 2, "error": "no broker"}), "error",
      "2 of 9 certificates .* no broker"),
+    ("renewals", state("web", clamped=True), "warning", "web: its renewal threshold is about as long"),
     ("hooks", state("web", hook={"due": True, "at": 1, "result": "exit status 3", "failures": 2}), "error",
      "web: .* failed 2 times: exit status 3.* again in a while"),
     ("edge-ca-certificate-expiry", lambda d: (state("edge-ca", renewals=1)(d), remove(d, "certs/edge-ca.pem")), "error",

@@ -78,6 +78,16 @@ def test_auto_renew_alone(home):
     assert c["renew"]["retry"] == {"percent": 0, "seconds": 86400}
 
 
+def test_a_threshold_that_the_agent_would_not_take(home):
+    text = '[edge_ca]\n[edge_ca.auto_renew]\nthreshold = "%s"\nretry = "1day"\nrotate_key = true\n'
+    home.write(text % "80day")
+    assert "threshold" not in home.run("config", "check").err
+    home.write(text % "89day")
+    assert "leaves edge-ca less than a tenth of its 90 days" in home.run("config", "check").err
+    home.write(text % "90day")
+    assert "is not shorter than the 90 days" in home.run("config", "check", code=2).err
+
+
 def test_renewal_can_be_disabled(home):
     c = creds(home, "[edge_ca.auto_renew]\nenabled = false\n")["edge-ca"]
     assert c["renew"]["enabled"] is False
@@ -447,6 +457,8 @@ def test_threshold_beyond_what_the_server_issues(home, pki):
     os.makedirs(home.path("certs"))
     shutil.copy(pki("issued", "x", *CA).removeprefix("file://"), home.path("certs/edge-ca.pem"))
     assert not [line for line in problems(home, text % "8d") if "threshold" in line]
+    (line,) = [line for line in problems(home, text % "12960min") if "threshold" in line]  # all nine days
+    assert "less than a tenth" in line
     (line,) = [line for line in problems(home, text % "10d") if "threshold" in line]
     assert line.startswith("warning") and "the 216 hours" in line and "half of them" in line
 
