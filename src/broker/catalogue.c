@@ -354,11 +354,10 @@ static enum hf_rc add_generation(struct hf_catalogue *c, struct hf_key *k,
 	if (!rc) {
 		generation_path(path, dir, g->id, ".pem");
 		rc = hf_file_replace(path, g->blob.p, g->blob.n, 0600, e);
-	}
-	if (!rc) {
 		generation_path(path, dir, g->id, ".json");
-		rc = hf_file_replace(path, text.p, text.n, 0600, e);
-		if (rc)
+		if (!rc)
+			rc = hf_file_replace(path, text.p, text.n, 0600, e);
+		if (rc) /* either may be there, and only not be sure to stay */
 			unlink_generation(dir, g->id);
 	}
 	if (rc)

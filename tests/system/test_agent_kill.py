@@ -139,6 +139,99 @@ def what_is_said(log):
     return any(text in log for text in ("No space left", "Read-only", "Input/output"))
 
 
+def broker_of(device):
+    """The broker proper, the warden's child."""
+    for pid in device._children(device.broker.pid):
+        with open("/proc/%d/comm" % pid) as f:
+            if f.read().strip() == "holdfastd":
+                return pid
+    return 0
+
+
+@pytest.mark.parametrize("error", [0, errno.ENOSPC, errno.EIO], ids=["killed", "ENOSPC", "EIO"])
+def test_the_brokers_own_steps(error):
+    """Where it makes, keeps and retires key pairs for a renewal; see what_is_kept for its disk."""
+    with Device() as device:
+        at, last = 0, False
+        while not last:
+            at += 1
+            before, said = device.fingerprint(), len(device.log())
+            device.until(lambda: broker_of(device))
+            device._wish(5, 0)
+            device._wish(1, 0, at, error, 0, broker_of(device))
+            device.advance(PERIOD)
+            device.until(lambda: device.fingerprint() != before or
+                         device.credential("edge-ca")["state"] == "failed" or
+                         "again in" in device.log()[said:])
+            device._wish(5, 0)
+            last = device.steps() < at
+            if device.broker.poll() is None:
+                device.end(device.broker)
+            device.start_broker()
+            works(device)
+            heal(device, before)
+            settled(device, before)
+            assert sorted(device.generations("edge-ca").values()) == ["current", "retiring"]
+            what_is_kept(device, error)
+        assert at > 12
+
+
+def what_is_kept(device, error):
+    """Of each generation both files, and nothing else; a kill may leave what is set aside, never an error."""
+    where = os.path.join(device.dir, "state", "keys", "edge-ca")
+    names = {n for n in os.listdir(where) if n != "key.json"}
+    assert {n.removesuffix(".pem") for n in names if n.endswith(".pem")} == \
+        {n.removesuffix(".json") for n in names if n.endswith(".json")}, names
+    aside = os.path.join(device.dir, "state", "set-aside")
+    assert not error or not os.path.isdir(aside) or not os.listdir(aside), os.listdir(aside)
+
+
+@pytest.mark.parametrize("who", ["agent", "broker", "keeper"])
+def test_a_fresh_device_killed_at_every_step(who):
+    """Making the first key and certificate: one key comes of it, and nobody has to help."""
+    at, last = 0, False
+    while not last:
+        at += 1
+        with Device(start=False) as device:
+            device.agent_options = ["--unconfined"]
+            device.apply("")
+            device.start_broker()
+            victim = {"agent": 0, "broker": device.broker.pid, "keeper": device.keeper_pid()}[who]
+            device._wish(1, 0, at, 0, victim, -1)
+            device.start_agent(ready=None)
+
+            def ended():
+                if device.agent.poll() is not None or device.broker.poll() is not None:
+                    return True
+                return device.agent.was_ready and device.credential("edge-ca")["state"] in ("ok", "failed", "missing")
+
+            device.until(ended)
+            device._wish(5, 0)
+            last = device.steps() < at
+            if device.agent.poll() is not None:
+                device.agent.wait()
+                device.start_agent()
+            if device.broker.poll() is None:
+                device.end(device.broker)
+            device.start_broker()
+            device.until(lambda: device.json("token", "list")["tokens"][0]["state"] == "ready")
+            device.wake()
+            for _ in range(10):
+                entry = device.credential("edge-ca")
+                if entry["state"] == "ok" and os.path.exists(device.path("edge-ca.pem")):
+                    break
+                said = len(device.log())
+                device.advance(70)
+                device.until(lambda: "read again" in device.log()[said:])
+                device.until(lambda: device.credential("edge-ca")["state"] != "missing")
+            device.until(lambda: device.credential("edge-ca")["state"] == "ok")
+            device.check_pair()
+            assert list(device.generations("edge-ca").values()) == ["current"]
+            assert [k["name"] for k in device.json("key", "list")["keys"]] == ["edge-ca"]
+            nothing_is_left(device)
+    assert at > 10
+
+
 def test_stop_is_clean_while_it_renews():
     with Device() as device:
         device.advance(PERIOD)
