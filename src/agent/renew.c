@@ -376,9 +376,6 @@ void hf_renew_recover(struct hf_agent *a, struct hf_credential *c)
 
 enum hf_rc hf_renew_want(struct hf_agent *a, struct hf_credential *c, bool rotate, struct hf_err *e)
 {
-	bool wanted = c->record.wanted, before = c->record.rotate;
-	enum hf_rc rc;
-
 	if (!strcmp(c->conf->method, "files"))
 		return hf_fail(e, HF_REFUSED,
 			       "certificate %s comes as a file; it is renewed by who made %s",
@@ -387,13 +384,8 @@ enum hf_rc hf_renew_want(struct hf_agent *a, struct hf_credential *c, bool rotat
 		return hf_fail(e, HF_BUSY, "certificate %s: its renewal is under way", c->conf->id);
 	c->record.wanted = true;
 	c->record.rotate = rotate;
-	rc = hf_record_save(&c->record, a->settings->state_dir, c->conf->id, e);
-	if (rc) {
-		c->record.wanted = wanted;
-		c->record.rotate = before;
-		return rc;
-	}
 	c->record.failures = 0;
+	save(a, c); /* a full disk has said so; it is done when there is room */
 	hf_credential_plan(c, a->clock.wall);
 	return HF_OK;
 }

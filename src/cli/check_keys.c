@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "cli/certview.h"
 #include "cli/check.h"
+#include "cli/keyjson.h"
 #include "cli/output.h"
 #include "cli/softkey.h"
 #include "reference.h"
@@ -119,19 +120,11 @@ static const char *in_token(const struct hf_checkup *k, EVP_PKEY *key)
 	unsigned char *der = NULL, hash[32];
 	int n = i2d_PUBKEY(key, &der);
 	char hex[65] = "";
-	size_t i, j;
 
 	if (n > 0 && EVP_Q_digest(NULL, "SHA256", NULL, der, (size_t)n, hash, NULL) == 1)
 		hf_hex(hex, sizeof(hex), hash, sizeof(hash));
 	OPENSSL_free(der);
-	for (i = 0; i < json_object_array_length(k->keys); i++) {
-		json_object *o = json_object_array_get_idx(k->keys, i), *list = generations(o);
-
-		for (j = 0; list && j < json_object_array_length(list); j++)
-			if (!strcmp(hf_out_get(json_object_array_get_idx(list, j), "sha256"), hex))
-				return hf_out_get(o, "name");
-	}
-	return NULL;
+	return hf_keyjson_holder(k->keys, hex);
 }
 
 static void look_at(struct hf_checkup *k, const char *path)

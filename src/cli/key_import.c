@@ -5,9 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/evp.h>
 #include <openssl/x509.h>
 
 #include "base/file.h"
+#include "cli/broker.h"
 #include "cli/import.h"
 #include "cli/keyjson.h"
 #include "cli/output.h"
@@ -167,6 +169,28 @@ static void say_what_it_is_worth(const struct import *i)
 			      i->ref.name, i->path);
 }
 
+/* The broker does not say which, since not everybody may know; whoever may sees it in the list. */
+static enum hf_rc name_holder(struct hf_cli *c, const struct import *i, struct hf_err *e)
+{
+	json_object *keys = json_object_new_array();
+	struct hf_err ignored = HF_ERR_INIT;
+	unsigned char hash[32];
+	const char *name = NULL;
+	char hex[65];
+
+	if (i->spki.n && EVP_Q_digest(NULL, "SHA256", NULL, i->spki.p, i->spki.n, hash, NULL) &&
+	    !hf_broker_keys(c, keys, &ignored))
+		name = hf_keyjson_holder(keys, hf_hex(hex, sizeof(hex), hash, sizeof(hash)));
+	if (name && strcmp(name, i->ref.name) != 0)
+		(void)hf_fail(
+			e, HF_EXISTS,
+			"this key pair is in a token already, as the key %s: use that name, or "
+			"delete it first",
+			name);
+	json_object_put(keys);
+	return e->rc;
+}
+
 enum hf_rc hf_import(struct hf_cli *c, const struct hf_import *what, struct hf_softkey *k,
 		     struct hf_err *e)
 {
@@ -177,6 +201,8 @@ enum hf_rc hf_import(struct hf_cli *c, const struct hf_import *what, struct hf_s
 		rc = take(c, &i, k, e);
 	if (!rc)
 		rc = send_import(c, &i, e);
+	if (rc == HF_EXISTS)
+		rc = name_holder(c, &i, e);
 	if (!rc)
 		rc = check_same(c, &i, e);
 	if (!rc)

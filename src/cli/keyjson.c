@@ -89,3 +89,21 @@ json_object *hf_keyjson_summary(const hf_KeySummary *key)
 	hf_out_time(o, "created", key->created);
 	return o;
 }
+
+const char *hf_keyjson_holder(json_object *keys, const char *sha256)
+{
+	size_t i, j;
+
+	for (i = 0; i < json_object_array_length(keys); i++) {
+		json_object *o = json_object_array_get_idx(keys, i);
+		json_object *list = json_object_object_get(o, "generations");
+
+		for (j = 0; json_object_is_type(list, json_type_array) &&
+			    j < json_object_array_length(list);
+		     j++)
+			if (!strcmp(hf_out_get(json_object_array_get_idx(list, j), "sha256"),
+				    sha256))
+				return hf_out_get(o, "name");
+	}
+	return NULL;
+}

@@ -263,7 +263,8 @@ static void quickstart(struct hf_creds *c, struct hf_cred *k, const struct hf_no
 	standard_cn(c, k, "aziot-edge CA");
 	check_edge_cn(c, k, table);
 	hf_problem_add(c->m->p, HF_PROBLEM_NOTE, table,
-		       "the Edge CA is the quickstart one, signed by itself: not for production");
+		       "the Edge CA is the quickstart one, signed by itself: not for production. A "
+		       "device that needs none says so: [edge_ca] enabled = false");
 }
 
 /* IoT Edge makes one whatever is written; a device that has only [[credential]] has no use for it.

@@ -241,6 +241,20 @@ def test_stop_is_clean_while_it_renews():
         device.check_pair()
 
 
+def test_a_renewal_by_hand_waits_for_the_disk():
+    """It is refused now, and done when there is room."""
+    with Device() as device:
+        before = device.fingerprint()
+        device.fault(1, error=errno.ENOSPC)
+        answer = apilib.Api(device).certd("POST", "/holdfast/v1/credentials/edge-ca/renew")
+        assert answer.code == 503 and b"No space left" in answer.body
+        device._wish(5, 0)
+        assert device.fingerprint() == before
+        device.advance(120)
+        device.until(lambda: device.fingerprint() != before)
+        settled(device, before)
+
+
 # ---------------------------------------------------------------- modules
 
 def follows(device, name, ca):

@@ -242,3 +242,20 @@ def test_export_opens_elsewhere(run, tmp_path):
                        timeout=60)
     finally:
         run.start()
+
+
+TWICE = ec.generate_private_key(ec.SECP256R1())
+
+
+def test_who_has_the_key_pair_already_is_said(run, tmp_path):
+    """To whoever may see that one; whatever form the file has."""
+    for name, kind in ("k.pem", serialization.Encoding.PEM), ("k.der", serialization.Encoding.DER):
+        (tmp_path / name).write_bytes(TWICE.private_bytes(kind, serialization.PrivateFormat.PKCS8,
+                                                          serialization.NoEncryption()))
+    run.run("key", "import", "first", str(tmp_path / "k.pem"))
+    for words in (["key", "import", "second", str(tmp_path / "k.pem")], ["key", "import", "second", str(tmp_path / "k.der")],
+                  ["convert", str(tmp_path / "k.pem"), "--key", "second"],
+                  ["convert", str(tmp_path / "k.der"), "--key", "second"]):
+        said = run.run(*words, code=1).err
+        assert "is in a token already, as the key first" in said, said
+    run.run("key", "delete", "first", "--yes")
