@@ -23,14 +23,19 @@ def settled(device, before):
     nothing_is_left(device)
 
 
-def nothing_is_left(device):
+def left_over(device):
     left = [n for n in os.listdir(os.path.join(device.dir, "agent"))
             if n not in ("edge-ca.json", "clock", "retired", "modules")]
     left += [n for n in os.listdir(device.certs) if not n.endswith(".pem")]
     for name, end in ("retired", ".pem"), ("modules", ".json"):
         where = os.path.join(device.dir, "agent", name)
         left += [n for n in os.listdir(where) if not n.endswith(end)] if os.path.isdir(where) else []
-    assert not left, left
+    return left
+
+
+def nothing_is_left(device):
+    """But for what is being written just now."""
+    device.until(lambda: not left_over(device))
 
 
 def heal(device, before):
