@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/x509v3.h>
+
 #include "agent/estjob.h"
 #include "agent/renew.h"
 #include "agent/running.h"
@@ -55,63 +57,72 @@ static bool usable(const struct hf_agent *a, const struct hf_credential *c)
 }
 
 /*
- * Who we are to the server: what is to be renewed if that is an EST identity, else the identity,
- * else the bootstrap identity, else nobody (with a password).
+ * RFC 7030, section 3.3.2: who renews shows the certificate that is to be replaced, and servers
+ * compare its names with the request's (section 4.2.2). That takes a key which may sign for TLS,
+ * and a certificate which says so: a CA's does neither.
  */
-static enum hf_rc choose_identity(struct hf_agent *a, struct hf_credential *c,
-				  struct hf_credential **as, bool *bootstrap, struct hf_err *e)
+static bool renews_itself(const struct hf_agent *a, const struct hf_credential *c)
 {
-	const struct hf_est_conf *est = &c->conf->est;
-	struct hf_credential *own = hf_agent_find(a, est->identity);
-	struct hf_credential *first = hf_agent_find(a, est->bootstrap);
+	char settings[65];
 
-	*bootstrap = false;
-	*as = NULL;
-	if (!strcmp(c->conf->role, "est_id"))
-		own = c;
-	if (usable(a, own) && !(c->bootstrap && usable(a, first))) {
-		*as = own;
-		return HF_OK;
-	}
-	/* Only an EST identity is had by the bootstrap one, unless there is no such identity. */
-	if (own && own != c)
-		return hf_fail(e, HF_UNAVAILABLE, "it waits for the EST identity %s",
-			       own->conf->id);
-	if (usable(a, first)) {
-		*as = first;
-		*bootstrap = true;
-		return HF_OK;
-	}
-	if (est->username[0] || !est->bootstrap[0])
-		return HF_OK;
-	return hf_fail(e, HF_UNAVAILABLE,
-		       "the bootstrap identity %s has no certificate that is valid",
-		       est->bootstrap);
+	hf_credential_settings(c->conf, settings);
+	return usable(a, c) && !c->conf->ca && !strcmp(c->conf->key.usage, "sign") &&
+	       !strcmp(settings, c->record.settings) &&
+	       X509_check_purpose(c->held.leaf, X509_PURPOSE_SSL_CLIENT, 0) == 1 &&
+	       (X509_get_key_usage(c->held.leaf) & KU_DIGITAL_SIGNATURE);
 }
 
-static enum hf_rc write_job(struct hf_agent *a, struct hf_credential *c, const uint8_t spki[32],
+/*
+ * Who we are to a server that is asked for a certificate of other names, or does not accept the one
+ * before: the EST identity, or where there is none the bootstrap identity, or nobody (with a
+ * password). The EST identity itself is had by itself, and by the bootstrap identity.
+ */
+static enum hf_rc choose_identity(struct hf_agent *a, struct hf_credential *c, bool refused,
+				  struct hf_credential **as, struct hf_err *e)
+{
+	const struct hf_est_conf *est = &c->conf->est;
+	struct hf_credential *identity = hf_agent_find(a, est->identity);
+	struct hf_credential *first = hf_agent_find(a, est->bootstrap);
+
+	if (!strcmp(c->conf->role, "est_id"))
+		identity = c;
+	*as = NULL;
+	if (usable(a, identity) && !(identity == c && refused))
+		*as = identity;
+	/* Only an EST identity is had by the bootstrap one, unless there is no such identity. */
+	else if (identity && identity != c)
+		return hf_fail(e, HF_UNAVAILABLE, "it waits for the EST identity %s",
+			       identity->conf->id);
+	else if (usable(a, first))
+		*as = first;
+	else if (!est->username[0] && est->bootstrap[0])
+		return hf_fail(e, HF_UNAVAILABLE,
+			       "the bootstrap identity %s has no certificate that is valid",
+			       est->bootstrap);
+	return HF_OK;
+}
+
+static enum hf_rc write_job(struct hf_agent *a, struct hf_credential *c, bool refused,
 			    struct hf_running *r, struct hf_err *e)
 {
 	HF_AUTO_BUF anchors = HF_BUF(256u * 1024);
-	struct hf_credential *as;
-	enum hf_rc rc = choose_identity(a, c, &as, &r->as_bootstrap, e);
-	char settings[65];
-	bool replace;
+	bool replace = !refused && renews_itself(a, c);
+	struct hf_credential *as = c;
+	enum hf_rc rc = replace ? HF_OK : choose_identity(a, c, refused, &as, e);
 
 	if (rc)
 		return rc;
-	hf_credential_settings(c->conf, settings);
-	/* RFC 7030, section 4.2.2: the same names, and a certificate that still is one. */
-	replace = usable(a, c) && !r->as_bootstrap && !strcmp(settings, c->record.settings);
+	r->own = as == c;
 	read_anchors(a, c, &anchors);
 	r->out = (struct hf_buf)HF_BUF(JOB_MAX);
 	r->in = (struct hf_buf)HF_BUF(RESULT_MAX);
-	return hf_estjob_write(c, spki, as, replace, anchors.p ? (const char *)anchors.p : "",
-			       a->clock.wall, &r->out, e);
+	return hf_estjob_write(c, r->spki_sha256, as, replace,
+			       anchors.p ? (const char *)anchors.p : "", a->clock.wall, &r->out, e);
 }
 
-enum hf_rc hf_enrol_begin(struct hf_agent *a, struct hf_credential *c,
-			  const uint8_t spki_sha256[32], struct hf_err *e)
+/* @refused: the server does not take our own certificate, so it is enrolled anew. */
+static enum hf_rc begin(struct hf_agent *a, struct hf_credential *c, const uint8_t spki_sha256[32],
+			bool refused, struct hf_err *e)
 {
 	struct hf_running *r = hf_running_new(a, c, HF_LAUNCH_EST);
 	struct hf_launch_msg m = { .kind = HF_LAUNCH_EST, .timeout_ms = DEADLINE_MS };
@@ -121,7 +132,7 @@ enum hf_rc hf_enrol_begin(struct hf_agent *a, struct hf_credential *c,
 	if (!r)
 		return hf_fail(e, HF_BUSY, "too much is under way");
 	memcpy(r->spki_sha256, spki_sha256, 32);
-	rc = write_job(a, c, spki_sha256, r, e);
+	rc = write_job(a, c, refused, r, e);
 	if (!rc && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		rc = hf_fail_errno(e, HF_FAILED, "socketpair");
 	if (!rc) {
@@ -138,6 +149,12 @@ enum hf_rc hf_enrol_begin(struct hf_agent *a, struct hf_credential *c,
 	else
 		c->busy = true;
 	return rc;
+}
+
+enum hf_rc hf_enrol_begin(struct hf_agent *a, struct hf_credential *c,
+			  const uint8_t spki_sha256[32], struct hf_err *e)
+{
+	return begin(a, c, spki_sha256, false, e);
 }
 
 static void write_more(struct hf_running *r)
@@ -176,6 +193,21 @@ void hf_enrol_io(struct hf_agent *a, struct hf_running *r)
 		read_more(r);
 }
 
+/*
+ * A server may refuse what RFC 7030 wants it to take: the certificate has been revoked, say, or
+ * its CA is none that the server knows. Then the other identity is tried at once.
+ */
+static bool begin_anew(struct hf_agent *a, struct hf_credential *c, const struct hf_running *r,
+		       const struct hf_estjob_result *result)
+{
+	if (!r->own || !hf_estjob_refused(result) || begin(a, c, r->spki_sha256, true, NULL))
+		return false;
+	hf_log(HF_LOG_NOTICE,
+	       "certificate %s: %s; it is enrolled anew, without the certificate before",
+	       c->conf->id, result->message);
+	return true;
+}
+
 static void digest(struct hf_agent *a, struct hf_credential *c, struct hf_running *r,
 		   const struct hf_launch_end *end)
 {
@@ -190,19 +222,15 @@ static void digest(struct hf_agent *a, struct hf_credential *c, struct hf_runnin
 			      end->status);
 	else
 		(void)hf_estjob_read(&result, r->in.p, r->in.n, &err);
-	if (err.rc) {
+	if (err.rc)
 		hf_renew_failed(a, c, "network", err.msg, 0);
-	} else {
-		/* The next one is with the bootstrap identity, if there is one; then again so. */
-		c->bootstrap = hf_estjob_refused(&result) && !r->as_bootstrap;
-		if (!strcmp(result.status, "ok"))
-			hf_renew_take(a, c, result.certificates);
-		else
-			hf_renew_failed(a, c, result.status, result.message, result.retry_after_s);
-		/* After the certificate, which is worth more. */
-		if (result.cacerts)
-			save_anchors(a, c, result.cacerts);
-	}
+	else if (!strcmp(result.status, "ok"))
+		hf_renew_take(a, c, result.certificates);
+	else if (!begin_anew(a, c, r, &result))
+		hf_renew_failed(a, c, result.status, result.message, result.retry_after_s);
+	/* After the certificate, which is worth more. */
+	if (!err.rc && result.cacerts)
+		save_anchors(a, c, result.cacerts);
 	hf_estjob_finish(&result);
 }
 

@@ -242,5 +242,5 @@ void hf_estjob_finish(struct hf_estjob_result *r)
 
 bool hf_estjob_refused(const struct hf_estjob_result *r)
 {
-	return !strcmp(r->status, "auth");
+	return !strcmp(r->status, "auth") || !strcmp(r->status, "refused");
 }

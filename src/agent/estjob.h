@@ -26,7 +26,7 @@ struct hf_estjob_result {
 enum hf_rc hf_estjob_read(struct hf_estjob_result *r, const void *p, size_t n, struct hf_err *e);
 void hf_estjob_finish(struct hf_estjob_result *r);
 
-/* The job cannot succeed with this identity, but might with the bootstrap one. */
+/* The job cannot succeed with this identity, but might with another one. */
 bool hf_estjob_refused(const struct hf_estjob_result *r);
 
 #endif

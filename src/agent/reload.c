@@ -72,7 +72,6 @@ static void carry_over(struct hf_agent *a, struct hf_credential *was, size_t n)
 			continue;
 		c->answer = was[i].answer;
 		was[i].answer = NULL;
-		c->bootstrap = was[i].bootstrap;
 		/* Somebody removed the file: we still have it. */
 		if (!c->held.leaf && !c->held.error[0] && strcmp(c->conf->method, "files") != 0) {
 			hf_held_finish(&c->held);

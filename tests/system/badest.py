@@ -21,9 +21,10 @@ SERVER_CERT = Cert("localhost", ROOT_CA, **HOST)
 
 
 class Request:
-    def __init__(self, method, path, headers, body, binding):
+    def __init__(self, method, path, headers, body, binding, peer=None):
         self.method, self.path, self.headers, self.body = method, path, headers, body
         self.binding = binding  # tls-unique of the connection
+        self.peer = peer and x509.load_der_x509_certificate(peer)  # None: showed no certificate
         self.op = path.rsplit("/", 1)[-1]
 
     @property
@@ -131,7 +132,7 @@ class BadEst:
         while len(body) < int(headers.get("content-length", 0)):
             body += s.recv(4096)
         binding = s.get_channel_binding("tls-unique") if s.version() == "TLSv1.2" else None
-        request = Request(method, path, headers, body, binding)
+        request = Request(method, path, headers, body, binding, s.getpeercert(True))
         self.requests.append(request)
         answer = self.handlers.get(request.op, lambda r: reply(404))(request)
         if answer is None:

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent and EST servers that are strict, change, hang, or answer wrongly (badest.py)."""
+import contextlib
+import os
+import ssl
+
+import pytest
+from cryptography import x509
+
+from agentlib import DAY, Device
+from badest import HOST, BadEst, certs, issue, reply
+from estpki import CLIENT, Cert
+from test_agent_est import IDS, begin
+
+ROOT_CA = Cert("EST root", ca=True, days=3650)
+SERVER = Cert("localhost", ROOT_CA, days=3650, **HOST)
+FACTORY = Cert("factory-1", ROOT_CA, days=3650, eku=(CLIENT,))
+WEB = """
+[cert_issuance.est]
+trusted_certs = ["file://%(trust)s"]
+[cert_issuance.est.auth]
+username = "u"
+password = "p"
+[cert_issuance.est.urls]
+default = "%(url)s"
+[[credential]]
+id = "web"
+method = "est"
+common_name = "web.example"
+sans = ["DNS:web.example"]
+[credential.renew]
+rotate_key = true
+retry = "4%%"
+[edge_ca]
+enabled = false
+"""
+WITH_CLIENTS = ROOT_CA.pem
+
+
+def asks_for_certificates(context):
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(cadata=ROOT_CA.pem)
+
+
+class Site(Device):
+    """A device, and a server that goes by its clock. What is right is issued, for 90 days."""
+
+    def __init__(self, handlers=None, **how):
+        super().__init__(start=False)
+        how = dict(dict(cert=SERVER, tls=asks_for_certificates), **how)
+        self.server = BadEst(dict({
+            "cacerts": lambda r: certs(ROOT_CA.der),
+            "simpleenroll": self.issued, "simplereenroll": self.issued}, **(handlers or {})), **how)
+        self.url = self.server.url
+        self.trust = self.file("root.pem", ROOT_CA.pem)
+
+    def issued(self, request, days=90, **other):
+        now = self.offset / DAY
+        return certs(issue(request, ROOT_CA, begins=now - 1, days=now + days, **other).der)
+
+    def file(self, name, text):
+        path = os.path.join(self.dir, name)
+        with open(path, "w") as f:
+            f.write(text)
+        os.chmod(path, 0o600)
+        return path
+
+    def run(self, config=WEB, **more):
+        """As configured, until there is a certificate."""
+        self.text = config % dict(dict(trust=self.trust, url=self.url), **more)
+        self.apply(self.text)
+        self.start_broker()
+        self.start_agent()
+        self.until(lambda: self.credential("web")["state"] == "ok")
+        return self.fingerprint("web")
+
+    def due(self, name="web"):
+        self.advance(self.credential(name)["next"] - self.now() + 1)
+
+    def renewed(self, before, name="web"):
+        self.until(lambda: self.fingerprint(name) != before and
+                   self.credential(name)["state"] == "ok")
+        self.check_pair(name)
+        return self.fingerprint(name)
+
+    def failed(self, result, name="web"):
+        self.until(lambda: self.credential(name)["state"] == "failed")
+        assert self.credential(name)["last"]["result"] == result, self.log()
+        return self.credential(name)["last"]["message"]
+
+    def posts(self):
+        return [r for r in self.server.requests if "enroll" in r.op]
+
+    def close(self):
+        self.server.close()
+        super().close()
+
+
+# ---------------------------------------------------------------- who asks
+
+def names(something):
+    """What RFC 7030, section 4.2.2, compares."""
+    try:
+        return something.subject, something.extensions.get_extension_for_class(
+            x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return something.subject, None
+
+
+def compares(site):
+    """A handler of simplereenroll, as globalsign's and foundries' servers are."""
+    def handler(r):
+        if r.peer is None or names(r.peer) != names(r.csr):
+            return reply(403, b"other names than the client certificate's", "text/plain")
+        return site.issued(r)
+    return handler
+
+
+def enrolled(site):
+    """Three certificates that are had by way of the factory's."""
+    begin(site, {"HOLDFAST_EST_TRUST": site.trust, "HOLDFAST_EST_URL": site.url,
+                 "HOLDFAST_EST_BOOTSTRAP_CERT": site.file("factory.pem", FACTORY.pem),
+                 "HOLDFAST_EST_BOOTSTRAP_KEY": site.file("factory.key", FACTORY.key_pem)})
+    return {name: site.fingerprint(name) for name in IDS}
+
+
+def renew_all(site, before):
+    site.server.requests.clear()
+    site.advance(80 * DAY)
+    for name in IDS:
+        site.renewed(before[name], name)
+
+
+def who(site):
+    """Operation, subject of the request, subject of the client certificate."""
+    return sorted((r.op, r.csr.subject.rfc4514_string(), r.peer and r.peer.subject.rfc4514_string())
+                  for r in site.posts())
+
+
+EDGE = ("simpleenroll", "CN=edge-ca-of-device-1", "CN=device-1")
+
+
+def test_renewal_shows_the_certificate_that_is_replaced():
+    with Site() as site:
+        site.server.handlers["simplereenroll"] = compares(site)
+        renew_all(site, enrolled(site))
+        # a CA's certificate cannot be shown, so an Edge CA is enrolled by the EST identity
+        assert who(site) == [EDGE] + 2 * [("simplereenroll", "CN=device-1", "CN=device-1")]
+        spkis = [r.peer.public_key() for r in site.posts() if r.op == "simplereenroll"]
+        assert spkis[0] != spkis[1], "one certificate for both of them"
+
+
+def test_server_that_refuses_the_certificate_that_is_replaced():
+    """Each is enrolled anew, in the same breath: with the EST identity, and that with the factory's."""
+    with Site() as site:
+        before = enrolled(site)
+        failures = [site.credential(name)["failures"] for name in IDS]
+        site.server.handlers["simplereenroll"] = lambda r: reply(403)
+        renew_all(site, before)
+        again = [("simpleenroll", "CN=device-1", name) for name in ("CN=device-1", "CN=factory-1")]
+        assert who(site) == again + [EDGE] + 2 * [("simplereenroll", "CN=device-1", "CN=device-1")]
+        assert [site.credential(name)["failures"] for name in IDS] == failures
+
+
+def test_both_refused():
+    with Site() as site:
+        before = site.run()
+        site.server.handlers.update(dict.fromkeys(("simpleenroll", "simplereenroll"),
+                                                  lambda r: reply(403, b"no", "text/plain")))
+        site.server.requests.clear()
+        site.due()
+        site.failed("refused")
+        assert [r.op for r in site.posts()] == ["simplereenroll", "simpleenroll"]
+        assert site.fingerprint("web") == before
+
+
+def test_renewal_with_a_password():
+    """The password is for whoever has no certificate yet; RFC 7030 wants both to be possible."""
+    with Site() as site:
+        site.server.handlers["simplereenroll"] = compares(site)
+        first = site.cert("web") if site.run() else None
+        site.due()
+        site.renewed(site.fingerprint("web"))
+        assert [(r.op, r.peer) for r in site.posts()] == [("simpleenroll", None),
+                                                          ("simplereenroll", first)]
+        assert site.posts()[1].csr.public_key() != first.public_key()
+
+
+def test_renewal_of_what_cannot_be_shown():
+    """A certificate for servers alone is no client's: it is enrolled anew, with the password."""
+    with Site() as site:
+        before = site.run(WEB.replace('sans =', 'eku = ["serverAuth"]\nsans ='))
+        site.due()
+        site.renewed(before)
+        assert [(r.op, r.peer) for r in site.posts()] == 2 * [("simpleenroll", None)]
