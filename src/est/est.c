@@ -93,10 +93,12 @@ static enum hf_est_status read_certs(struct hf_est *x, const char *pem, const ch
 static enum hf_est_status open_trust(struct hf_est *x)
 {
 	const struct hf_est_job *job = x->job;
+	/* A fingerprint is for the first contact. What came of it is trusted from then on: the root
+	 * that has the fingerprint ends some day, and its successor has another one. */
+	STACK_OF(X509) *anchors = job->trust == HF_EST_FINGERPRINT ? x->pinned : x->anchors;
 	enum hf_est_status status;
 
-	status =
-		read_certs(x, job->anchors_pem, "the CA certificates accepted earlier", x->anchors);
+	status = read_certs(x, job->anchors_pem, "the CA certificates accepted earlier", anchors);
 	if (!status && job->trust == HF_EST_PINNED)
 		status = read_certs(x, job->trust_pem, "the CA certificates to trust", x->pinned);
 	if (status || job->trust != HF_EST_SYSTEM)

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives import hashes
 
-from badest import (CLIENT, HOST, OTHER_CA, ROOT_CA, SERVER_CERT, SUB_CA, BadEst, certs)
+from badest import (CLIENT, HOST, OTHER_CA, ROOT_CA, SERVER_CERT, SUB_CA, BadEst, certs, issue)
 from estlib import chain, client_cert, enroll, leaf, run
 from estpki import CMC_RA, SERVER, Cert, weak_key
 from realbroker import RealBroker
@@ -205,6 +205,21 @@ def test_fingerprint_of_a_ca_that_does_not_vouch_for_the_server(broker):
     with BadEst(cert=Cert("localhost", OTHER_CA, **HOST)) as server:
         result = run(enroll(server, trust={"mode": "fingerprint", "sha256": ROOT_CA.sha256}), broker)
         assert result["status"] == "tls" and server.ops() == ["cacerts"], result
+
+
+@pytest.mark.parametrize("accepted,status", [("both", "ok"), ("old", "tls")])
+def test_fingerprint_then_what_was_accepted(broker, accepted, status):
+    """The server has moved to a new root, which the old one had vouched for before; or had not."""
+    new = Cert("EST root G2", ca=True, days=90)
+    anchors = ROOT_CA.pem + (new.pem if accepted == "both" else "")
+    trust = {"mode": "fingerprint", "sha256": ROOT_CA.sha256, "anchors_pem": anchors}
+    handlers = {"cacerts": lambda r: certs(new.der), "simpleenroll": lambda r: certs(issue(r, new).der)}
+    with BadEst(handlers, cert=Cert("localhost", new, **HOST)) as server:
+        result = run(enroll(server, trust=trust), broker)
+        assert result["status"] == status, result
+        # nothing is asked of a server that nobody vouches for: that was for the first contact
+        assert server.ops() == (["cacerts", "csrattrs", "simpleenroll"] if status == "ok" else [])
+        assert not result["cacerts_changed"]
 
 
 # ---------------------------------------------------------------- our certificate
