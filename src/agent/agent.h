@@ -23,7 +23,8 @@ struct hf_running {
 	size_t sent;
 	uint8_t spki_sha256[32]; /* of an enrolment: the key to be certified */
 	uint8_t cert_sha256[32]; /* of a hook: the certificate that it was told of */
-	bool own; /* the server sees the certificate that is to be replaced */
+	char trust[65];		 /* of an enrolment: anchors.h */
+	bool own;		 /* the server sees the certificate that is to be replaced */
 };
 
 #define HF_RUNNING_MAX (2 * HF_CREDENTIALS_MAX)

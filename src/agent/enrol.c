@@ -10,46 +10,15 @@
 
 #include <openssl/x509v3.h>
 
+#include "agent/anchors.h"
 #include "agent/estjob.h"
 #include "agent/renew.h"
 #include "agent/running.h"
 #include "base/log.h"
 
 #define JOB_MAX	    (1u << 20)
-#define RESULT_MAX  (1u << 20)
-#define DEADLINE_MS 180000u /* holdfast-est has deadlines of its own, which are shorter */
-
-/* CA certificates that came from this server before; one file for each credential. */
-static enum hf_rc anchors_path(const struct hf_agent *a, const struct hf_credential *c,
-			       char out[HF_PATH_MAX], struct hf_err *e)
-{
-	char name[HF_ID_SIZE + 16];
-
-	(void)snprintf(name, sizeof(name), "%s.anchors.pem", c->conf->id);
-	return hf_path_join(out, a->settings->state_dir, name, e);
-}
-
-static void read_anchors(const struct hf_agent *a, const struct hf_credential *c,
-			 struct hf_buf *pem)
-{
-	char path[HF_PATH_MAX];
-
-	if (anchors_path(a, c, path, NULL) || access(path, F_OK) ||
-	    hf_file_read(path, true, pem, NULL) || strlen((const char *)pem->p) != pem->n)
-		hf_buf_finish(pem);
-}
-
-static void save_anchors(const struct hf_agent *a, const struct hf_credential *c, const char *pem)
-{
-	struct hf_err err = HF_ERR_INIT;
-	char path[HF_PATH_MAX];
-
-	if (anchors_path(a, c, path, &err) || hf_file_replace(path, pem, strlen(pem), 0600, &err))
-		hf_log(HF_LOG_ERR,
-		       "certificate %s: the server's CA certificates cannot be "
-		       "remembered: %s",
-		       c->conf->id, err.msg);
-}
+#define RESULT_MAX  (4u << 20) /* a /cacerts of a megabyte, and what was known before */
+#define DEADLINE_MS 180000u    /* holdfast-est has deadlines of its own, which are shorter */
 
 static bool usable(const struct hf_agent *a, const struct hf_credential *c)
 {
@@ -78,7 +47,7 @@ static bool renews_itself(const struct hf_agent *a, const struct hf_credential *
  * password). The EST identity itself is had by itself, and by the bootstrap identity.
  */
 static enum hf_rc choose_identity(struct hf_agent *a, struct hf_credential *c, bool refused,
-				  struct hf_credential **as, struct hf_err *e)
+				  const struct hf_credential **as, struct hf_err *e)
 {
 	const struct hf_est_conf *est = &c->conf->est;
 	struct hf_credential *identity = hf_agent_find(a, est->identity);
@@ -105,19 +74,28 @@ static enum hf_rc choose_identity(struct hf_agent *a, struct hf_credential *c, b
 static enum hf_rc write_job(struct hf_agent *a, struct hf_credential *c, bool refused,
 			    struct hf_running *r, struct hf_err *e)
 {
-	HF_AUTO_BUF anchors = HF_BUF(256u * 1024);
-	bool replace = !refused && renews_itself(a, c);
-	struct hf_credential *as = c;
-	enum hf_rc rc = replace ? HF_OK : choose_identity(a, c, refused, &as, e);
+	const struct hf_est_conf *est = &c->conf->est;
+	HF_AUTO_BUF trust = HF_BUF(HF_ESTJOB_TRUST_MAX);
+	HF_AUTO_BUF anchors = HF_BUF(HF_ANCHORS_MAX);
+	struct hf_estjob job = { .c = c, .as = c, .spki_sha256 = r->spki_sha256 };
+	enum hf_rc rc;
 
+	job.replace = !refused && renews_itself(a, c);
+	rc = job.replace ? HF_OK : choose_identity(a, c, refused, &job.as, e);
+	if (!rc)
+		rc = hf_estjob_trust(est, &trust, e);
 	if (rc)
 		return rc;
-	r->own = as == c;
-	read_anchors(a, c, &anchors);
+	job.trust = trust.p ? (const char *)trust.p : "";
+	if (!hf_anchors_trust(est, job.trust, r->trust))
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
+	hf_anchors_load(a, c, r->trust, &anchors);
+	job.anchors = anchors.p ? (const char *)anchors.p : "";
+	job.now = a->clock.wall;
+	r->own = job.as == c;
 	r->out = (struct hf_buf)HF_BUF(JOB_MAX);
 	r->in = (struct hf_buf)HF_BUF(RESULT_MAX);
-	return hf_estjob_write(c, r->spki_sha256, as, replace,
-			       anchors.p ? (const char *)anchors.p : "", a->clock.wall, &r->out, e);
+	return hf_estjob_write(&job, &r->out, e);
 }
 
 /* @refused: the server does not take our own certificate, so it is enrolled anew. */
@@ -230,7 +208,7 @@ static void digest(struct hf_agent *a, struct hf_credential *c, struct hf_runnin
 		hf_renew_failed(a, c, result.status, result.message, result.retry_after_s);
 	/* After the certificate, which is worth more. */
 	if (!err.rc && result.cacerts)
-		save_anchors(a, c, result.cacerts);
+		hf_anchors_save(a, c, r->trust, result.cacerts);
 	hf_estjob_finish(&result);
 }
 

@@ -10,7 +10,7 @@
 #include "conf/reader.h"
 #include "est/certs.h"
 
-#define TRUST_MAX (256u * 1024)
+#define PEM_MAX (256u * 1024)
 
 static void text(json_object *o, const char *name, const char *value)
 {
@@ -27,43 +27,46 @@ static void list(json_object *o, const char *name, const char *rows, size_t size
 	json_object_object_add(o, name, a);
 }
 
-/* Files of CA certificates, one after the other, each on lines of its own. */
-static enum hf_rc read_trust(const struct hf_est_conf *est, struct hf_buf *pem, struct hf_err *e)
+/* One after the other, each on lines of its own. */
+enum hf_rc hf_estjob_trust(const struct hf_est_conf *est, struct hf_buf *pem, struct hf_err *e)
 {
 	enum hf_rc rc = HF_OK;
 	size_t i;
 
 	for (i = 0; !rc && i < est->trust.n_files; i++) {
-		HF_AUTO_BUF file = HF_BUF(TRUST_MAX);
+		HF_AUTO_BUF file = HF_BUF(HF_ESTJOB_TRUST_MAX);
 
 		rc = hf_file_read(est->trust.files[i], false, &file, e);
 		hf_buf_add(pem, file.p, file.n);
 		hf_buf_str(pem, "\n");
 	}
-	if (!rc && pem->bad)
-		rc = hf_fail(e, HF_ARGUMENT, "the CA certificates of the EST server are too many");
+	if (!rc && (pem->bad || strlen(pem->p ? (const char *)pem->p : "") != pem->n))
+		rc = hf_fail(e, HF_ARGUMENT,
+			     "the CA certificates of the EST server are more than %u bytes, or no "
+			     "PEM",
+			     HF_ESTJOB_TRUST_MAX);
 	return rc;
 }
 
-static enum hf_rc add_trust(json_object *job, const struct hf_est_conf *est, const char *anchors,
-			    struct hf_err *e)
+static enum hf_rc add_trust(json_object *out, const struct hf_estjob *job, struct hf_err *e)
 {
-	HF_AUTO_BUF pem = HF_BUF(TRUST_MAX);
+	const struct hf_est_conf *est = &job->c->conf->est;
+	HF_AUTO_BUF pem = HF_BUF(strlen(job->trust) + strlen(job->anchors));
 	json_object *o = json_object_new_object();
-	enum hf_rc rc = read_trust(est, &pem, e);
 
+	json_object_object_add(out, "trust", o);
 	text(o, "mode", est->trust.mode);
 	if (!strcmp(est->trust.mode, "fingerprint"))
 		text(o, "sha256", est->trust.sha256);
 	/* What the configuration names, and what the server has handed on since. */
-	if (!strcmp(est->trust.mode, "pinned")) {
-		hf_buf_str(&pem, anchors);
-		text(o, "pem", pem.p ? (const char *)pem.p : "");
-	} else if (anchors[0]) {
-		text(o, "anchors_pem", anchors);
+	if (strcmp(est->trust.mode, "pinned") != 0) {
+		text(o, "anchors_pem", job->anchors);
+		return HF_OK;
 	}
-	json_object_object_add(job, "trust", o);
-	return rc;
+	hf_buf_str(&pem, job->trust);
+	hf_buf_str(&pem, job->anchors);
+	text(o, "pem", pem.p ? (const char *)pem.p : "");
+	return pem.bad ? hf_fail(e, HF_NO_MEMORY, "out of memory") : HF_OK;
 }
 
 static enum hf_rc add_basic(json_object *auth, const struct hf_est_conf *est, struct hf_err *e)
@@ -99,7 +102,7 @@ static void pem_of(const struct hf_held *h, bool chain, struct hf_buf *pem)
 static enum hf_rc add_auth(json_object *job, const struct hf_est_conf *est,
 			   const struct hf_credential *as, struct hf_err *e)
 {
-	HF_AUTO_BUF pem = HF_BUF(TRUST_MAX);
+	HF_AUTO_BUF pem = HF_BUF(PEM_MAX);
 	json_object *auth = json_object_new_object(), *tls;
 	char key[96] = "holdfast:sha256:";
 	enum hf_rc rc = HF_OK;
@@ -140,7 +143,7 @@ static enum hf_rc add_request(json_object *job, const struct hf_credential *c, b
 			      struct hf_err *e)
 {
 	const struct hf_credential_conf *conf = c->conf;
-	HF_AUTO_BUF pem = HF_BUF(TRUST_MAX);
+	HF_AUTO_BUF pem = HF_BUF(PEM_MAX);
 
 	text(job, "op", replace ? "reenroll" : "enroll");
 	if (replace) {
@@ -159,30 +162,28 @@ static enum hf_rc add_request(json_object *job, const struct hf_credential *c, b
 	return HF_OK;
 }
 
-enum hf_rc hf_estjob_write(const struct hf_credential *c, const uint8_t spki_sha256[32],
-			   const struct hf_credential *as, bool replace, const char *anchors,
-			   int64_t now, struct hf_buf *out, struct hf_err *e)
+enum hf_rc hf_estjob_write(const struct hf_estjob *j, struct hf_buf *out, struct hf_err *e)
 {
-	const struct hf_est_conf *est = &c->conf->est;
+	const struct hf_est_conf *est = &j->c->conf->est;
 	json_object *job = json_object_new_object();
 	char key[96] = "holdfast:sha256:";
 	enum hf_rc rc;
 
 	json_object_object_add(job, "version", json_object_new_int(1));
 	text(job, "url", est->url);
-	(void)hf_hex(key + strlen(key), 65, spki_sha256, 32);
+	(void)hf_hex(key + strlen(key), 65, j->spki_sha256, 32);
 	text(job, "key", key);
-	rc = add_trust(job, est, anchors, e);
+	rc = add_trust(job, j, e);
 	if (!rc)
-		rc = add_auth(job, est, as, e);
+		rc = add_auth(job, est, j->as, e);
 	if (!rc)
-		rc = add_request(job, c, replace, e);
+		rc = add_request(job, j->c, j->replace, e);
 	text(job, "binding", est->binding);
 	text(job, "client_chain", est->client_chain);
 	json_object_object_add(job, "follow_redirects",
 			       json_object_new_boolean(est->follow_redirects));
 	text(job, "proxy", est->proxy);
-	json_object_object_add(job, "time", json_object_new_int64(now));
+	json_object_object_add(job, "time", json_object_new_int64(j->now));
 	if (!rc)
 		hf_buf_str(out, json_object_to_json_string(job));
 	json_object_put(job);

@@ -7,14 +7,23 @@
 #include "agent/credential.h"
 #include "base/buf.h"
 
-/*
- * Appends the job to @out: @key is certified for @c. Re-enrolment if @replace (then the certificate
- * held is replaced), else enrolment. @anchors: CA certificates accepted earlier, PEM, or "".
- * HF_IO: a file of trust or the password file cannot be read.
- */
-enum hf_rc hf_estjob_write(const struct hf_credential *c, const uint8_t spki_sha256[32],
-			   const struct hf_credential *as, bool replace, const char *anchors,
-			   int64_t now, struct hf_buf *out, struct hf_err *e);
+#define HF_ESTJOB_TRUST_MAX (256u * 1024)
+
+/* What is wanted. */
+struct hf_estjob {
+	const struct hf_credential *c;	/* the certificate */
+	const struct hf_credential *as; /* shown to the server; NULL: none */
+	const uint8_t *spki_sha256;	/* of the key to be certified */
+	bool replace;			/* re-enrolment of what @c holds, else enrolment */
+	const char *trust, *anchors;	/* PEM: of the configuration, accepted earlier; or "" */
+	int64_t now;
+};
+
+/* Appends the files of CA certificates that the configuration names. HF_IO, HF_ARGUMENT. */
+enum hf_rc hf_estjob_trust(const struct hf_est_conf *est, struct hf_buf *pem, struct hf_err *e);
+
+/* Appends the job to @out. HF_IO: the password file cannot be read. */
+enum hf_rc hf_estjob_write(const struct hf_estjob *job, struct hf_buf *out, struct hf_err *e);
 
 struct hf_estjob_result {
 	char status[24], message[400];

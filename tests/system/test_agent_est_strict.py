@@ -193,3 +193,103 @@ def test_renewal_of_what_cannot_be_shown():
         site.due()
         site.renewed(before)
         assert [(r.op, r.peer) for r in site.posts()] == 2 * [("simpleenroll", None)]
+
+
+# ---------------------------------------------------------------- who is believed
+
+NEW_ROOT = Cert("EST root G2", ca=True, days=3650)
+NEW_SERVER = Cert("localhost", NEW_ROOT, days=3650, **HOST)
+BOTH = {"cacerts": lambda r: certs(ROOT_CA.der, NEW_ROOT.der)}
+
+
+def anchors(site):
+    return os.path.join(site.dir, "agent", "web.anchors.pem")
+
+
+def move(site):
+    """The server has a certificate of the new root, which it has told of before."""
+    with open(site.file("server.pem", NEW_SERVER.key_pem + NEW_SERVER.pem)) as f:
+        site.server.context.load_cert_chain(f.name)
+    site.server.handlers["cacerts"] = lambda r: certs(NEW_ROOT.der)
+
+
+def test_server_moves_to_the_new_root():
+    with Site(BOTH) as site:
+        before = site.run()
+        move(site)
+        site.due()
+        site.renewed(before)
+        with open(anchors(site)) as f:
+            assert f.read().count("BEGIN CERTIFICATE") == 2
+
+
+BY_FINGERPRINT = WEB.replace('trusted_certs = ["file://%(trust)s"]', 'fingerprint = "%(sha256)s"')
+
+
+def test_server_moves_to_the_new_root_and_a_fingerprint_was_all_that_was_known():
+    with Site(BOTH) as site:
+        before = site.run(BY_FINGERPRINT, sha256=ROOT_CA.sha256)
+        move(site)
+        site.server.requests.clear()
+        site.due()
+        site.renewed(before)
+        assert site.server.ops() == ["cacerts", "csrattrs", "simplereenroll"]
+        # and a fingerprint that is corrected counts at once
+        before = site.fingerprint("web")
+        site.apply(site.text.replace(ROOT_CA.sha256, FACTORY.sha256))
+        site.due()
+        assert "fingerprint" in site.failed("tls")
+        assert site.fingerprint("web") == before
+
+
+@pytest.mark.parametrize("what", ["url", "certificates", "content"])
+def test_what_came_of_other_trust_is_forgotten(what):
+    """What one server has handed on is nothing to the next, nor to whom the administrator trusts now."""
+    with Site(BOTH) as site, BadEst(cert=NEW_SERVER) as other:
+        before = site.run()
+        move(site)
+        if what == "url":
+            site.apply(site.text.replace(site.url, other.url))
+        elif what == "certificates":
+            site.apply(site.text.replace(site.trust, site.file("other.pem", SERVER.pem)))
+        else:
+            site.file("root.pem", FACTORY.pem)
+        if what == "url":
+            site.wake()  # another URL is another certificate
+        else:
+            site.due()
+        assert "is not trusted" in site.failed("tls")
+        assert site.fingerprint("web") == before
+        assert "the CA certificates that came before are forgotten" in site.log()
+        assert not site.posts()[1:] and not other.requests and not os.path.exists(anchors(site))
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "nul", "long"])
+def test_damaged_anchors(damage):
+    """They are set aside; what is configured goes on, and they come anew."""
+    with Site(BOTH) as site:
+        before = site.run()
+        with open(anchors(site), "rb") as f:
+            good = f.read()
+        broken = {"flipped": good[:300] + b"!" + good[301:], "cut": good[:-100], "nul": good + b"\0",
+                  "empty": good.splitlines(True)[0], "long": good + good * 300}[damage]
+        with open(anchors(site), "wb") as f:
+            f.write(broken)
+        site.due()
+        site.renewed(before)
+        with open(anchors(site) + ".damaged", "rb") as f:
+            assert f.read() == broken
+        site.until(lambda: os.path.exists(anchors(site)))
+        with open(anchors(site), "rb") as f:
+            assert f.read() == good
+
+
+def test_more_ca_certificates_than_are_remembered():
+    big = [Cert("CA %d" % i, ROOT_CA, ca=True, days=90, exts=[x509.Extension(
+        x509.ObjectIdentifier("1.2.3.4"), False, x509.UnrecognizedExtension(
+            x509.ObjectIdentifier("1.2.3.4"), bytes(11000)))]).der for i in range(60)]
+    with Site({"cacerts": lambda r: certs(ROOT_CA.der, *big)}) as site:
+        before = site.run()
+        site.until(lambda: "cannot be remembered" in site.log())
+        site.due()
+        site.renewed(before)
