@@ -24,6 +24,7 @@ struct hf_running {
 	uint8_t spki_sha256[32]; /* of an enrolment: the key to be certified */
 	uint8_t cert_sha256[32]; /* of a hook: the certificate that it was told of */
 	char trust[65];		 /* of an enrolment: anchors.h */
+	bool told;		 /* its result has been taken; the process has not ended yet */
 	bool own;		 /* the server sees the certificate that is to be replaced */
 };
 

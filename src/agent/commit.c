@@ -37,9 +37,15 @@ static enum hf_rc check(const struct hf_agent *a, const struct hf_credential *c,
 	STACK_OF(X509) *list = sk_X509_new_null();
 	char want[65] = "", why[160];
 	uint8_t spki[32];
-	enum hf_rc rc = list ? hf_certs_read(pem, 16, list, e) : HF_NO_MEMORY;
+	struct hf_err err = HF_ERR_INIT;
+	enum hf_rc rc = list ? hf_certs_read(pem, 16, list, &err) : HF_NO_MEMORY;
 	X509 *leaf = rc ? NULL : sk_X509_value(list, 0);
 
+	/* Not to be kept and tried again, as what the disk has no room for. */
+	if (rc == HF_NO_MEMORY)
+		(void)hf_fail(e, rc, "out of memory");
+	else if (rc)
+		rc = hf_fail(e, HF_REFUSED, "what came is no certificate: it %s", err.msg);
 	if (leaf && hf_keys_spki_sha256(X509_get0_pubkey(leaf), spki))
 		(void)hf_hex(want, sizeof(want), spki, 32);
 	if (!rc && strcmp(want, c->record.staged))

@@ -162,15 +162,6 @@ static void read_more(struct hf_running *r)
 		hf_fd_close(&r->fd);
 }
 
-void hf_enrol_io(struct hf_agent *a, struct hf_running *r)
-{
-	(void)a;
-	if (r->out.n)
-		write_more(r);
-	if (r->fd >= 0)
-		read_more(r);
-}
-
 /*
  * A server may refuse what RFC 7030 wants it to take: the certificate has been revoked, say, or
  * its CA is none that the server knows. Then the other identity is tried at once.
@@ -186,6 +177,12 @@ static bool begin_anew(struct hf_agent *a, struct hf_credential *c, const struct
 	return true;
 }
 
+/* A result is a line (docs/EST.md): half of one is none. */
+static bool complete(const struct hf_running *r)
+{
+	return !r->in.bad && r->in.n && r->in.p[r->in.n - 1] == '\n';
+}
+
 static void digest(struct hf_agent *a, struct hf_credential *c, struct hf_running *r,
 		   const struct hf_launch_end *end)
 {
@@ -193,13 +190,13 @@ static void digest(struct hf_agent *a, struct hf_credential *c, struct hf_runnin
 	struct hf_estjob_result result;
 
 	memset(&result, 0, sizeof(result));
-	if (end->late)
+	if (complete(r))
+		(void)hf_estjob_read(&result, r->in.p, r->in.n, &err);
+	else if (end->late)
 		(void)hf_fail(&err, HF_TIMEOUT, "the EST server did not answer in time");
-	else if (r->in.bad || !r->in.n)
+	else
 		(void)hf_fail(&err, HF_FAILED, "holdfast-est ended without a result (%d)",
 			      end->status);
-	else
-		(void)hf_estjob_read(&result, r->in.p, r->in.n, &err);
 	if (err.rc)
 		hf_renew_failed(a, c, "network", err.msg, 0);
 	else if (!strcmp(result.status, "ok"))
@@ -212,11 +209,33 @@ static void digest(struct hf_agent *a, struct hf_credential *c, struct hf_runnin
 	hf_estjob_finish(&result);
 }
 
-void hf_enrol_ended(struct hf_agent *a, struct hf_running *r, const struct hf_launch_end *end)
+static void take(struct hf_agent *a, struct hf_running *r, const struct hf_launch_end *end)
 {
 	struct hf_credential *c = &a->credentials[r->credential];
 
-	while (r->fd >= 0 && !end->late) { /* what it said before it ended */
+	r->told = true;
+	c->busy = false;
+	digest(a, c, r, end);
+	hf_fd_close(&r->fd);
+	hf_buf_finish(&r->out);
+	hf_credential_plan(c, a->clock.wall);
+	a->changed = true;
+}
+
+void hf_enrol_io(struct hf_agent *a, struct hf_running *r)
+{
+	if (r->out.n)
+		write_more(r);
+	if (r->fd >= 0)
+		read_more(r);
+	/* A process that has said all it has to say may take its time to end, or be killed. */
+	if (!r->told && complete(r))
+		take(a, r, NULL);
+}
+
+void hf_enrol_ended(struct hf_agent *a, struct hf_running *r, const struct hf_launch_end *end)
+{
+	while (r->fd >= 0) { /* what it said before it ended */
 		size_t before = r->in.n;
 
 		hf_buf_finish(&r->out);
@@ -224,9 +243,7 @@ void hf_enrol_ended(struct hf_agent *a, struct hf_running *r, const struct hf_la
 		if (r->fd >= 0 && r->in.n == before)
 			break;
 	}
-	c->busy = false;
-	digest(a, c, r, end);
+	if (!r->told)
+		take(a, r, end);
 	hf_running_free(r);
-	hf_credential_plan(c, a->clock.wall);
-	a->changed = true;
 }

@@ -10,7 +10,7 @@
 enum hf_rc hf_enrol_begin(struct hf_agent *a, struct hf_credential *c,
 			  const uint8_t spki_sha256[32], struct hf_err *e);
 
-/* Its socket can be written to or read from. */
+/* Its socket can be written to or read from. A complete result is taken at once. */
 void hf_enrol_io(struct hf_agent *a, struct hf_running *r);
 
 /* Its process has ended. */

@@ -102,7 +102,7 @@ static void carry_over(struct hf_agent *a, struct hf_credential *was, size_t n)
 			continue;
 		}
 		r->credential = hf_agent_index(a, c);
-		c->busy = c->busy || r->kind == HF_LAUNCH_EST;
+		c->busy = c->busy || (r->kind == HF_LAUNCH_EST && !r->told);
 	}
 }
 

@@ -48,6 +48,7 @@ class Device:
                         OPENSSL_CONF="/dev/null",
                         HOLDFAST_SOCKET=os.path.join(self.dir, "run", "holdfast.sock"))
         self.agent_env, self.agent_options = env or {}, []
+        self.est = os.path.join(BUILD, "src", "est", "holdfast-est")
         self.broker = self.agent = None
         os.makedirs(os.path.join(self.dir, "etc"))
         if start:
@@ -93,7 +94,7 @@ class Device:
 
     def start_agent(self, ready=True, **env):
         self.agent = self._daemon([os.path.join(BUILD, "src/agent/holdfast-agent"), "--root",
-                                   self.dir, "--est", os.path.join(BUILD, "src/est/holdfast-est"),
+                                   self.dir, "--est", self.est,
                                    *self.agent_options], "agent", **dict(self.agent_env, **env))
         assert ready is None or self.agent.was_ready == ready, self.log()
 

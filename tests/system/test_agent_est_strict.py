@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent and EST servers that are strict, change, hang, or answer wrongly (badest.py)."""
-import contextlib
 import os
 import ssl
 
@@ -293,3 +292,81 @@ def test_more_ca_certificates_than_are_remembered():
         site.until(lambda: "cannot be remembered" in site.log())
         site.due()
         site.renewed(before)
+
+
+# ---------------------------------------------------------------- what holdfast-est says, and how it ends
+
+# Runs the real one, then says something else, or does not end.
+FAKE = """#!/usr/bin/python3
+import json, os, signal, subprocess, sys
+done = subprocess.run(["%(est)s"], stdout=subprocess.PIPE)
+result = json.loads(done.stdout)
+if result["certificates_pem"] and os.path.exists("%(answer)s"):
+    with open("%(answer)s") as f:
+        result["certificates_pem"] = f.read()
+print(json.dumps(result), end="%(end)s", flush=True)
+while %(hangs)s:
+    signal.pause()
+"""
+
+
+def fake(site, hangs=False, end="\\n"):
+    """Instead of holdfast-est. What is in the file it returns comes in place of the certificate."""
+    site.answer = os.path.join(site.dir, "answer.pem")
+    text = FAKE % {"est": site.est, "answer": site.answer, "hangs": hangs, "end": end}
+    site.est = site.file("est", text)
+    os.chmod(site.est, 0o700)
+
+
+WRONG = {  # what differs, what is said
+    "another-key": (dict(public=FACTORY.key.public_key()), "for another key"),
+    "expired": (dict(days=0, begins=-2), "not valid now"),
+    "not-yet": (dict(begins=2), "not valid now"),
+    "a-ca": (dict(ca=True), "a CA's"),
+    "nothing": (None, "no certificate"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_agent_looks_again_at_what_holdfast_est_says(case):
+    """It has met strangers: were it taken over, the pair that is in use would stay."""
+    how, said = WRONG[case]
+
+    def swapped(r):
+        now = site.offset / DAY
+        right = dict(subject=r.csr.subject, public=r.csr.public_key(), begins=-1, days=90)
+        wrong = dict(right, **(how or {}))
+        wrong.update(begins=now + wrong["begins"], days=now + wrong["days"] - .5)
+        site.file("answer.pem", Cert("", ROOT_CA, **wrong).pem if how else "nothing here\n")
+        return site.issued(r)
+
+    with Site() as site:
+        fake(site)
+        before = site.run()
+        key = site.check_pair("web")
+        site.server.handlers["simplereenroll"] = swapped
+        site.due()
+        assert said in site.failed("answer"), site.log()
+        assert site.fingerprint("web") == before and site.check_pair("web") == key
+        os.unlink(site.answer)
+        site.server.handlers["simplereenroll"] = site.issued
+        site.due()
+        site.renewed(before)
+
+
+def test_holdfast_est_that_does_not_end():
+    """What it has said counts, and the next one does not wait for it."""
+    with Site() as site:
+        fake(site, hangs=True)
+        before = site.run()
+        site.due()
+        site.renewed(before)
+
+
+def test_half_a_result():
+    with Site() as site:
+        fake(site, end="")
+        site.apply(WEB % dict(trust=site.trust, url=site.url))
+        site.start_broker()
+        site.start_agent()
+        assert "without a result" in site.failed("network")
