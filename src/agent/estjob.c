@@ -69,22 +69,46 @@ static enum hf_rc add_trust(json_object *out, const struct hf_estjob *job, struc
 	return pem.bad ? hf_fail(e, HF_NO_MEMORY, "out of memory") : HF_OK;
 }
 
-static enum hf_rc add_basic(json_object *auth, const struct hf_est_conf *est, struct hf_err *e)
+/* A JSON string; the texts are UTF-8, as config.toml is. */
+static void add_quoted(struct hf_buf *out, const char *value)
+{
+	hf_buf_str(out, "\"");
+	for (; *value; value++)
+		if (*value == '"' || *value == '\\')
+			hf_buf_fmt(out, "\\%c", *value);
+		else if ((unsigned char)*value < ' ')
+			hf_buf_fmt(out, "\\u%04x", (unsigned)*value);
+		else
+			hf_buf_add(out, value, 1);
+	hf_buf_str(out, "\"");
+}
+
+/* The first line of a file, as an editor leaves it. */
+static enum hf_rc read_secret(const char *path, struct hf_buf *secret, struct hf_err *e)
+{
+	enum hf_rc rc = hf_file_read(path, false, secret, e);
+
+	while (secret->n && (secret->p[secret->n - 1] == '\n' || secret->p[secret->n - 1] == '\r'))
+		secret->p[--secret->n] = '\0';
+	return rc;
+}
+
+/* Straight into the job: json-c wipes nothing, neither what it frees nor what it moves. */
+static enum hf_rc write_basic(const struct hf_est_conf *est, struct hf_buf *out, struct hf_err *e)
 {
 	HF_AUTO_BUF file = HF_BUF(4096);
-	json_object *basic = json_object_new_object();
 	const char *password = est->password;
 	enum hf_rc rc = HF_OK;
 
 	if (est->password_file[0]) {
-		rc = hf_file_read(est->password_file, false, &file, e);
-		while (file.n && (file.p[file.n - 1] == '\n' || file.p[file.n - 1] == '\r'))
-			file.p[--file.n] = '\0';
+		rc = read_secret(est->password_file, &file, e);
 		password = file.p ? (const char *)file.p : "";
 	}
-	text(basic, "username", est->username);
-	text(basic, "password", password);
-	json_object_object_add(auth, "basic", basic);
+	hf_buf_str(out, "\"basic\":{\"username\":");
+	add_quoted(out, est->username);
+	hf_buf_str(out, ",\"password\":");
+	add_quoted(out, password);
+	hf_buf_str(out, "}");
 	return rc;
 }
 
@@ -99,28 +123,35 @@ static void pem_of(const struct hf_held *h, bool chain, struct hf_buf *pem)
 	sk_X509_free(all);
 }
 
-static enum hf_rc add_auth(json_object *job, const struct hf_est_conf *est,
-			   const struct hf_credential *as, struct hf_err *e)
+static enum hf_rc write_tls(const struct hf_credential *as, struct hf_buf *out, struct hf_err *e)
 {
 	HF_AUTO_BUF pem = HF_BUF(PEM_MAX);
-	json_object *auth = json_object_new_object(), *tls;
 	char key[96] = "holdfast:sha256:";
-	enum hf_rc rc = HF_OK;
 
-	json_object_object_add(job, "auth", auth);
-	if (est->username[0])
-		rc = add_basic(auth, est, e);
-	if (!as || rc)
-		return rc;
 	pem_of(&as->held, true, &pem);
 	if (pem.bad)
 		return hf_fail(e, HF_NO_MEMORY, "out of memory");
-	tls = json_object_new_object();
-	text(tls, "cert_pem", (const char *)pem.p);
 	(void)hf_hex(key + strlen(key), 65, as->held.spki_sha256, 32);
-	text(tls, "key", key);
-	json_object_object_add(auth, "tls", tls);
+	hf_buf_str(out, "\"tls\":{\"cert_pem\":");
+	add_quoted(out, (const char *)pem.p);
+	hf_buf_fmt(out, ",\"key\":\"%s\"}", key);
 	return HF_OK;
+}
+
+static enum hf_rc write_auth(const struct hf_estjob *job, struct hf_buf *out, struct hf_err *e)
+{
+	const struct hf_est_conf *est = &job->c->conf->est;
+	enum hf_rc rc = HF_OK;
+
+	hf_buf_str(out, "{\"auth\":{");
+	if (est->username[0])
+		rc = write_basic(est, out, e);
+	if (!rc && est->username[0] && job->as)
+		hf_buf_str(out, ",");
+	if (!rc && job->as)
+		rc = write_tls(job->as, out, e);
+	hf_buf_str(out, "},");
+	return rc;
 }
 
 /* "CN=a\,b,O=c" */
@@ -175,7 +206,7 @@ enum hf_rc hf_estjob_write(const struct hf_estjob *j, struct hf_buf *out, struct
 	text(job, "key", key);
 	rc = add_trust(job, j, e);
 	if (!rc)
-		rc = add_auth(job, est, j->as, e);
+		rc = write_auth(j, out, e);
 	if (!rc)
 		rc = add_request(job, j->c, j->replace, e);
 	text(job, "binding", est->binding);
@@ -185,7 +216,7 @@ enum hf_rc hf_estjob_write(const struct hf_estjob *j, struct hf_buf *out, struct
 	text(job, "proxy", est->proxy);
 	json_object_object_add(job, "time", json_object_new_int64(j->now));
 	if (!rc)
-		hf_buf_str(out, json_object_to_json_string(job));
+		hf_buf_str(out, json_object_to_json_string(job) + 1); /* after its { */
 	json_object_put(job);
 	if (!rc && out->bad)
 		rc = hf_fail(e, HF_ARGUMENT, "the enrolment is larger than holdfast-est takes");

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent and EST servers that are strict, change, hang, or answer wrongly (badest.py)."""
+import base64
 import os
 import ssl
 
@@ -370,3 +371,29 @@ def test_half_a_result():
         site.start_broker()
         site.start_agent()
         assert "without a result" in site.failed("network")
+
+
+@pytest.mark.root
+def test_no_password_stays_in_the_agent():
+    """That of a file: the agent's memory has nothing of it when the job is told."""
+    secret = 'correct horse "battery" staple \\ \u00e4 ' * 60 + "!"
+    asked = base64.b64encode(b"u:" + secret.encode()).decode()
+
+    with Site() as site:
+        def wants_it(r):
+            if r.headers.get("authorization") != "Basic " + asked:
+                return reply(401, WWW_Authenticate='Basic realm="x"')
+            return site.issued(r)
+        site.server.handlers["simpleenroll"] = wants_it
+        path = site.file("password", secret + "\n")
+        site.run(WEB.replace('password = "p"', 'password_file = "%(path)s"'), path=path)
+        pid = site.worker()
+        with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb") as memory:
+            for line in maps:
+                span, rights, *rest = line.split()
+                if "r" not in rights or "[v" in line:
+                    continue
+                begins, ends = (int(x, 16) for x in span.split("-"))
+                memory.seek(begins)
+                found = memory.read(ends - begins)
+                assert b"battery" not in found, line
