@@ -10,7 +10,7 @@ from cryptography import x509
 from agentlib import DAY, Device
 from badest import HOST, BadEst, certs, issue, reply
 from estpki import CLIENT, Cert
-from test_agent_est import IDS, begin
+from test_agent_est import IDS, begin, delays_nothing
 
 ROOT_CA = Cert("EST root", ca=True, days=3650)
 SERVER = Cert("localhost", ROOT_CA, days=3650, **HOST)
@@ -397,3 +397,30 @@ def test_no_password_stays_in_the_agent():
                 memory.seek(begins)
                 found = memory.read(ends - begins)
                 assert b"battery" not in found, line
+
+
+SECOND = """
+[[credential]]
+id = "second"
+method = "est"
+common_name = "second.example"
+[credential.est]
+url = "%(second)s"
+[[credential]]
+id = "own"
+method = "self_signed"
+common_name = "own.example"
+days = 30
+"""
+
+
+def test_a_server_that_hangs_when_it_has_the_request():
+    with Site() as site, Site() as good:
+        site.server.handlers["simpleenroll"] = site.server.hang
+        good.server.handlers.update(simpleenroll=site.issued, simplereenroll=site.issued)
+        site.apply((WEB + SECOND) % dict(trust=site.trust, url=site.url, second=good.url))
+        site.start_broker()
+        site.start_agent()
+        site.until(lambda: site.posts())
+        delays_nothing(site, "web", ("own", "second"))
+        assert len(site.posts()) == 1
