@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """EST servers that answer wrongly, strangely, too much, too late or not at all."""
 import base64
+import contextlib
 import datetime
 import email.utils
 import hashlib
@@ -14,6 +15,7 @@ from cryptography.x509.oid import AttributeOID
 from badest import CLIENT, OTHER_CA, ROOT_CA, SUB_CA, BadEst, certs, issue, reply
 from estlib import chain, enroll, leaf, public, run
 from estpki import (DATA, ENVELOPED, SERVER, Cert, b64, ber, name, oid, pkcs7, seq, set_, tlv)
+from fakebroker import FakeBroker, Generation
 from realbroker import RealBroker
 
 BASIC = {"basic": {"username": "estuser", "password": "estpwd"}}
@@ -252,6 +254,25 @@ ANSWERS = {  # handlers, words
     "eku-other": (issued(without=(x509.ExtensionOID.EXTENDED_KEY_USAGE,), eku=(SERVER,)), "lacks"),
 }
 FAKE_SUB = Cert("EST issuing CA", Cert("EST root", ca=True), ca=True)
+
+
+@pytest.mark.parametrize("good,status", [(1, "answer"), (2, "ok")])
+def test_key_that_has_become_another_one(tmp_path, good, status):
+    """All is right with the certificate, but what the key signs now does not verify under it."""
+    broker = FakeBroker(str(tmp_path / "s"))
+    key, stranger = broker.add_key("dev").current, Generation("ec-p256")
+    signatures, right = [], key.sign
+
+    def sign(*args):
+        signatures.append(args)
+        return (right if len(signatures) <= good else stranger.sign)(*args)
+    key.sign = sign
+    broker.start()
+    with contextlib.closing(broker), BadEst() as server:
+        result = run(enroll(server), broker)
+        assert result["status"] == status and len(signatures) == 2, result
+        if status == "answer":
+            assert "does not verify" in result["message"] and not result["certificates_pem"], result
 
 
 @pytest.mark.parametrize("case", ANSWERS)
