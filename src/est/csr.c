@@ -175,6 +175,12 @@ static enum hf_est_status take_extension(struct hf_est *x, struct hf_csr_plan *p
 	}
 	if (OBJ_obj2nid(ext->type) == NID_basic_constraints)
 		return HF_EST_OK; /* a CA certificate is what the job asks for, or none */
+	/* A name that nobody here has asked for is somebody else's. */
+	if (OBJ_obj2nid(ext->type) == NID_subject_alt_name && (x->replaced || !x->job->any_san)) {
+		hf_est_warn(x, "the server wants a subjectAltName in the request, and none was "
+			       "asked for here; it is left out (tolerate \"san\" sends it)");
+		return HF_EST_OK;
+	}
 	if (placeholder(ext)) {
 		hf_est_warn(x,
 			    "the server wants %s in the request, and nothing here says its value",
@@ -185,41 +191,88 @@ static enum hf_est_status take_extension(struct hf_est *x, struct hf_csr_plan *p
 	return add_ext(plan, made) ? HF_EST_OK : no_memory(x);
 }
 
+/* The first entry of that type, and of that value if there is one, which is not in @used. */
+static int find_entry(X509_NAME *name, const ASN1_OBJECT *type, const ASN1_STRING *value,
+		      uint64_t *used)
+{
+	int i, n = X509_NAME_entry_count(name);
+
+	for (i = 0; i < n && i < 64; i++) {
+		X509_NAME_ENTRY *entry = X509_NAME_get_entry(name, i);
+		const ASN1_STRING *have = X509_NAME_ENTRY_get_data(entry);
+
+		if (*used >> i & 1 || OBJ_cmp(X509_NAME_ENTRY_get_object(entry), type) ||
+		    (value && (ASN1_STRING_length(have) != ASN1_STRING_length(value) ||
+			       memcmp(ASN1_STRING_get0_data(have), ASN1_STRING_get0_data(value),
+				      (size_t)ASN1_STRING_length(value)) != 0)))
+			continue;
+		*used |= UINT64_C(1) << i;
+		return i;
+	}
+	return -1;
+}
+
+/* One attribute of a template's subject, with its value or with ours. */
+static enum hf_est_status take_rdn(struct hf_est *x, X509_NAME *asked, const struct hf_csr_rdn *r,
+				   int set, X509_NAME *name, uint64_t *used)
+{
+	const ASN1_STRING *value = NULL;
+	char text[80];
+	int at;
+
+	(void)hf_oid_text(r->type, text, sizeof(text));
+	if (r->value && r->value->type != V_ASN1_OBJECT && r->value->type != V_ASN1_NULL &&
+	    r->value->type != V_ASN1_BOOLEAN)
+		value = r->value->value.asn1_string;
+	at = find_entry(asked, r->type, value, used);
+	if (!value && at >= 0)
+		value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(asked, at));
+	if (!value)
+		return hf_est_fail(x, HF_EST_JOB,
+				   "the server wants %s in the subject and leaves its value to us: "
+				   "add it to the subject",
+				   text);
+	if (X509_NAME_add_entry_by_OBJ(name, r->type, ASN1_STRING_type(value),
+				       ASN1_STRING_get0_data(value), ASN1_STRING_length(value), -1,
+				       set) != 1)
+		return hf_est_fail(x, HF_EST_PROTOCOL,
+				   "/csrattrs: %s of the subject cannot be encoded", text);
+	return HF_EST_OK;
+}
+
+/* What was asked for has to be in it: the server fills in, it does not make us somebody else. */
+static enum hf_est_status compare_subject(struct hf_est *x, X509_NAME *asked, uint64_t used)
+{
+	int i, n = X509_NAME_entry_count(asked);
+	char text[80];
+
+	for (i = 0; i < n && i < 64 && !x->job->any_subject; i++) {
+		if (used >> i & 1)
+			continue;
+		(void)hf_oid_text(X509_NAME_ENTRY_get_object(X509_NAME_get_entry(asked, i)), text,
+				  sizeof(text));
+		return hf_est_fail(x, HF_EST_JOB,
+				   "the server's template of a subject has another %s than was "
+				   "asked for, or none (tolerate \"subject\" sends the template's)",
+				   text);
+	}
+	return HF_EST_OK;
+}
+
 /* The subject of a template: its values, and ours where it has none. */
 static enum hf_est_status take_subject(struct hf_est *x, struct hf_csr_plan *plan)
 {
+	const struct hf_csr_rdn *rdns = x->attrs->rdns;
 	X509_NAME *name = X509_NAME_new();
 	enum hf_est_status status = name ? HF_EST_OK : no_memory(x);
+	uint64_t used = 0;
 	unsigned i;
 
-	for (i = 0; i < x->attrs->n_rdns && !status; i++) {
-		const struct hf_csr_rdn *r = &x->attrs->rdns[i];
-		int set = i && x->attrs->rdns[i - 1].set == r->set ? -1 : 0, at, type;
-		const ASN1_STRING *value = NULL;
-		char text[80];
-
-		if (r->value && r->value->type != V_ASN1_OBJECT && r->value->type != V_ASN1_NULL &&
-		    r->value->type != V_ASN1_BOOLEAN)
-			value = r->value->value.asn1_string;
-		type = value ? r->value->type : 0;
-		at = value ? -1 : X509_NAME_get_index_by_OBJ(plan->subject, r->type, -1);
-		if (at >= 0) {
-			value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(plan->subject, at));
-			type = ASN1_STRING_type(value);
-		}
-		(void)hf_oid_text(r->type, text, sizeof(text));
-		if (!value)
-			status = hf_est_fail(x, HF_EST_JOB,
-					     "the server wants %s in the subject and leaves its "
-					     "value to us: add it to the subject",
-					     text);
-		else if (X509_NAME_add_entry_by_OBJ(name, r->type, type,
-						    ASN1_STRING_get0_data(value),
-						    ASN1_STRING_length(value), -1, set) != 1)
-			status =
-				hf_est_fail(x, HF_EST_PROTOCOL,
-					    "/csrattrs: %s of the subject cannot be encoded", text);
-	}
+	for (i = 0; i < x->attrs->n_rdns && !status; i++)
+		status = take_rdn(x, plan->subject, &rdns[i],
+				  i && rdns[i - 1].set == rdns[i].set ? -1 : 0, name, &used);
+	if (!status)
+		status = compare_subject(x, plan->subject, used);
 	ERR_clear_error();
 	if (status) {
 		X509_NAME_free(name);
@@ -233,34 +286,65 @@ static enum hf_est_status take_subject(struct hf_est *x, struct hf_csr_plan *pla
 	return HF_EST_OK;
 }
 
+static bool fits(EVP_PKEY *key, const struct hf_csr_key *want)
+{
+	char group[64] = "";
+
+	(void)EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group),
+					     NULL);
+	if (want->type == HF_CSR_EC)
+		return EVP_PKEY_is_a(key, "EC") &&
+		       (!want->curve || OBJ_txt2nid(group) == want->curve);
+	return want->type == HF_CSR_RSA && EVP_PKEY_is_a(key, "RSA") &&
+	       (!want->bits || want->bits == EVP_PKEY_get_bits(key));
+}
+
 /* A key in a token is what it is: if the server wants another one, a person has to make it. */
 static enum hf_est_status check_key(struct hf_est *x)
 {
 	const struct hf_csrattrs *a = x->attrs;
-	char kind[64], group[64] = "", want[64];
-	bool ec = EVP_PKEY_is_a(x->key, "EC"), rsa = EVP_PKEY_is_a(x->key, "RSA"), ok;
-	int bits = EVP_PKEY_get_bits(x->key);
+	char kind[64], one[64];
+	HF_AUTO_BUF want = HF_BUF(160);
+	unsigned i;
 
-	if (!a->ec && !a->rsa && !a->other_key)
-		return HF_EST_OK;
-	(void)EVP_PKEY_get_utf8_string_param(x->key, OSSL_PKEY_PARAM_GROUP_NAME, group,
-					     sizeof(group), NULL);
-	ok = (a->ec && ec && (!a->curve || OBJ_txt2nid(group) == a->curve)) ||
-	     (a->rsa && rsa && (!a->rsa_bits || a->rsa_bits == bits));
+	for (i = 0; i < a->n_keys; i++)
+		if (fits(x->key, &a->keys[i]))
+			break;
 	ERR_clear_error();
-	if (ok)
+	if (!a->n_keys || i < a->n_keys)
 		return HF_EST_OK;
-	if (a->ec)
-		(void)snprintf(want, sizeof(want), "EC %s", a->curve ? OBJ_nid2sn(a->curve) : "");
-	else if (a->rsa && a->rsa_bits)
-		(void)snprintf(want, sizeof(want), "RSA %d", a->rsa_bits);
-	else
-		(void)snprintf(want, sizeof(want), "%s", a->rsa ? "RSA" : "of another kind");
+	for (i = 0; i < a->n_keys && want.n < 100; i++)
+		hf_buf_fmt(&want, "%s%s", i ? " or " : "",
+			   hf_csr_key_text(&a->keys[i], one, sizeof(one)));
 	return hf_est_fail(
 		x, HF_EST_KEY,
 		"key %s is %s, the server demands %s: make such a key (holdfast key create "
 		"--algorithm …), or have the server's /csrattrs ignored",
-		x->job->key, hf_key_kind(x->key, kind, sizeof(kind)), want);
+		x->job->key, hf_key_kind(x->key, kind, sizeof(kind)), (const char *)want.p);
+}
+
+/* A digest that the server wants, but none below 112 bits, whatever it wants. */
+static void choose_digest(struct hf_est *x, struct hf_csr_plan *plan)
+{
+	const struct hf_csrattrs *a = x->attrs;
+	unsigned i;
+
+	for (i = 0; i < a->n_digests; i++)
+		if (a->digests[i] == EVP_MD_get_type(plan->md))
+			return;
+	for (i = 0; i < a->n_digests; i++) {
+		const EVP_MD *md = EVP_get_digestbynid(a->digests[i]);
+
+		if (md && EVP_MD_get_size(md) >= 28) {
+			plan->md = md;
+			return;
+		}
+	}
+	if (a->n_digests)
+		hf_est_warn(
+			x,
+			"the server wants the request to be signed with %s; it is signed with %s",
+			OBJ_nid2sn(a->digests[0]), EVP_MD_get0_name(plan->md));
 }
 
 static enum hf_est_status take_attrs(struct hf_est *x, struct hf_csr_plan *plan)
@@ -268,12 +352,10 @@ static enum hf_est_status take_attrs(struct hf_est *x, struct hf_csr_plan *plan)
 	enum hf_est_status status = check_key(x);
 	unsigned i;
 
-	if (!status && x->attrs->digest && plan->md)
-		plan->md = EVP_get_digestbynid(x->attrs->digest)
-				   ? EVP_get_digestbynid(x->attrs->digest)
-				   : plan->md;
+	if (!status && plan->md)
+		choose_digest(x, plan);
 	/* Names of a certificate to be replaced may not change (RFC 7030, section 4.2.2). */
-	if (!status && x->attrs->has_subject && !x->replaced)
+	if (!status && x->attrs->n_rdns && !x->replaced)
 		status = take_subject(x, plan);
 	for (i = 0; i < x->attrs->n_exts && !status; i++)
 		status = take_extension(x, plan, &x->attrs->exts[i]);

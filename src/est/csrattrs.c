@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "est/csrattrs.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <openssl/bn.h>
@@ -121,7 +122,6 @@ static enum hf_rc read_subject(struct hf_csrattrs *a, struct hf_view in, struct 
 	struct hf_tlv rdn, t;
 	int set = 0;
 
-	a->has_subject = true;
 	for (; in.n; set++) {
 		if (!hf_tlv_want(&in, HF_TLV_SET, &rdn))
 			return broken(e, "the subject of the template");
@@ -153,8 +153,23 @@ static int modulus_bits(struct hf_view bits)
 	return n.body.n > 4096 ? 0 : (int)n.body.n * 8;
 }
 
+static void add_key(struct hf_csrattrs *a, struct hf_csr_key key)
+{
+	if (a->n_keys < HF_CSRATTRS_KEYS_MAX)
+		a->keys[a->n_keys++] = key;
+}
+
+/* "Any curve" is no curve at all; one that is not known is not that. */
+static int curve_of(const struct hf_tlv *oid)
+{
+	int curve = nid(oid);
+
+	return curve == NID_undef ? -1 : curve;
+}
+
 static enum hf_rc read_key(struct hf_csrattrs *a, struct hf_view in, struct hf_err *e)
 {
+	struct hf_csr_key key = { HF_CSR_OTHER, 0, 0 };
 	struct hf_tlv alg, oid, t;
 
 	if (!hf_tlv_want(&in, HF_TLV_SEQUENCE, &alg))
@@ -166,13 +181,16 @@ static enum hf_rc read_key(struct hf_csrattrs *a, struct hf_view in, struct hf_e
 	}
 	if (!hf_tlv_want(&alg.body, HF_TLV_OID, &oid))
 		return broken(e, "the key of the template");
-	a->ec = HF_TLV_IS(&oid, OID_EC_KEY);
-	a->rsa = HF_TLV_IS(&oid, OID_RSA_KEY);
-	a->other_key = !a->ec && !a->rsa;
-	if (a->ec && hf_tlv_want(&alg.body, HF_TLV_OID, &t))
-		a->curve = nid(&t);
-	if (a->rsa && hf_tlv_want(&in, HF_TLV_BITS, &t))
-		a->rsa_bits = modulus_bits(t.body);
+	if (HF_TLV_IS(&oid, OID_EC_KEY)) {
+		key.type = HF_CSR_EC;
+		if (hf_tlv_want(&alg.body, HF_TLV_OID, &t))
+			key.curve = curve_of(&t);
+	} else if (HF_TLV_IS(&oid, OID_RSA_KEY)) {
+		key.type = HF_CSR_RSA;
+		if (hf_tlv_want(&in, HF_TLV_BITS, &t))
+			key.bits = modulus_bits(t.body);
+	}
+	add_key(a, key);
 	return HF_OK;
 }
 
@@ -214,35 +232,48 @@ static void read_signature(struct hf_csrattrs *a, const struct hf_tlv *oid)
 {
 	int digest = NID_undef, pkey = NID_undef;
 
-	if (OBJ_find_sigid_algs(nid(oid), &digest, &pkey) && digest != NID_undef)
-		a->digest = digest;
+	if (OBJ_find_sigid_algs(nid(oid), &digest, &pkey) && digest != NID_undef &&
+	    a->n_digests < HF_CSRATTRS_KEYS_MAX)
+		a->digests[a->n_digests++] = digest;
 	else
 		a->unknown++;
+}
+
+/* Its values are the curves, or sizes, that will do; none: any. */
+static void read_keys(struct hf_csrattrs *a, int type, struct hf_view set)
+{
+	unsigned before = a->n_keys;
+	struct hf_tlv t;
+
+	while (set.n && hf_tlv_next(&set, &t)) {
+		struct hf_csr_key key = { type, 0, 0 };
+
+		if (type == HF_CSR_EC && t.tag == HF_TLV_OID)
+			key.curve = curve_of(&t);
+		else if (type == HF_CSR_RSA && t.tag == HF_TLV_INTEGER && t.body.n <= 3)
+			for (; t.body.n; t.body.n--)
+				key.bits = key.bits << 8 | *t.body.p++;
+		else
+			continue;
+		add_key(a, key);
+	}
+	if (a->n_keys == before)
+		add_key(a, (struct hf_csr_key){ type, 0, 0 });
 }
 
 static enum hf_rc read_attribute(struct hf_csrattrs *a, const struct hf_tlv *oid,
 				 struct hf_view set, struct hf_err *e)
 {
-	struct hf_tlv t;
-
-	if (HF_TLV_IS(oid, OID_CHALLENGE_PASSWORD)) {
+	if (HF_TLV_IS(oid, OID_CHALLENGE_PASSWORD))
 		a->challenge_password = true;
-	} else if (HF_TLV_IS(oid, OID_EC_KEY)) {
-		a->ec = true;
-		if (hf_tlv_want(&set, HF_TLV_OID, &t))
-			a->curve = nid(&t);
-	} else if (HF_TLV_IS(oid, OID_RSA_KEY)) {
-		a->rsa = true;
-		if (hf_tlv_want(&set, HF_TLV_INTEGER, &t) && t.body.n && t.body.n <= 3) {
-			a->rsa_bits = t.body.p[0];
-			for (size_t i = 1; i < t.body.n; i++)
-				a->rsa_bits = a->rsa_bits << 8 | t.body.p[i];
-		}
-	} else if (HF_TLV_IS(oid, OID_EXTENSION_REQUEST)) {
+	else if (HF_TLV_IS(oid, OID_EC_KEY))
+		read_keys(a, HF_CSR_EC, set);
+	else if (HF_TLV_IS(oid, OID_RSA_KEY))
+		read_keys(a, HF_CSR_RSA, set);
+	else if (HF_TLV_IS(oid, OID_EXTENSION_REQUEST))
 		return read_extensions(a, set, false, e);
-	} else {
+	else
 		read_signature(a, oid);
-	}
 	return HF_OK;
 }
 
@@ -302,4 +333,19 @@ void hf_csrattrs_finish(struct hf_csrattrs *a)
 		ASN1_OCTET_STRING_free(a->exts[i].value);
 	}
 	memset(a, 0, sizeof(*a));
+}
+
+char *hf_csr_key_text(const struct hf_csr_key *key, char *out, size_t size)
+{
+	if (key->type == HF_CSR_EC && key->curve)
+		(void)snprintf(out, size, "EC %s",
+			       key->curve > 0 ? OBJ_nid2sn(key->curve) : "on an unknown curve");
+	else if (key->type == HF_CSR_RSA && key->bits)
+		(void)snprintf(out, size, "RSA %d", key->bits);
+	else
+		(void)hf_copy(out, size,
+			      key->type == HF_CSR_EC	? "EC"
+			      : key->type == HF_CSR_RSA ? "RSA"
+							: "of another kind");
+	return out;
 }

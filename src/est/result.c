@@ -29,20 +29,20 @@ static void certs(json_object *o, const char *name, STACK_OF(X509) * list)
 static json_object *attrs(const struct hf_csrattrs *a)
 {
 	json_object *o = json_object_new_object(), *list = json_object_new_array();
-	char key[60] = "", oid[80];
+	HF_AUTO_BUF keys = HF_BUF(2048);
+	char one[80];
 	unsigned i;
 
 	json_object_object_add(o, "challenge_password",
 			       json_object_new_boolean(a->challenge_password));
-	if (a->ec)
-		(void)snprintf(key, sizeof(key), "EC %s", a->curve ? OBJ_nid2sn(a->curve) : "");
-	else if (a->rsa)
-		(void)snprintf(key, sizeof(key), "RSA %d", a->rsa_bits);
-	text(o, "key", a->other_key ? "other" : key);
-	text(o, "digest", a->digest ? OBJ_nid2sn(a->digest) : "");
+	for (i = 0; i < a->n_keys; i++)
+		hf_buf_fmt(&keys, "%s%s", i ? ", " : "",
+			   hf_csr_key_text(&a->keys[i], one, sizeof(one)));
+	text(o, "key", keys.p ? (const char *)keys.p : "");
+	text(o, "digest", a->n_digests ? OBJ_nid2sn(a->digests[0]) : "");
 	for (i = 0; i < a->n_exts; i++) {
-		(void)hf_oid_text(a->exts[i].type, oid, sizeof(oid));
-		json_object_array_add(list, json_object_new_string(oid));
+		(void)hf_oid_text(a->exts[i].type, one, sizeof(one));
+		json_object_array_add(list, json_object_new_string(one));
 	}
 	json_object_object_add(o, "extensions", list);
 	json_object_object_add(o, "template", json_object_new_boolean(a->template));

@@ -385,7 +385,7 @@ static void test_csrattrs_of_libest(void **state)
 
 	(void)state;
 	assert_int_equal(hf_csrattrs_read(&a, (struct hf_view){ der, sizeof(der) }, NULL), HF_OK);
-	assert_false(a.challenge_password || a.ec || a.rsa || a.template);
+	assert_false(a.challenge_password || a.n_keys || a.n_digests || a.template);
 	assert_int_equal(a.unknown, 4);
 	hf_csrattrs_finish(&a);
 }
