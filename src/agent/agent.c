@@ -41,15 +41,32 @@ size_t hf_agent_index(const struct hf_agent *a, const struct hf_credential *c)
 
 /* ---------------------------------------------------------------- what is due */
 
-static void warn_of_clamp(struct hf_credential *c)
+/* Once for each reason: it goes on as well as it can. */
+static void warn_of_schedule(struct hf_credential *c)
 {
-	if (c->clamp_said || !hf_credential_clamped(c))
+	struct hf_schedule s = { .renew = &c->conf->renew,
+				 .issued = c->held.leaf != NULL,
+				 .not_before = c->held.not_before,
+				 .not_after = c->held.not_after,
+				 .renewed = hf_record_renewed(&c->record) };
+
+	if (!c->held.leaf)
 		return;
-	c->clamp_said = true;
-	hf_log(HF_LOG_WARN,
-	       "certificate %s: its renewal threshold is longer than it lives (%lld "
-	       "days); it is renewed at half of its life",
-	       c->conf->id, (long long)(c->held.not_after - c->held.not_before) / 86400);
+	if (!c->clamp_said && hf_credential_clamped(c)) {
+		c->clamp_said = true;
+		hf_log(HF_LOG_WARN,
+		       "certificate %s: its renewal threshold is longer than it lives (%lld "
+		       "days); it is renewed at half of its life",
+		       c->conf->id, (long long)(c->held.not_after - c->held.not_before) / 86400);
+	}
+	if (!c->hurry_said && hf_schedule_hurried(&s)) {
+		c->hurry_said = true;
+		hf_log(HF_LOG_WARN,
+		       "certificate %s: a new one has to be renewed at once, so little of its life "
+		       "(%lld s) is left; it is renewed once a minute at most: let its issuer, and "
+		       "the clocks of both, be looked at",
+		       c->conf->id, (long long)(c->held.not_after - c->held.not_before));
+	}
 }
 
 static void look_at(struct hf_agent *a, struct hf_credential *c)
@@ -80,7 +97,7 @@ static void look_at(struct hf_agent *a, struct hf_credential *c)
 		hf_renew_begin(a, c);
 	if (c->record.hook_due)
 		hf_hook_run(a, c);
-	warn_of_clamp(c);
+	warn_of_schedule(c);
 }
 
 static void look(struct hf_agent *a)

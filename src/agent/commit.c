@@ -146,11 +146,14 @@ static enum hf_rc write_reference(struct hf_agent *a, const struct hf_credential
 enum hf_rc hf_commit_follow(struct hf_agent *a, struct hf_credential *c,
 			    const struct hf_key_state *key, struct hf_err *e)
 {
+	/* A key has eight generations: those of short lives must not pile up. */
+	int64_t grace = (c->held.not_after - c->held.not_before) / 4;
 	enum hf_rc rc = HF_OK;
 
+	grace = grace < 0 ? 0 : grace > HF_GRACE_S ? HF_GRACE_S : grace;
 	if (!key || !hf_mem_equal(key->current, c->held.spki_sha256, 32))
-		rc = hf_keys_current(a->keys, c->conf->key.name, c->held.spki_sha256, HF_GRACE_S,
-				     e);
+		rc = hf_keys_current(a->keys, c->conf->key.name, c->held.spki_sha256,
+				     (uint32_t)grace, e);
 	if (!rc && c->conf->reference[0])
 		rc = write_reference(a, c, e);
 	return rc;

@@ -5,7 +5,8 @@
 
 #include "agent/agent.h"
 
-#define HF_GRACE_S 86400u /* who holds the old certificate may go on for a day */
+/* Who holds the old certificate may go on for a day, or a quarter of the new one's life. */
+#define HF_GRACE_S 86400
 
 /*
  * @pem (leaf first) for the staged key: checked once more, written beside the state, then to its

@@ -92,6 +92,7 @@ void hf_credential_plan(struct hf_credential *c, int64_t now)
 		.failures = (uint32_t)c->record.failures,
 		.local = hf_record_local(&c->record),
 		.retry_after = c->record.retry_after,
+		.renewed = hf_record_renewed(&c->record),
 		.wanted = c->record.wanted,
 		.utc_offset = localtime_r(&t, &tm) ? tm.tm_gmtoff : 0,
 	};

@@ -25,9 +25,9 @@ struct hf_credential {
 	bool busy;	    /* an enrolment is under way */
 	bool recovered;	    /* what a crash may have left has been looked at */
 	int64_t recover_at; /* when to look again, if that failed; else at its file */
-	char *answer;	 /* a certificate that came and could not be written yet, PEM; owned */
-	bool clamp_said; /* the warning about the threshold was given */
-	char trouble[300]; /* of a certificate that only is watched; "" if all is well */
+	char *answer;	    /* a certificate that came and could not be written yet, PEM; owned */
+	bool clamp_said, hurry_said; /* the warnings about its schedule were given */
+	char trouble[300];	     /* of a certificate that only is watched; "" if all is well */
 };
 
 /* Reads @path: leaf first. An unreadable or odd file is one without a leaf, with a reason. */

@@ -40,6 +40,11 @@ bool hf_record_local(const struct hf_record *r)
 	return !strcmp(r->result, HF_RESULT_LOCAL) || !strcmp(r->result, "key");
 }
 
+int64_t hf_record_renewed(const struct hf_record *r)
+{
+	return strcmp(r->result, "ok") ? 0 : r->last;
+}
+
 void hf_record_init(struct hf_record *r)
 {
 	memset(r, 0, sizeof(*r));

@@ -30,6 +30,9 @@ struct hf_record {
 /* Token, broker or disk were at fault: @result is HF_RESULT_LOCAL, or holdfast-est's "key". */
 bool hf_record_local(const struct hf_record *r);
 
+/* When there was success, if the last attempt was one; else 0. */
+int64_t hf_record_renewed(const struct hf_record *r);
+
 void hf_record_init(struct hf_record *r);
 
 /* One that is not there is an empty one. A damaged one is set aside and said, never an end. */

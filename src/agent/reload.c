@@ -82,6 +82,7 @@ static void carry_over(struct hf_agent *a, struct hf_credential *was, size_t n)
 		c->record = was[i].record;
 		c->recovered = was[i].recovered && !c->record.staged[0];
 		c->clamp_said = was[i].clamp_said;
+		c->hurry_said = was[i].hurry_said;
 		/* A password that was corrected, say: no reason to wait for the next retry. */
 		if (memcmp(c->conf, was[i].conf, sizeof(*c->conf)) != 0)
 			c->record.failures = 0;

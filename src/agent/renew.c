@@ -61,6 +61,30 @@ static enum hf_rc get_key(struct hf_agent *a, struct hf_credential *c, struct hf
 			      conf->key.usage, key, e);
 }
 
+/* A key has so many generations: of those that wait for their end, the oldest makes room. */
+static bool make_room(struct hf_agent *a, const struct hf_credential *c)
+{
+	const struct hf_generation *oldest = NULL;
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_key_state key;
+	char hex[65];
+	size_t i;
+
+	if (hf_keys_get(a->keys, c->conf->key.name, &key, &err))
+		return false;
+	for (i = 0; i < key.n; i++)
+		if (key.generations[i].state == hf_Generation_State_RETIRING &&
+		    (!oldest || key.generations[i].created < oldest->created))
+			oldest = &key.generations[i];
+	if (!oldest || hf_keys_retire(a->keys, key.name, oldest->spki_sha256, &err))
+		return false;
+	hf_log(HF_LOG_NOTICE,
+	       "key %s: it has as many generations as a key can have; the oldest of a certificate "
+	       "before, %s, is gone before its time",
+	       key.name, hf_hex(hex, sizeof(hex), oldest->spki_sha256, 32));
+	return true;
+}
+
 /* The transaction is on the disk before the key is asked for: the same one comes again. */
 static enum hf_rc stage(struct hf_agent *a, struct hf_credential *c, uint8_t spki[32],
 			struct hf_err *e)
@@ -84,8 +108,12 @@ static enum hf_rc stage(struct hf_agent *a, struct hf_credential *c, uint8_t spk
 		r->transaction[0] = '\0';
 		return hf_fail(e, HF_CORRUPT, "its record is damaged; beginning anew");
 	}
-	return hf_keys_stage(a->keys, c->conf->key.name, c->conf->key.algorithm, transaction, spki,
-			     e);
+	rc = hf_keys_stage(a->keys, c->conf->key.name, c->conf->key.algorithm, transaction, spki,
+			   e);
+	if (rc == HF_REFUSED && make_room(a, c))
+		rc = hf_keys_stage(a->keys, c->conf->key.name, c->conf->key.algorithm, transaction,
+				   spki, e);
+	return rc;
 }
 
 /* The key pair that the next certificate is for, and on the disk that it is so. */

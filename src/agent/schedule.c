@@ -64,6 +64,13 @@ int64_t hf_schedule_due(const struct hf_schedule *s)
 	return at + jitter(s, at);
 }
 
+/* A CA that issues for seconds, or for a time that has gone by: not more than once a minute. */
+bool hf_schedule_hurried(const struct hf_schedule *s)
+{
+	return s->issued && s->renewed && s->renew->enabled &&
+	       hf_schedule_due(s) < s->renewed + MINUTE;
+}
+
 /* The first time from @at on within the window of the day; @at if there is none in time. */
 static int64_t in_window(const struct hf_schedule *s, int64_t at)
 {
@@ -123,5 +130,7 @@ int64_t hf_schedule_next(const struct hf_schedule *s, int64_t now)
 	at = hf_schedule_due(s);
 	if (at == HF_NEVER)
 		return HF_NEVER;
+	if (hf_schedule_hurried(s))
+		at = earlier(s->renewed, now) + MINUTE;
 	return in_window(s, later(at, now));
 }

@@ -20,6 +20,7 @@ struct hf_schedule {
 	uint32_t failures;   /* in a row */
 	bool local;	     /* it was our token, broker or disk, which no server minds */
 	int64_t retry_after; /* a server's wish, in seconds after @tried; 0: none */
+	int64_t renewed;     /* the last attempt, if it did not fail; 0: none */
 	bool wanted;	     /* somebody asked for it by hand, or its settings changed */
 	int64_t utc_offset;  /* of local time, for the window */
 };
@@ -30,6 +31,9 @@ int64_t hf_schedule_due(const struct hf_schedule *s);
 
 /* When to act next; not later than @now means now. HF_NEVER: nothing to do. */
 int64_t hf_schedule_next(const struct hf_schedule *s, int64_t now);
+
+/* The certificate was due when it came, or nearly so: it is renewed a minute after that. */
+bool hf_schedule_hurried(const struct hf_schedule *s);
 
 /* The threshold is longer than the lifetime allows, and hf_schedule_due() uses half of it. */
 bool hf_schedule_clamped(const struct hf_schedule *s);

@@ -177,6 +177,13 @@ class Device:
         """Makes the agent look at the clock and at its configuration."""
         self.agent.send_signal(signal.SIGHUP)
 
+    def turn(self):
+        """Waits until the agent's loop has come round: what it was at is done."""
+        said = "the configuration was read again"
+        count = self.log().count(said)
+        self.wake()
+        self.until(lambda: self.log().count(said) > count)
+
     def advance(self, seconds):
         self.set_clock(self.offset + seconds)
         self.wake()

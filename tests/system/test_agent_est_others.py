@@ -30,7 +30,7 @@ def test_disk_fails_at_every_write(site, error):  # noqa: F811
         device.advance(PERIOD)
         device.until(lambda: any(text in device.log()[said:]
                                  for text in ("; again in", "a new one is in use")), 60)
-        turn(device)  # what comes after that is done as well
+        device.turn()  # what comes after that is done as well
         failed = device.steps() >= at
         device._wish(5, 0)
         assert fingerprint(device) == before or device.key_of("web") in device.generations("web")
@@ -39,11 +39,3 @@ def test_disk_fails_at_every_write(site, error):  # noqa: F811
         assert issued(env) - count == 1, at
         assert "staged" not in device.generations("web").values()
     assert at > 40
-
-
-def turn(device):
-    """The agent's loop has come round."""
-    said = "the configuration was read again"
-    count = device.log().count(said)
-    device.wake()
-    device.until(lambda: device.log().count(said) > count)

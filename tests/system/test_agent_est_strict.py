@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent and EST servers that are strict, change, hang, or answer wrongly (badest.py)."""
 import base64
+import datetime
 import os
 import ssl
 
@@ -9,8 +10,8 @@ from cryptography import x509
 
 from agentlib import DAY, Device
 from badest import HOST, BadEst, certs, issue, reply
-from estpki import CLIENT, Cert
-from test_agent_est import IDS, begin, delays_nothing
+from estpki import CLIENT, NOW, Cert
+from test_agent_est import IDS, begin, delays_nothing, no_key_is_left_over
 
 ROOT_CA = Cert("EST root", ca=True, days=3650)
 SERVER = Cert("localhost", ROOT_CA, days=3650, **HOST)
@@ -424,3 +425,56 @@ def test_a_server_that_hangs_when_it_has_the_request():
         site.until(lambda: site.posts())
         delays_nothing(site, "web", ("own", "second"))
         assert len(site.posts()) == 1
+
+
+# ---------------------------------------------------------------- certificates that live for moments
+
+def for_moments(site, seconds):
+    """A CA that issues for so long; its clock is right."""
+    def handler(r):
+        now = site.now() - NOW.replace(tzinfo=datetime.timezone.utc).timestamp()
+        return certs(issue(r, ROOT_CA, begins=(now - 60) / DAY, days=(now + seconds) / DAY).der)
+    return handler
+
+
+def test_life_that_is_over_at_once():
+    """The server is asked once a minute, not all the time."""
+    with Site() as site:
+        site.server.handlers.update(dict.fromkeys(("simpleenroll", "simplereenroll"),
+                                                  for_moments(site, 5)))
+        before = site.run()
+        for n in range(2, 5):
+            site.until(lambda: "once a minute at most" in site.log())
+            entry = site.credential("web")
+            assert entry["next"] == entry["last"]["at"] + 60
+            site.turn()
+            assert len(site.posts()) == n - 1
+            site.due()
+            site.until(lambda: site.credential("web")["renewals"] == n)
+        assert site.fingerprint("web") != before
+        assert site.log().count("once a minute at most") == 1
+
+
+def test_lives_of_two_hours():
+    """The key before is kept for a quarter of such a life, so that keys do not pile up."""
+    with Site() as site:
+        site.server.handlers.update(dict.fromkeys(("simpleenroll", "simplereenroll"),
+                                                  for_moments(site, 7200)))
+        before = site.run()
+        for _ in range(20):
+            site.due()
+            before = site.renewed(before)
+            site.until(lambda: no_key_is_left_over(site, "web"))
+
+
+def test_more_renewals_by_hand_than_a_key_has_generations():
+    with Site() as site:
+        before = site.run()
+        for _ in range(10):
+            site.cli("cert", "renew", "web", "--root", site.dir)
+            before = site.renewed(before)
+        states = sorted(site.generations("web").values())
+        assert states == ["current"] + 7 * ["retiring"]
+        assert site.log().count("is gone before its time") == 3
+        site.advance(1.1 * DAY)
+        site.until(lambda: list(site.generations("web").values()) == ["current"])

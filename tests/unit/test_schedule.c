@@ -110,6 +110,37 @@ static void jitter_spreads_and_is_bounded(void **state)
 	assert_true(most <= 12 * HOUR && most > 11 * HOUR);
 }
 
+/* Lifetime and age when it came, seconds until it is renewed, and whether that is worth a word. */
+static void short_lives_are_not_renewed_all_the_time(void **state)
+{
+	static const struct {
+		int64_t life, age, wait;
+		bool hurried;
+	} rows[] = {
+		{ 5, 0, 60, true },	      { 70, 0, 60, true },
+		{ 75, 0, 60, false },	      { 7200, 0, 5760, false },
+		{ 7200, 5710, 60, true },     { LIFE, LIFE - 3, 60, true },
+		{ LIFE, 0, 72 * DAY, false },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < HF_COUNT(rows); i++) {
+		struct hf_renew r = renewal(80, 0);
+		struct hf_schedule s = schedule(&r);
+		int64_t now = START + rows[i].age;
+
+		s.not_after = START + rows[i].life;
+		s.renewed = now;
+		assert_int_equal(hf_schedule_next(&s, now) - now, rows[i].wait);
+		assert_int_equal(hf_schedule_hurried(&s), rows[i].hurried);
+		/* a clock that ran backwards: no later than that */
+		assert_true(hf_schedule_next(&s, now - DAY) <= now + rows[i].wait);
+		s.wanted = true; /* by hand it goes */
+		assert_int_equal(hf_schedule_next(&s, now), now);
+	}
+}
+
 static void failures_are_retried_for_ever(void **state)
 {
 	struct hf_renew r = renewal(80, 0);
@@ -287,6 +318,7 @@ int main(void)
 		cmocka_unit_test(thresholds),
 		cmocka_unit_test(disabled_means_disabled),
 		cmocka_unit_test(jitter_spreads_and_is_bounded),
+		cmocka_unit_test(short_lives_are_not_renewed_all_the_time),
 		cmocka_unit_test(failures_are_retried_for_ever),
 		cmocka_unit_test(local_failures_heal_soon),
 		cmocka_unit_test(a_server_may_ask_for_patience),
