@@ -89,17 +89,15 @@ static int64_t in_window(const struct hf_schedule *s, int64_t at)
 	return opens < s->not_after - lifetime(s) / 10 ? opens : at;
 }
 
-/* Of what the server or the configuration says; a tenth is left to chance. */
-static int64_t pause(const struct hf_schedule *s)
+static int64_t usual_pause(const struct hf_schedule *s)
 {
-	int64_t wait;
+	const struct hf_when *retry = &s->renew->retry;
+	int64_t wait = HOUR;
 
-	if (s->issued && s->renew->retry.percent)
-		wait = percent_of(lifetime(s), s->renew->retry.percent);
-	else if (s->renew->retry.seconds)
-		wait = s->renew->retry.seconds;
-	else
-		wait = HOUR;
+	if (s->issued && retry->percent)
+		wait = percent_of(lifetime(s), retry->percent);
+	else if (retry->seconds)
+		wait = retry->seconds;
 	/* Without a certificate, or with one that has ended, nothing works: hurry. So where nobody
 	 * else is asked: a broker that was restarted is back in a minute. */
 	if (!s->issued || s->tried >= s->not_after || s->local) {
@@ -107,10 +105,14 @@ static int64_t pause(const struct hf_schedule *s)
 
 		wait = earlier(wait, earlier((int64_t)MINUTE << n, HOUR));
 	}
-	wait = later(wait, s->renew->retry.seconds && s->renew->retry.seconds < 30
-				   ? s->renew->retry.seconds
-				   : 30);
-	wait = later(wait, earlier(s->retry_after, DAY));
+	return later(wait, retry->seconds && retry->seconds < 30 ? retry->seconds : 30);
+}
+
+/* Of what the server says, or else the configuration; a tenth is left to chance. */
+static int64_t pause(const struct hf_schedule *s)
+{
+	int64_t wait = s->retry_after ? later(earlier(s->retry_after, DAY), 30) : usual_pause(s);
+
 	return wait + (int64_t)((s->seed ^ s->failures * 2654435761u) % (uint64_t)(wait / 10 + 1));
 }
 

@@ -228,6 +228,8 @@ def test_server_down_for_thirty_days():
 
 
 PASSWORD = """
+[edge_ca]
+auto_generated_edge_ca_expiry_days = 3650
 [cert_issuance.est]
 trusted_certs = ["file://%(HOLDFAST_EST_TRUST)s"]
 [cert_issuance.est.auth]
@@ -239,8 +241,6 @@ default = "%(HOLDFAST_EST_URL)s"
 id = "web"
 method = "est"
 common_name = "web.example"
-[edge_ca]
-auto_generated_edge_ca_expiry_days = 3650
 """
 
 
@@ -250,19 +250,27 @@ def by_password(env):
 
 
 def test_a_person_decides():
-    """202: the agent waits as long as the server says, and asks again for the same key."""
+    """202: the agent waits as long as the server says, over a restart, and asks again for the same
+    key: that of a renewal with a new one as well."""
     with Device(start=False) as device, est_server("manual", clock=device) as env:
-        device.apply(by_password(env))
+        device.apply(by_password(env) + '[credential.renew]\nrotate_key = true\nretry = "4%"\n')
         device.start_broker()
         device.start_agent()
-        device.until(lambda: device.credential("web")["state"] == "pending", 60)
-        entry = device.credential("web")
-        assert entry["last"]["result"] == "pending" and entry["failures"] == 0
-        key = set(device.generations("web"))
-        device.advance(entry["next"] - device.now() + 1)
-        device.until(lambda: device.credential("web")["state"] == "ok", 60)
-        assert set(device.generations("web")) == key and device.check_pair("web") in key
-        assert issued(env) == 1
+        for n, states in ((1, ["current"]), (2, ["current", "staged"])):
+            device.until(lambda: device.credential("web")["state"] == "pending", 60)
+            entry, keys = device.credential("web"), device.generations("web")
+            assert entry["last"]["result"] == "pending" and entry["failures"] == 0
+            assert 3600 <= entry["next"] - entry["last"]["at"] <= 3960
+            assert sorted(keys.values()) == states
+            device.stop_agent()
+            device.start_agent()
+            assert device.credential("web")["next"] == entry["next"] and issued(env) == n - 1
+            device.advance(entry["next"] - device.now() + 1)
+            device.until(lambda: device.credential("web")["state"] == "ok", 60)
+            assert set(device.generations("web")) == set(keys)
+            assert keys[device.check_pair("web")] == states[-1]
+            assert issued(env) == n
+            device.advance(75 * DAY)
 
 
 def test_a_password_that_is_wrong():

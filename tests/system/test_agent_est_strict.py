@@ -478,3 +478,22 @@ def test_more_renewals_by_hand_than_a_key_has_generations():
         assert site.log().count("is gone before its time") == 3
         site.advance(1.1 * DAY)
         site.until(lambda: list(site.generations("web").values()) == ["current"])
+
+
+@pytest.mark.parametrize("code", [202, 429, 503])
+def test_server_that_says_when(code):
+    """Then, and not when the retry of days is over; whatever it has said before."""
+    with Site() as site:
+        before = site.run()
+        site.server.handlers["simplereenroll"] = lambda r: reply(code, Retry_After=120)
+        site.due()
+        for n in range(2, 5):
+            site.until(lambda: site.credential("web")["attempts"] == n - 1)
+            entry = site.credential("web")
+            assert entry["state"] == ("pending" if code == 202 else "failed")
+            assert 120 <= entry["next"] - entry["last"]["at"] <= 132
+            if n == 4:
+                site.server.handlers["simplereenroll"] = site.issued
+            site.due()
+        site.renewed(before)
+        assert len(site.posts()) == 5

@@ -181,12 +181,20 @@ static void local_failures_heal_soon(void **state)
 	}
 }
 
-static void a_server_may_ask_for_patience(void **state)
+/* When it says when, that is when: neither earlier nor, with a long retry, days later. */
+static void a_server_may_say_when(void **state)
 {
 	struct hf_renew r = renewal(80, 0);
 	struct hf_schedule s = schedule(&r);
 
 	(void)state;
+	s.tried = START + 73 * DAY;
+	s.failures = 1;
+	s.retry_after = HOUR;
+	assert_in_range(hf_schedule_next(&s, s.tried) - s.tried, HOUR, HOUR + 360);
+	s.issued = false; /* also where there is hurry */
+	assert_in_range(hf_schedule_next(&s, s.tried) - s.tried, HOUR, HOUR + 360);
+	s.issued = true;
 	r.retry.percent = 0;
 	r.retry.seconds = 60;
 	s.tried = START + 73 * DAY;
@@ -321,7 +329,7 @@ int main(void)
 		cmocka_unit_test(short_lives_are_not_renewed_all_the_time),
 		cmocka_unit_test(failures_are_retried_for_ever),
 		cmocka_unit_test(local_failures_heal_soon),
-		cmocka_unit_test(a_server_may_ask_for_patience),
+		cmocka_unit_test(a_server_may_say_when),
 		cmocka_unit_test(a_clock_that_ran_backwards_does_not_block),
 		cmocka_unit_test(windows),
 		cmocka_unit_test(a_window_that_opens_too_late_is_not_waited_for),
