@@ -121,3 +121,21 @@ void hf_anchors_save(const struct hf_agent *a, const struct hf_credential *c, co
 		       "certificate %s: the server's CA certificates cannot be remembered: %s",
 		       c->conf->id, err.msg);
 }
+
+void hf_anchors_give(const struct hf_credential *c, const char *pem)
+{
+	const char *path = c->conf->est.cacerts_file;
+	HF_AUTO_BUF old = HF_BUF(4 * HF_ANCHORS_MAX);
+	struct hf_err err = HF_ERR_INIT;
+
+	if (!path[0] || (!hf_file_read(path, false, &old, NULL) && old.n == strlen(pem) &&
+			 !memcmp(old.p, pem, old.n)))
+		return;
+	if (hf_file_replace(path, pem, strlen(pem), 0644, &err))
+		hf_log(HF_LOG_ERR, "certificate %s: the CA certificates of its EST server: %s",
+		       c->conf->id, err.msg);
+	else
+		hf_log(HF_LOG_NOTICE,
+		       "certificate %s: %s has the CA certificates of its EST server", c->conf->id,
+		       path);
+}

@@ -20,4 +20,7 @@ void hf_anchors_load(const struct hf_agent *a, const struct hf_credential *c, co
 void hf_anchors_save(const struct hf_agent *a, const struct hf_credential *c, const char trust[65],
 		     const char *pem);
 
+/* To other programs: into the file that the configuration names, if it does. */
+void hf_anchors_give(const struct hf_credential *c, const char *pem);
+
 #endif

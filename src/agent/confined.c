@@ -38,7 +38,7 @@ enum hf_rc hf_agent_confine(const struct hf_agent *a, struct hf_err *e)
 {
 	const struct hf_agent_settings *s = a->settings;
 	/* The whole file system to read (trust files and passwords are anywhere); few to write. */
-	size_t i, n = 0, max = 8 + 2 * s->n_credentials;
+	size_t i, n = 0, max = 8 + 3 * s->n_credentials;
 	struct hf_confine_place *places = calloc(max, sizeof(*places));
 	char(*dirs)[HF_PATH_MAX] = calloc(max, sizeof(*dirs));
 	struct hf_confine c = { .name = "agent",
@@ -61,13 +61,20 @@ enum hf_rc hf_agent_confine(const struct hf_agent *a, struct hf_err *e)
 		for (i = 0; i < s->n_credentials; i++) {
 			const char *file = s->credentials[i].file;
 			const char *ref = s->credentials[i].reference;
+			const char *cas = s->credentials[i].est.cacerts_file;
 
 			places[n] = (struct hf_confine_place){ directory_of(dirs[n], file), true };
 			n++;
-			if (!ref[0])
-				continue;
-			places[n] = (struct hf_confine_place){ directory_of(dirs[n], ref), true };
-			n++;
+			if (ref[0]) {
+				places[n] = (struct hf_confine_place){ directory_of(dirs[n], ref),
+								       true };
+				n++;
+			}
+			if (cas[0]) {
+				places[n] = (struct hf_confine_place){ directory_of(dirs[n], cas),
+								       true };
+				n++;
+			}
 		}
 		c.n_places = n;
 		give_up_the_clock();

@@ -64,7 +64,7 @@ static enum hf_rc choose_identity(struct hf_agent *a, struct hf_credential *c, b
 			       identity->conf->id);
 	else if (usable(a, first))
 		*as = first;
-	else if (!est->username[0] && est->bootstrap[0])
+	else if (!hf_estjob_basic(est) && !est->token_file[0] && est->bootstrap[0])
 		return hf_fail(e, HF_UNAVAILABLE,
 			       "the bootstrap identity %s has no certificate that is valid",
 			       est->bootstrap);
@@ -204,8 +204,10 @@ static void digest(struct hf_agent *a, struct hf_credential *c, struct hf_runnin
 	else if (!begin_anew(a, c, r, &result))
 		hf_renew_failed(a, c, result.status, result.message, result.retry_after_s);
 	/* After the certificate, which is worth more. */
-	if (!err.rc && result.cacerts)
+	if (!err.rc && result.cacerts) {
 		hf_anchors_save(a, c, r->trust, result.cacerts);
+		hf_anchors_give(c, result.cacerts);
+	}
 	hf_estjob_finish(&result);
 }
 

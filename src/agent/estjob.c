@@ -93,6 +93,11 @@ static enum hf_rc read_secret(const char *path, struct hf_buf *secret, struct hf
 	return rc;
 }
 
+bool hf_estjob_basic(const struct hf_est_conf *est)
+{
+	return est->username[0] || est->password[0] || est->password_file[0];
+}
+
 /* Straight into the job: json-c wipes nothing, neither what it frees nor what it moves. */
 static enum hf_rc write_basic(const struct hf_est_conf *est, struct hf_buf *out, struct hf_err *e)
 {
@@ -108,7 +113,18 @@ static enum hf_rc write_basic(const struct hf_est_conf *est, struct hf_buf *out,
 	add_quoted(out, est->username);
 	hf_buf_str(out, ",\"password\":");
 	add_quoted(out, password);
-	hf_buf_str(out, "}");
+	hf_buf_str(out, "},");
+	return rc;
+}
+
+static enum hf_rc write_bearer(const struct hf_est_conf *est, struct hf_buf *out, struct hf_err *e)
+{
+	HF_AUTO_BUF file = HF_BUF(4096);
+	enum hf_rc rc = read_secret(est->token_file, &file, e);
+
+	hf_buf_str(out, "\"bearer\":");
+	add_quoted(out, file.p ? (const char *)file.p : "");
+	hf_buf_str(out, ",");
 	return rc;
 }
 
@@ -134,7 +150,7 @@ static enum hf_rc write_tls(const struct hf_credential *as, struct hf_buf *out, 
 	(void)hf_hex(key + strlen(key), 65, as->held.spki_sha256, 32);
 	hf_buf_str(out, "\"tls\":{\"cert_pem\":");
 	add_quoted(out, (const char *)pem.p);
-	hf_buf_fmt(out, ",\"key\":\"%s\"}", key);
+	hf_buf_fmt(out, ",\"key\":\"%s\"},", key);
 	return HF_OK;
 }
 
@@ -144,12 +160,15 @@ static enum hf_rc write_auth(const struct hf_estjob *job, struct hf_buf *out, st
 	enum hf_rc rc = HF_OK;
 
 	hf_buf_str(out, "{\"auth\":{");
-	if (est->username[0])
+	if (hf_estjob_basic(est))
 		rc = write_basic(est, out, e);
-	if (!rc && est->username[0] && job->as)
-		hf_buf_str(out, ",");
+	if (!rc && est->token_file[0])
+		rc = write_bearer(est, out, e);
 	if (!rc && job->as)
 		rc = write_tls(job->as, out, e);
+	/* A comma follows each of them. */
+	if (out->n && out->p[out->n - 1] == ',')
+		out->p[--out->n] = '\0';
 	hf_buf_str(out, "},");
 	return rc;
 }
@@ -210,6 +229,8 @@ enum hf_rc hf_estjob_write(const struct hf_estjob *j, struct hf_buf *out, struct
 	if (!rc)
 		rc = add_request(job, j->c, j->replace, e);
 	text(job, "binding", est->binding);
+	text(job, "csrattrs", est->csrattrs);
+	list(job, "tolerate", est->tolerate[0], sizeof(est->tolerate[0]), est->n_tolerate);
 	text(job, "client_chain", est->client_chain);
 	json_object_object_add(job, "follow_redirects",
 			       json_object_new_boolean(est->follow_redirects));

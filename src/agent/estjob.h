@@ -22,6 +22,9 @@ struct hf_estjob {
 /* Appends the files of CA certificates that the configuration names. HF_IO, HF_ARGUMENT. */
 enum hf_rc hf_estjob_trust(const struct hf_est_conf *est, struct hf_buf *pem, struct hf_err *e);
 
+/* User and password are configured; the name may be empty (RFC 7030, section 3.2.3). */
+bool hf_estjob_basic(const struct hf_est_conf *est);
+
 /* Appends the job to @out. HF_IO: the password file cannot be read. */
 enum hf_rc hf_estjob_write(const struct hf_estjob *job, struct hf_buf *out, struct hf_err *e);
 

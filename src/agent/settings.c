@@ -46,12 +46,16 @@ static const struct hf_row est_rows[] = {
 	HF_ROW_OF_TEXT(struct hf_est_conf, username, 0),
 	HF_ROW_OF_TEXT(struct hf_est_conf, password, 0),
 	HF_ROW_OF_TEXT(struct hf_est_conf, password_file, 0),
+	HF_ROW_OF_TEXT(struct hf_est_conf, token_file, 0),
 	HF_ROW_OF_TEXT(struct hf_est_conf, identity, 0),
 	HF_ROW_OF_TEXT(struct hf_est_conf, bootstrap, 0),
 	HF_ROW_OF_TEXT(struct hf_est_conf, client_chain, 0),
 	HF_ROW_OF_TEXT(struct hf_est_conf, binding, 0),
+	HF_ROW_OF_TEXT(struct hf_est_conf, csrattrs, 0),
+	HF_ROW_OF_TEXTS(struct hf_est_conf, tolerate),
 	HF_ROW_OF_TRUTH(struct hf_est_conf, follow_redirects),
 	HF_ROW_OF_TEXT(struct hf_est_conf, proxy, 0),
+	HF_ROW_OF_TEXT(struct hf_est_conf, cacerts_file, 0),
 	HF_ROW_END,
 };
 

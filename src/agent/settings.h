@@ -28,14 +28,15 @@ struct hf_renew {
 };
 
 struct hf_est_conf {
-	char url[1024];
+	char url[1024], cacerts_file[HF_PATH_MAX]; /* the latter for other programs */
 	struct {
 		char mode[16], files[16][HF_PATH_MAX], sha256[65];
 		size_t n_files;
 	} trust;
-	char username[256], password[256], password_file[HF_PATH_MAX];
+	char username[256], password[256], password_file[HF_PATH_MAX], token_file[HF_PATH_MAX];
 	char identity[HF_ID_SIZE], bootstrap[HF_ID_SIZE]; /* credentials; "": none */
-	char client_chain[16], binding[16], proxy[256];
+	char client_chain[16], binding[16], csrattrs[16], tolerate[3][16], proxy[256];
+	size_t n_tolerate;
 	bool follow_redirects;
 };
 
@@ -46,10 +47,9 @@ struct hf_credential_conf {
 		char name[HF_ID_SIZE], token[HF_ID_SIZE], algorithm[24], usage[64], uri[512];
 	} key;
 	char file[HF_PATH_MAX], reference[HF_PATH_MAX], owner[64], group[64];
-	int64_t mode;
+	int64_t mode, days, pathlen;
 	char method[16]; /* self_signed, local_ca, est, files */
 	bool quickstart, ca;
-	int64_t days, pathlen;
 	char issuer[HF_ID_SIZE];
 	char subject[16][2][256]; /* attribute, value; in the order of the certificate */
 	char sans[32][256], eku[8][64];

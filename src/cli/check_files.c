@@ -273,11 +273,14 @@ static void credential_secrets(struct hf_checkup *k)
 	size_t i;
 
 	for (i = 0; i < k->inventory.n; i++) {
-		const char *file =
-			hf_inventory_text(k->inventory.list[i].conf, "est.password_file");
+		json_object *conf = k->inventory.list[i].conf;
+		const char *password = hf_inventory_text(conf, "est.password_file");
+		const char *token = hf_inventory_text(conf, "est.token_file");
 
-		if (file[0])
-			private_file(k, file, "the password of an EST server");
+		if (password[0])
+			private_file(k, password, "the password of an EST server");
+		if (token[0])
+			private_file(k, token, "the bearer token of an EST server");
 	}
 }
 
@@ -377,6 +380,7 @@ static void agent_reads(struct hf_checkup *k, const char *arg)
 		if (!strcmp(hf_inventory_text(v->conf, "method"), "files") || v->certs)
 			readable(k, &u, v->file, v->id);
 		readable(k, &u, hf_inventory_text(v->conf, "est.password_file"), v->id);
+		readable(k, &u, hf_inventory_text(v->conf, "est.token_file"), v->id);
 		files = hf_inventory_at(v->conf, "est.trust.files");
 		for (j = 0; json_object_is_type(files, json_type_array) &&
 			    j < json_object_array_length(files);

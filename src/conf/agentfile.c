@@ -127,12 +127,16 @@ static void add_est(struct hf_creds *c, json_object *out, const struct hf_cred *
 	hf_making_set_text(o, "username", e->username);
 	hf_making_set_text(o, "password_file", e->password_file);
 	hf_making_set_text(o, "password", e->password);
+	hf_making_set_text(o, "token_file", e->token_file);
 	hf_making_set_text(o, "identity", e->identity);
 	hf_making_set_text(o, "bootstrap", e->bootstrap);
 	hf_making_set_text(o, "client_chain", e->client_chain);
 	hf_making_set_text(o, "binding", e->binding);
+	hf_making_set_text(o, "csrattrs", e->csrattrs);
+	add_texts(o, "tolerate", e->tolerate, NULL);
 	set_flag(o, "follow_redirects", e->follow_redirects);
 	hf_making_set_text(o, "proxy", e->proxy);
+	hf_making_set_text(o, "cacerts_file", e->cacerts_file);
 }
 
 static void add_when(json_object *out, const char *name, const struct hf_cred_when *w)

@@ -7,13 +7,10 @@
 
 #define EST "cert_issuance.est"
 
-static const char *const auth_keys[] = { "username",
-					 "password",
-					 "password_file",
-					 "identity_cert",
-					 "identity_pk",
-					 "bootstrap_identity_cert",
-					 "bootstrap_identity_pk" };
+static const char *const auth_keys[] = {
+	"username",	 "password",	"password_file",	   "token_file",
+	"identity_cert", "identity_pk", "bootstrap_identity_cert", "bootstrap_identity_pk"
+};
 
 static bool has_auth(const struct hf_node *table)
 {
@@ -41,7 +38,9 @@ static bool pair(struct hf_creds *c, const struct hf_node *table, const char *on
 static void take_password(struct hf_creds *c, struct hf_cred *k, const struct hf_node *auth)
 {
 	const struct hf_node *file = hf_node_get(auth, "password_file");
+	const struct hf_node *token = hf_node_get(auth, "token_file");
 
+	k->est.token_file = token ? token->text : "";
 	if (file && hf_node_get(auth, "password"))
 		hf_problem_add(c->m->p, HF_PROBLEM_ERROR, file,
 			       "there are both password and password_file; write one of them");
@@ -95,6 +94,12 @@ static void take_options(struct hf_creds *c, struct hf_cred *k, const struct hf_
 	const struct hf_node *own = hf_node_get(table, "follow_redirects");
 	const struct hf_node *follow = own ? own : hf_node_get(all, "follow_redirects");
 	const struct hf_node *certs = hf_node_get(table, "trusted_certs");
+	const struct hf_node *tolerate = hf_node_get(table, "tolerate");
+	const char *cacerts = hf_cred_text(table, "cacerts_file");
+
+	k->est.tolerate = tolerate ? tolerate : hf_node_get(all, "tolerate");
+	k->est.csrattrs = option(c, table, "csrattrs");
+	k->est.cacerts_file = cacerts ? cacerts : "";
 
 	k->est.fingerprint = option(c, certs ? NULL : table, "fingerprint");
 	if (hf_cred_text(table, "fingerprint"))
@@ -171,6 +176,7 @@ static void add_identity(struct hf_creds *c, const struct hf_cred *user, const s
 		(void)hf_cred_set_cn(k, cn);
 	k->eku_standard = client;
 	k->est = user->est;
+	k->est.cacerts_file = ""; /* the user's own */
 	url = of ? NULL : hf_cred_text(urls, "est-id");
 	url = url || of ? url : hf_cred_text(urls, "default");
 	if (url)
@@ -246,7 +252,9 @@ void hf_cred_enroll(struct hf_creds *c, struct hf_cred *k, const struct hf_node 
 		(void)hf_copy(k->est.bootstrap, sizeof(k->est.bootstrap), bootstrap);
 	if (!identity && !bootstrap)
 		take_certificates(c, k, auth, auth == table ? k : NULL);
-	if (!k->est.username[0] && !k->est.identity[0] && !k->est.bootstrap[0] && !c->m->p->errors)
+	if (!k->est.username[0] && !k->est.password[0] && !k->est.password_file[0] &&
+	    !k->est.token_file[0] && !k->est.identity[0] && !k->est.bootstrap[0] &&
+	    !c->m->p->errors)
 		hf_problem_add(c->m->p, HF_PROBLEM_WARNING, table ? table : k->at,
 			       "nothing tells the EST server who asks for %s; write username and "
 			       "password, or bootstrap_identity_cert and bootstrap_identity_pk, "

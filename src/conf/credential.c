@@ -49,9 +49,9 @@ static void defaults(struct hf_creds *c, struct hf_cred *k)
 	k->mode = 0644;
 	k->pathlen = -1;
 	k->est.url = k->est.fingerprint = k->est.username = k->est.password = "";
-	k->est.password_file = k->est.proxy = "";
+	k->est.password_file = k->est.token_file = k->est.proxy = k->est.cacerts_file = "";
 	k->est.client_chain = "full";
-	k->est.binding = "auto";
+	k->est.binding = k->est.csrattrs = "auto";
 	hf_cred_renewal(c, k, NULL, false);
 }
 

@@ -35,10 +35,11 @@ struct hf_cred_renew {
 /* Texts of all these are the configuration's, never NULL. */
 struct hf_cred_est {
 	const char *url;
-	const struct hf_node *trusted; /* list of file:/// or NULL */
-	const char *fingerprint, *username, *password, *password_file;
+	const struct hf_node *trusted;	/* list of file:/// or NULL */
+	const struct hf_node *tolerate; /* list of words, or NULL */
+	const char *fingerprint, *username, *password, *password_file, *token_file;
 	char identity[HF_CRED_ID_MAX], bootstrap[HF_CRED_ID_MAX];
-	const char *client_chain, *binding, *proxy;
+	const char *client_chain, *binding, *csrattrs, *proxy, *cacerts_file;
 	bool follow_redirects;
 };
 

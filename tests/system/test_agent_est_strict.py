@@ -497,3 +497,81 @@ def test_server_that_says_when(code):
             site.due()
         site.renewed(before)
         assert len(site.posts()) == 5
+
+
+# ---------------------------------------------------------------- settings
+
+SETTINGS = """
+[credential.est]
+%(settings)s
+"""
+
+
+def with_settings(text, auth=""):
+    """WEB with these in [credential.est]; it has an auth of its own if one is given."""
+    return WEB.replace("[credential.renew]", SETTINGS % {"settings": text.replace("%", "%%") + auth} +
+                       "[credential.renew]")
+
+
+def test_bearer_token():
+    """A file's first line, told when it is asked for; and never to the log."""
+    with Site() as site:
+        def wants_it(r):
+            if r.headers.get("authorization") != "Bearer W\"X":
+                return reply(401, WWW_Authenticate='Bearer realm="x"')
+            return site.issued(r)
+        site.server.handlers["simpleenroll"] = wants_it
+        path = site.file("token", 'W"X\n')
+        site.run(with_settings('token_file = "%s"' % path))
+        assert [r.headers.get("authorization") for r in site.posts()] == [None, 'Bearer W"X']
+        assert 'W"X' not in site.log()
+
+
+def test_user_without_a_name():
+    with Site() as site:
+        def wants_it(r):
+            if r.headers.get("authorization") != "Basic " + base64.b64encode(b":x").decode():
+                return reply(401, WWW_Authenticate='Basic realm="x"')
+            return site.issued(r)
+        site.server.handlers["simpleenroll"] = wants_it
+        site.run(with_settings('username = ""\npassword = "x"'))
+
+
+def test_what_is_tolerated():
+    other = Cert("web.other").subject
+    with Site() as site:
+        site.server.handlers["simpleenroll"] = lambda r: site.issued(r, subject=other)
+        site.apply(WEB % dict(trust=site.trust, url=site.url))
+        site.start_broker()
+        site.start_agent()
+        assert "another subject" in site.failed("answer")
+        site.apply(with_settings('tolerate = ["subject"]') % dict(trust=site.trust, url=site.url))
+        site.wake()
+        site.until(lambda: site.credential("web")["state"] == "ok")
+        assert site.cert("web").subject == other
+
+
+@pytest.mark.parametrize("word", ["auto", "ignore"])
+def test_wishes_are_ignored(word):
+    with Site() as site:
+        site.run(with_settings('csrattrs = "%s"' % word))
+        assert ("csrattrs" in site.server.ops()) == (word == "auto")
+
+
+def test_ca_certificates_for_others():
+    """As they are trusted, newest first, and anew when they have changed."""
+    with Site() as site:
+        path = os.path.join(site.dir, "given", "ca.pem")
+        os.mkdir(os.path.dirname(path))
+        before = site.run(with_settings('cacerts_file = "%s"' % path))
+        site.until(lambda: os.path.exists(path))
+        with open(path) as f:
+            assert f.read() == ROOT_CA.pem
+        assert os.stat(path).st_mode & 0o777 == 0o644
+        site.server.handlers.update(BOTH)
+        site.due()
+        site.renewed(before)
+        site.until(lambda: os.stat(path).st_size > len(ROOT_CA.pem))
+        with open(path) as f:
+            assert sorted(f.read().split("-----BEGIN")) == sorted(
+                (ROOT_CA.pem + NEW_ROOT.pem).split("-----BEGIN"))

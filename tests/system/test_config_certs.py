@@ -338,6 +338,9 @@ password_file = "/etc/secret"
 client_chain = "leaf"
 binding = "tls-unique"
 follow_redirects = true
+csrattrs = "ignore"
+tolerate = ["subject", "eku"]
+cacerts_file = "/etc/ssl/est-ca.pem"
 proxy = "http://proxy.example.org:3128"
 [[credential]]
 id = "third"
@@ -345,6 +348,19 @@ method = "est"
 common_name = "pump-7"
 [credential.est]
 identity = "vpn"
+[[credential]]
+id = "fourth"
+method = "est"
+common_name = "pump-7"
+[credential.est]
+token_file = "/etc/token"
+[[credential]]
+id = "fifth"
+method = "est"
+common_name = "pump-7"
+[credential.est]
+username = ""
+password = "x"
 """)
     assert c["vpn"]["est"]["bootstrap"] == "est-bootstrap-id"
     assert c["vpn"]["est"]["trust"] == {"mode": "pinned", "files": ["/var/aziot/certs/est-id-ca.pem"], "sha256": ""}
@@ -353,6 +369,13 @@ identity = "vpn"
     assert other["password_file"] == "/etc/secret" and other["password"] == "" and other["identity"] == ""
     assert (other["client_chain"], other["binding"], other["follow_redirects"]) == ("leaf", "tls-unique", True)
     assert other["proxy"] == "http://proxy.example.org:3128"
+    assert (other["csrattrs"], other["tolerate"]) == ("ignore", ["subject", "eku"])
+    assert other["cacerts_file"] == "/etc/ssl/est-ca.pem" and other["token_file"] == ""
+    vpn, token = c["vpn"]["est"], c["fourth"]["est"]
+    assert (vpn["csrattrs"], vpn["tolerate"], vpn["cacerts_file"]) == ("auto", [], "")
+    # an auth of its own, like a password; so nothing of [cert_issuance.est.auth]
+    assert (token["token_file"], token["username"], token["identity"]) == ("/etc/token", "", "")
+    assert (c["fifth"]["est"]["username"], c["fifth"]["est"]["password"]) == ("", "(not shown)")
     assert c["third"]["est"]["identity"] == "vpn" and c["third"]["est"]["bootstrap"] == ""
 
 

@@ -21,6 +21,8 @@ def broker():
     b.start()
     b.algorithms()
     b.add_key("dev")
+    b.add_key("dec", "rsa-2048", usage="decrypt")
+    b.add_key("dh", usage="derive")
     yield b
     b.close()
 
@@ -72,6 +74,15 @@ def test_wish_for_a_key(broker, case):
         if status == "key":
             assert "EC P-256" in result["message"] and "simpleenroll" not in server.ops()
         assert run(enroll(server, csrattrs="ignore"), broker)["status"] == "ok"
+
+
+@pytest.mark.parametrize("key", ["dec", "dh"])
+def test_key_that_may_not_sign(broker, key):
+    """Its own request neither: nothing is sent."""
+    with BadEst() as server:
+        result = run(enroll(server, key="holdfast:" + key), broker)
+        assert result["status"] == "key" and "holdfast:" + key in result["message"], result
+        assert "simpleenroll" not in server.ops()
 
 
 @pytest.mark.parametrize("wish,used,said", [
