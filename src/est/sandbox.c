@@ -6,8 +6,11 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 
@@ -43,7 +46,6 @@ static const char *const allowed[] = {
 	"restart_syscall",
 	"exit",
 	"exit_group",
-	"tgkill",
 	"getpid",
 	"getppid",
 	"gettid",
@@ -77,9 +79,6 @@ static const char *const allowed[] = {
 	"getdents64",
 	"getcwd",
 	"dup",
-	"fcntl",
-	"fcntl64",
-	"ioctl",
 	"poll",
 	"ppoll",
 	"select",
@@ -123,6 +122,10 @@ static const char *const allowed[] = {
 	"shutdown",
 };
 
+/* Not F_SETOWN, F_SETSIG and FIOSETOWN: whose descriptor is ready then kills whom it wants. */
+static const int commands[] = { F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL };
+static const unsigned long controls[] = { FIONBIO, FIONREAD, TCGETS };
+
 static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
 
 /* Allows a call if its argument @n, under @mask, is @value. */
@@ -145,6 +148,14 @@ static int add_rules(scmp_filter_ctx f)
 		if (n != __NR_SCMP_ERROR)
 			failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, n, 0);
 	}
+	for (i = 0; i < HF_COUNT(commands); i++) {
+		failed |= allow_if(f, SCMP_SYS(fcntl), 1, UINT32_MAX, (scmp_datum_t)commands[i]);
+		failed |= allow_if(f, SCMP_SYS(fcntl64), 1, UINT32_MAX, (scmp_datum_t)commands[i]);
+	}
+	for (i = 0; i < HF_COUNT(controls); i++)
+		failed |= allow_if(f, SCMP_SYS(ioctl), 1, UINT32_MAX, controls[i]);
+	/* abort() and libc's threads signal themselves; nobody else is. */
+	failed |= allow_if(f, SCMP_SYS(tgkill), 0, UINT32_MAX, (scmp_datum_t)getpid());
 	for (i = 0; i < HF_COUNT(families); i++)
 		failed |= allow_if(f, SCMP_SYS(socket), 0, UINT32_MAX, (scmp_datum_t)families[i]);
 	failed |= allow_if(f, SCMP_SYS(open), 1, writing, 0);

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -65,6 +66,48 @@ static int try_unlink(void)
 static int try_kill(void)
 {
 	return kill(getppid(), 0);
+}
+
+static int try_tgkill(void)
+{
+	return (int)syscall(SYS_tgkill, getppid(), getppid(), 0);
+}
+
+/* The kernel signals the owner of a descriptor that is ready, with any signal. */
+static int try_owner(void)
+{
+	int ends[2];
+
+	return pipe(ends) ? 0 : fcntl(ends[0], F_SETOWN, getppid());
+}
+
+static int try_owner_ex(void)
+{
+	struct f_owner_ex owner = { F_OWNER_PID, getppid() };
+	int ends[2];
+
+	return pipe(ends) ? 0 : fcntl(ends[0], F_SETOWN_EX, &owner);
+}
+
+static int try_signal_of_descriptor(void)
+{
+	int ends[2];
+
+	return pipe(ends) ? 0 : fcntl(ends[0], F_SETSIG, SIGKILL);
+}
+
+static int try_owner_of_socket(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), pid = getppid();
+
+	return fd < 0 ? 0 : ioctl(fd, FIOSETOWN, &pid);
+}
+
+static int try_prlimit(void)
+{
+	struct rlimit64 none = { 0, 0 };
+
+	return (int)syscall(SYS_prlimit64, getppid(), RLIMIT_CORE, &none, NULL);
 }
 
 static int try_ptrace(void)
@@ -120,6 +163,12 @@ static const struct {
 	{ "truncate a file", try_truncate },
 	{ "remove a file", try_unlink },
 	{ "signal others", try_kill },
+	{ "signal threads of others", try_tgkill },
+	{ "have others signalled", try_owner },
+	{ "have others signalled, in the other way", try_owner_ex },
+	{ "choose that signal", try_signal_of_descriptor },
+	{ "have others signalled by a socket", try_owner_of_socket },
+	{ "limit others", try_prlimit },
 	{ "trace others", try_ptrace },
 	{ "listen", try_listen },
 	{ "read packets", try_packet_socket },
@@ -165,10 +214,27 @@ static int allowed_thread(void)
 	return pthread_create(&thread, NULL, idle, NULL) || pthread_join(thread, NULL) ? -1 : 0;
 }
 
+static int allowed_raise(void)
+{
+	return (int)syscall(SYS_tgkill, getpid(), gettid(), 0);
+}
+
+static int allowed_nonblocking(void)
+{
+	int ends[2], yes = 1;
+
+	if (pipe2(ends, O_CLOEXEC) || fcntl(ends[0], F_SETFL, O_NONBLOCK) ||
+	    ioctl(ends[1], FIONBIO, &yes))
+		return -1;
+	return fcntl(ends[0], F_DUPFD_CLOEXEC, 10) < 0 ? -1 : 0;
+}
+
 static const struct {
 	const char *what;
 	int (*run)(void);
 } allowed[] = {
+	{ "signal itself", allowed_raise },
+	{ "make descriptors nonblocking", allowed_nonblocking },
 	{ "reach the broker", allowed_connect },
 	{ "read a file", allowed_read },
 	{ "resolve a name", allowed_resolve },
