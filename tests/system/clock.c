@@ -7,10 +7,14 @@
  *
  * HOLDFAST_TEST_TIMER names a FIFO that stands for timers of the wall clock: a byte in it is the
  * kernel's word that the clock was set.
+ *
+ * An EST server listens on the loopback alone.
  */
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -122,6 +126,26 @@ EXPORT ssize_t write(int fd, const void *p, size_t n)
 		return syscall(SYS_write, fd, p, n);
 	errno = fault;
 	return -1;
+}
+
+/* A test's EST server would listen on every address, with a password that everybody knows. */
+EXPORT int bind(int fd, __CONST_SOCKADDR_ARG to, socklen_t n)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} a;
+
+	if (n < sizeof(a.any) || n > sizeof(a) ||
+	    strcmp(program_invocation_short_name, "estserver"))
+		return (int)syscall(SYS_bind, fd, to.__sockaddr__, n);
+	memcpy(&a, to.__sockaddr__, n);
+	if (a.any.sa_family == AF_INET)
+		a.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else if (a.any.sa_family == AF_INET6)
+		(void)inet_pton(AF_INET6, "::ffff:127.0.0.1", &a.in6.sin6_addr);
+	return (int)syscall(SYS_bind, fd, &a, n);
 }
 
 EXPORT int clock_gettime(clockid_t id, struct timespec *t)

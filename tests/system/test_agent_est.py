@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -286,18 +288,79 @@ def test_a_password_that_is_wrong():
         assert "not-" not in device.log()
 
 
-def test_new_root():
+class Store:
+    """The system's store of CA certificates as holdfast-est sees it: with the server's root in it."""
+
+    def __init__(self, device, env):
+        self.dir = os.path.join(device.dir, "store")
+        os.mkdir(self.dir)
+        name = subprocess.run(["openssl", "x509", "-in", env["HOLDFAST_EST_TRUST"], "-noout", "-hash"],
+                              check=True, text=True, capture_output=True, env={"PATH": os.environ["PATH"]})
+        shutil.copy(env["HOLDFAST_EST_TRUST"], os.path.join(self.dir, name.stdout.strip() + ".0"))
+        script = os.path.join(device.dir, "est-with-store")
+        with open(script, "w") as f:
+            f.write("#!/bin/sh\nexec unshare -rm sh -c 'mount --bind %s /etc/ssl/certs && exec %s'\n" %
+                    (self.dir, device.est))
+        os.chmod(script, 0o700)
+        device.est = script
+
+
+@contextlib.contextmanager
+def moved(env):
+    """The server begins anew, with a certificate of the new root."""
+    folder = os.path.dirname(env["HOLDFAST_EST_TRUST"])
+    pid = next(int(p) for p in os.listdir("/proc") if p.isdigit() and is_server(p, folder))
+    with open("/proc/%d/cmdline" % pid) as c, open("/proc/%d/environ" % pid) as e:
+        args = c.read().split("\0")[:-1]
+        around = dict(pair.split("=", 1) for pair in e.read().split("\0") if pair)
+    subprocess.run(["openssl", "x509", "-req", "-in", "server.csr", "-CA", "new.pem", "-CAkey", "new.key",
+                    "-days", "3650", "-set_serial", "77", "-extfile", "ca.cnf", "-extensions", "server",
+                    "-out", "server.pem"], cwd=folder, check=True, capture_output=True,
+                   env={"PATH": os.environ["PATH"], "OPENSSL_CONF": os.path.join(folder, "ca.cnf")})
+    os.kill(pid, signal.SIGKILL)
+    port = int(env["HOLDFAST_EST_URL"].split(":")[2].split("/")[0])
+    until(lambda: not reachable(port))
+    with open(os.path.join(folder, "estserver.log"), "ab") as log:
+        p = subprocess.Popen(args, cwd=folder, env=around, stdout=log, stderr=log)
+    try:
+        until(lambda: reachable(port))
+        yield
+    finally:
+        p.kill()
+        p.wait()
+
+
+def is_server(pid, folder):
+    with contextlib.suppress(OSError), open("/proc/%s/comm" % pid) as f:
+        return f.read().strip() == "estserver" and os.readlink("/proc/%s/cwd" % pid) == folder
+    return False
+
+
+def reachable(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize("trust", ["pinned", "fingerprint", "system"])
+def test_new_root(trust):
     """The server's CA has a new root: the old one vouches for it, and then it stands by itself."""
+    files = 'trusted_certs = ["file://%(HOLDFAST_EST_TRUST)s"]\n'
+    words = {"pinned": files, "fingerprint": 'fingerprint = "%(HOLDFAST_EST_FINGERPRINT)s"\n',
+             "system": ""}
     with Device(start=False) as device, est_server("rollover", clock=device) as env:
-        device.apply(by_password(env))
+        if trust == "system":
+            Store(device, env)
+        device.apply(by_password(env).replace(files % env, words[trust] % env))
         device.start_broker()
         device.start_agent()
         device.until(lambda: device.credential("web")["state"] == "ok", 60)
         with open(os.path.join(device.dir, "agent", "web.anchors.pem")) as f:
             assert f.read().count("BEGIN CERTIFICATE") >= 2
         before = device.fingerprint("web")
-        device.advance(75 * DAY)
-        device.until(lambda: device.fingerprint("web") != before, 60)
+        # the system's store is its administrator's, who has not put the new root into it
+        with contextlib.nullcontext() if trust == "system" else moved(env):
+            device.advance(75 * DAY)
+            device.until(lambda: device.fingerprint("web") != before, 60)
         assert device.cert("web").issuer.rfc4514_string() == "CN=EST root G2"
 
 

@@ -125,6 +125,21 @@ est reenroll --cert id.pem --key id --out again.pem
 
 
 @pytest.mark.plain
+def test_client_certificate_and_proof_of_possession(tmp_path):
+    """Key in the token for TLS, another one for the request, which is bound to that connection."""
+    done = shell("mtls-pop", BOOTSTRAP + """
+holdfast key create id >&2
+est enroll --cert boot.pem --cert-key boot --key id --subject CN=device-1 --eku clientAuth --out id.pem
+""", tmp_path)
+    assert (done.json["status"], done.json["binding"]) == ("ok", "tls-unique")
+    done = shell("mtls-pop", BOOTSTRAP + """
+holdfast key create id >&2
+est enroll --cert boot.pem --cert-key boot --key id --subject CN=device-1 --binding none
+""", tmp_path, code=3)
+    assert done.json["status"] == "auth", done.out
+
+
+@pytest.mark.plain
 def test_identity_that_a_factory_has_handed_out(tmp_path):
     """Certificate and key as files; the key goes into the token and is used from there."""
     shell("mtls", """
@@ -181,16 +196,16 @@ def test_fingerprint(tmp_path):
 
 @pytest.mark.plain
 def test_wishes_of_the_server(tmp_path):
-    """EST_CSR_ATTR: an EC key on P-384, which ours is not."""
-    wish = "MBQwEgYHKoZIzj0CATEHBgUrgQQAIg=="
-    env = {"EST_CSR_ATTR": wish}
-    done = shell("basic", "holdfast key create dev >&2; est csrattrs", tmp_path, env=env)
+    """An EC key on P-384, which ours is not; or, by EST_CSR_ATTR, one on P-256."""
+    done = shell("csrattrs", "holdfast key create dev >&2; est csrattrs", tmp_path)
     assert done.json["csrattrs"]["key"] == "EC secp384r1" and not done.json["warnings"]
-    done = shell("basic", "holdfast key create dev >&2; est enroll %s --key dev %s" % (USER, NAMES),
-                 tmp_path, code=4, env=env)
+    done = shell("csrattrs", "holdfast key create dev >&2; est enroll %s --key dev %s" % (USER, NAMES),
+                 tmp_path, code=4)
     assert done.json["status"] == "key" and "P-256" in done.json["error"]["message"]
-    shell("basic", "holdfast key create dev --algorithm ec-p384 >&2; est enroll %s --key dev %s" %
-          (USER, NAMES), tmp_path, env=env)
+    shell("csrattrs", "holdfast key create dev --algorithm ec-p384 >&2; est enroll %s --key dev %s" %
+          (USER, NAMES), tmp_path)
+    shell("csrattrs", "holdfast key create dev >&2; est enroll %s --key dev %s" % (USER, NAMES), tmp_path,
+          env={"EST_CSR_ATTR": "MBcwFQYHKoZIzj0CATEKBggqhkjOPQMBBw=="})
 
 
 @pytest.mark.parametrize("words,code,said", [
