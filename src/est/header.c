@@ -9,10 +9,32 @@
 
 #include <openssl/evp.h>
 
+/* RFC 9110, section 5.6.7: one form to send, and two to understand. */
+static bool read_date(const char *text, time_t *t)
+{
+	static const char *const forms[] = {
+		"%a, %d %b %Y %H:%M:%S GMT", /* IMF-fixdate */
+		"%A, %d-%b-%y %H:%M:%S GMT", /* RFC 850 */
+		"%a %b %e %H:%M:%S %Y",	     /* asctime() */
+	};
+	const char *end;
+	struct tm tm;
+	size_t i;
+
+	for (i = 0; i < HF_COUNT(forms); i++) {
+		memset(&tm, 0, sizeof(tm));
+		end = strptime(text, forms[i], &tm);
+		if (!end || end[strspn(end, " \t")])
+			continue;
+		*t = timegm(&tm);
+		return true;
+	}
+	return false;
+}
+
 bool hf_retry_after(const char *text, time_t now, uint32_t *seconds)
 {
-	struct tm tm;
-	const char *end;
+	time_t date;
 	int64_t n;
 	size_t digits;
 
@@ -22,11 +44,9 @@ bool hf_retry_after(const char *text, time_t now, uint32_t *seconds)
 	if (digits && !text[digits + strspn(text + digits, " \t")]) {
 		n = digits > 9 ? (int64_t)HF_RETRY_MAX : strtoll(text, NULL, 10);
 	} else {
-		memset(&tm, 0, sizeof(tm));
-		end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-		if (!end || *end)
+		if (!read_date(text, &date))
 			return false;
-		n = (int64_t)timegm(&tm) - (int64_t)now;
+		n = (int64_t)date - (int64_t)now;
 	}
 	*seconds = n < HF_RETRY_MIN ? HF_RETRY_MIN : n > HF_RETRY_MAX ? HF_RETRY_MAX : (uint32_t)n;
 	return true;

@@ -6,6 +6,7 @@ import datetime
 import email.utils
 import hashlib
 import re
+import time
 
 import pytest
 from cryptography import x509
@@ -200,15 +201,37 @@ def test_no_answer_in_time(broker, op, how):
         assert result["status"] == "network" and "in time" in result["message"], result
 
 
+def test_no_handshake_in_time(broker):
+    """A server that takes the connection and says nothing is given up long before the deadline."""
+    with BadEst(raw=lambda server, _: server.done.wait(20)) as server:
+        since = time.monotonic()
+        result = run(enroll(server, connect_timeout_ms=300), broker)
+        assert result["status"] == "network" and time.monotonic() - since < 10, result
+
+
+def test_deadline_is_for_all_requests_together(broker):
+    """Each answer in time, and a connection for each, is no way to keep a device for ever."""
+    with BadEst() as server:
+        def late(answer):
+            return lambda r: None if server.done.wait(.8) else answer(r)
+        server.handlers = {op: late(answer) for op, answer in server.handlers.items()}
+        result = run(enroll(server, timeout_ms=2000), broker)
+        assert result["status"] == "network" and "in time" in result["message"], result
+        assert server.ops()[:2] == ["cacerts", "csrattrs"]
+
+
 RETRY = {  # Retry-After (a number: a date in so many seconds), seconds
     "120": 120, "0": 60, "-1": 600, "999999999999": 86400, "tomorrow": 600, "": 600,
-    7200: 7200, -7200: 60, 10 * 365 * 86400: 86400, "Sunday, 06-Nov-94 08:49:37 GMT": 600,
+    7200: 7200, -7200: 60, 10 * 365 * 86400: 86400, "Sunday, 06-Nov-94 08:49:37 GMT": 60,
+    "%A, %d-%b-%y %H:%M:%S GMT": 7200, "%a %b %e %H:%M:%S %Y": 7200, "%d.%m.%Y": 600,
 }
 
 
 @pytest.mark.parametrize("after", RETRY)
 def test_retry_after(broker, after):
     text = after if isinstance(after, str) else date(after)
+    if "%" in text:  # the older forms of a date, in two hours
+        text = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=2)).strftime(text)
     with BadEst({"simpleenroll": lambda r: reply(202, Retry_After=text)}) as server:
         result = run(enroll(server), broker)
         assert result["status"] == "pending"

@@ -152,6 +152,13 @@ static void test_retry_after(void **state)
 		{ "Thu, 01 Jan 1970 00:00:00 GMT", true, 60 },
 		{ "Fri, 31 Dec 9999 23:59:59 GMT", true, 86400 },
 		{ "Thu, 01 Jan 1970 01:00:00 CET", false, 60 },
+		{ "Thu, 01 Jan 1970 01:00:00 GMT ", true, 3600 - 1000 },
+		{ "Thursday, 01-Jan-70 01:00:00 GMT", true, 3600 - 1000 },
+		{ "Sunday, 06-Nov-94 08:49:37 GMT", true, 86400 },
+		{ "Thursday, 01-Jan-70 01:00:00", false, 60 },
+		{ "Thu Jan  1 01:00:00 1970", true, 3600 - 1000 },
+		{ "Sun Nov 16 08:49:37 1994", true, 86400 },
+		{ "Thu Jan  1 01:00:00 1970 GMT", false, 60 },
 	};
 	uint32_t seconds;
 	size_t i;
