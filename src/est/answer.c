@@ -183,6 +183,16 @@ static enum hf_est_status check_eku(struct hf_est *x, const struct hf_csr_plan *
 	return status;
 }
 
+/* All that our keys do in a leaf is to sign: a certificate that says otherwise is of no use. */
+static enum hf_est_status check_usage(struct hf_est *x, X509 *cert)
+{
+	if (X509_get_key_usage(cert) & KU_DIGITAL_SIGNATURE || x->job->ca)
+		return HF_EST_OK;
+	return hf_est_fail(x, HF_EST_ANSWER,
+			   "the key usage of the certificate does not let its key sign (tolerate "
+			   "\"eku\" accepts that)");
+}
+
 static enum hf_est_status check_ca(struct hf_est *x, X509 *cert)
 {
 	uint32_t flags = X509_get_extension_flags(cert), usage = X509_get_key_usage(cert);
@@ -296,6 +306,8 @@ enum hf_est_status hf_answer_take(struct hf_est *x, const struct hf_csr_plan *pl
 		status = check_sans(x, plan, cert);
 	if (!status && !x->job->any_eku)
 		status = check_eku(x, plan, cert);
+	if (!status && !x->job->any_eku)
+		status = check_usage(x, cert);
 	if (!status)
 		status = check_ca(x, cert);
 	if (!status)

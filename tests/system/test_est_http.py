@@ -252,6 +252,8 @@ def issued(**how):
 
 
 STRANGER = Cert("stranger")
+KEY_AGREEMENT = x509.Extension(x509.ExtensionOID.KEY_USAGE, True, x509.KeyUsage(
+    False, False, False, False, True, False, False, False, False))
 ANSWERS = {  # handlers, words
     "other-key": (issued(public=STRANGER.key.public_key()), "key holdfast:dev"),
     "other-subject": (issued(subject=name("device-2")), "another subject"),
@@ -265,6 +267,8 @@ ANSWERS = {  # handlers, words
         x509.Extension(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, False,
                        x509.SubjectAlternativeName([x509.DNSName("device-1.example")]))]),
         "one of a CA"),
+    "may-not-sign": ({"simpleenroll": lambda r: certs(issue(
+        r, exts=[*r.csr.extensions, KEY_AGREEMENT]).der, SUB_CA.der)}, "key usage"),
     "another-ca": ({"simpleenroll": lambda r: certs(issue(r, OTHER_CA).der, OTHER_CA.der)},
                    "does not lead to"),
     "self-made-chain": ({"simpleenroll": lambda r: certs(issue(r, FAKE_SUB).der, FAKE_SUB.der)},
@@ -307,7 +311,7 @@ def test_certificate_that_was_not_asked_for(broker, case):
 
 
 @pytest.mark.parametrize("case,word", [("other-subject", "subject"), ("san-missing", "san"),
-                                       ("san-added", "san"), ("eku-other", "eku")])
+                                       ("san-added", "san"), ("eku-other", "eku"), ("may-not-sign", "eku")])
 def test_what_may_be_tolerated(broker, case, word):
     with BadEst(ANSWERS[case][0]) as server:
         assert run(enroll(server, tolerate=[word]), broker)["status"] == "ok"
