@@ -25,6 +25,15 @@ static bool usable(const struct hf_agent *a, const struct hf_credential *c)
 	return c && c->held.leaf && c->held.not_after > a->clock.wall;
 }
 
+/* A certificate outlives its key where a token was cleared, or a key deleted. */
+static bool has_its_key(const struct hf_agent *a, const struct hf_credential *c)
+{
+	struct hf_key_state key;
+
+	return c->held.leaf && !hf_keys_get(a->keys, c->conf->key.name, &key, NULL) &&
+	       hf_keys_generation(&key, c->held.spki_sha256);
+}
+
 /*
  * RFC 7030, section 3.3.2: who renews shows the certificate that is to be replaced, and servers
  * compare its names with the request's (section 4.2.2). That takes a key which may sign for TLS,
@@ -80,6 +89,7 @@ static enum hf_rc write_job(struct hf_agent *a, struct hf_credential *c, bool re
 	struct hf_estjob job = { .c = c, .as = c, .spki_sha256 = r->spki_sha256 };
 	enum hf_rc rc;
 
+	refused = refused || !has_its_key(a, c);
 	job.replace = !refused && renews_itself(a, c);
 	rc = job.replace ? HF_OK : choose_identity(a, c, refused, &job.as, e);
 	if (!rc)
@@ -98,7 +108,7 @@ static enum hf_rc write_job(struct hf_agent *a, struct hf_credential *c, bool re
 	return hf_estjob_write(&job, &r->out, e);
 }
 
-/* @refused: the server does not take our own certificate, so it is enrolled anew. */
+/* @refused: the server does not take the certificate that is held: it is enrolled anew. */
 static enum hf_rc begin(struct hf_agent *a, struct hf_credential *c, const uint8_t spki_sha256[32],
 			bool refused, struct hf_err *e)
 {

@@ -83,13 +83,13 @@ static void add_quoted(struct hf_buf *out, const char *value)
 	hf_buf_str(out, "\"");
 }
 
-/* The first line of a file, as an editor leaves it. */
+/* The first line of a file. */
 static enum hf_rc read_secret(const char *path, struct hf_buf *secret, struct hf_err *e)
 {
 	enum hf_rc rc = hf_file_read(path, false, secret, e);
 
-	while (secret->n && (secret->p[secret->n - 1] == '\n' || secret->p[secret->n - 1] == '\r'))
-		secret->p[--secret->n] = '\0';
+	if (secret->p)
+		secret->p[strcspn((const char *)secret->p, "\r\n")] = '\0';
 	return rc;
 }
 

@@ -171,6 +171,17 @@ enum hf_rc hf_keys_get(struct hf_keys *k, const char *name, struct hf_key_state 
 	return rc ? rc : take_state(k, out, e);
 }
 
+const struct hf_generation *hf_keys_generation(const struct hf_key_state *key,
+					       const uint8_t spki_sha256[32])
+{
+	size_t i;
+
+	for (i = 0; i < key->n; i++)
+		if (hf_mem_equal(key->generations[i].spki_sha256, spki_sha256, 32))
+			return &key->generations[i];
+	return NULL;
+}
+
 enum hf_rc hf_keys_create(struct hf_keys *k, const char *name, const char *token,
 			  const char *algorithm, const char *usage, struct hf_key_state *out,
 			  struct hf_err *e)

@@ -38,6 +38,10 @@ OSSL_LIB_CTX *hf_keys_lib(const struct hf_keys *k);
 enum hf_rc hf_keys_get(struct hf_keys *k, const char *name, struct hf_key_state *out,
 		       struct hf_err *e);
 
+/* The generation of that public key; NULL if there is none. */
+const struct hf_generation *hf_keys_generation(const struct hf_key_state *key,
+					       const uint8_t spki_sha256[32]);
+
 /* Makes the key; one that is there already is as good. @usage: "sign", "ca", "sign,decrypt"… */
 enum hf_rc hf_keys_create(struct hf_keys *k, const char *name, const char *token,
 			  const char *algorithm, const char *usage, struct hf_key_state *out,

@@ -32,17 +32,6 @@ static void save(struct hf_agent *a, struct hf_credential *c)
 
 /* ---------------------------------------------------------------- which key */
 
-static const struct hf_generation *generation_of(const struct hf_key_state *key,
-						 const uint8_t spki_sha256[32])
-{
-	size_t i;
-
-	for (i = 0; i < key->n; i++)
-		if (hf_mem_equal(key->generations[i].spki_sha256, spki_sha256, 32))
-			return &key->generations[i];
-	return NULL;
-}
-
 static enum hf_rc get_key(struct hf_agent *a, struct hf_credential *c, struct hf_key_state *key,
 			  struct hf_err *e)
 {
@@ -127,11 +116,11 @@ static enum hf_rc choose_key(struct hf_agent *a, struct hf_credential *c, uint8_
 
 	if (rc)
 		return rc;
-	if (c->held.leaf && generation_of(&key, c->held.spki_sha256) && rotate)
+	if (c->held.leaf && hf_keys_generation(&key, c->held.spki_sha256) && rotate)
 		rc = stage(a, c, spki, e);
 	else if (c->record.transaction[0]) /* begun, whatever has changed since */
 		rc = stage(a, c, spki, e);
-	else if (c->held.leaf && generation_of(&key, c->held.spki_sha256))
+	else if (c->held.leaf && hf_keys_generation(&key, c->held.spki_sha256))
 		memcpy(spki, c->held.spki_sha256, 32);
 	else
 		memcpy(spki, key.current, 32);
@@ -362,7 +351,7 @@ static void compare(struct hf_agent *a, struct hf_credential *c, const struct hf
 	if (!strcmp(c->conf->method, "files") || !c->held.leaf)
 		return;
 	hf_credential_settings(c->conf, settings);
-	if (!key || !generation_of(key, c->held.spki_sha256))
+	if (!key || !hf_keys_generation(key, c->held.spki_sha256))
 		hf_renew_replace(a, c, "its key is in no token of ours");
 	else if (r->settings[0] && strcmp(settings, r->settings))
 		hf_renew_replace(a, c, "its configuration has changed");
@@ -391,7 +380,7 @@ void hf_renew_recover(struct hf_agent *a, struct hf_credential *c)
 	}
 	c->recovered = true;
 	c->trouble[0] = '\0';
-	if (!rc && c->held.leaf && generation_of(&key, c->held.spki_sha256) &&
+	if (!rc && c->held.leaf && hf_keys_generation(&key, c->held.spki_sha256) &&
 	    hf_commit_follow(a, c, &key, &err))
 		hf_log(HF_LOG_ERR, "certificate %s: %s", c->conf->id, err.msg);
 	if (!rc)
@@ -466,7 +455,7 @@ void hf_renew_watch(struct hf_agent *a, struct hf_credential *c)
 		c->trouble[0] = '\0'; /* nothing to compare it with */
 	else if (hf_keys_get(a->keys, c->conf->key.name, &key, &err))
 		(void)snprintf(c->trouble, sizeof(c->trouble), "%.290s", err.msg);
-	else if (!generation_of(&key, c->held.spki_sha256))
+	else if (!hf_keys_generation(&key, c->held.spki_sha256))
 		(void)snprintf(c->trouble, sizeof(c->trouble), "it is not for the key %.100s",
 			       c->conf->key.name);
 	else if (hf_commit_follow(a, c, &key, &err))

@@ -187,6 +187,20 @@ def test_renewal_with_a_password():
         assert site.posts()[1].csr.public_key() != first.public_key()
 
 
+@pytest.mark.parametrize("who", ["web", "est-id"])
+def test_certificate_whose_key_is_gone(who):
+    """It is valid and cannot be shown: whoever else there is asks."""
+    with Site() as site:
+        before = site.run() if who == "web" else enrolled(site)[who]
+        peer = None if who == "web" else FACTORY.cert
+        site.stop_agent()
+        site.cli("key", "delete", who, "--yes")
+        site.server.requests.clear()
+        site.start_agent()
+        site.renewed(before, who)
+        assert [(r.op, r.peer) for r in site.posts()] == [("simpleenroll", peer)]
+
+
 def test_renewal_of_what_cannot_be_shown():
     """A certificate for servers alone is no client's: it is enrolled anew, with the password."""
     with Site() as site:
