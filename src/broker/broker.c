@@ -54,33 +54,21 @@ static void renew_locked_out(struct hf_broker *b)
 /* A broken file changes nothing. Sockets and tokens need a restart, and that is said. */
 static void reload(struct hf_broker *b)
 {
+	struct hf_settings *old = b->settings, *fresh;
 	struct hf_err err = HF_ERR_INIT;
-	struct hf_settings *fresh = hf_settings_load(b->config, &err), *old = b->settings;
+	bool restart;
+	size_t i;
 
+	fresh = hf_settings_reload(b->config, old, &restart, &err);
 	if (!fresh) {
 		hf_log(HF_LOG_ERR, "reload: %s; the old settings stay in force", err.msg);
 		return;
 	}
-	if (fresh->n_tokens != old->n_tokens || fresh->n_sockets != old->n_sockets ||
-	    memcmp(fresh->tokens, old->tokens, sizeof(old->tokens)) ||
-	    memcmp(fresh->sockets, old->sockets, sizeof(old->sockets)) ||
-	    fresh->n_metrics != old->n_metrics ||
-	    memcmp(fresh->metrics, old->metrics, sizeof(old->metrics)) ||
-	    strcmp(fresh->state_dir, old->state_dir))
+	if (restart)
 		hf_log(HF_LOG_WARN,
 		       "reload: tokens, sockets and state_dir change with a restart only");
-	memcpy(fresh->tokens, old->tokens, sizeof(old->tokens));
-	memcpy(fresh->sockets, old->sockets, sizeof(old->sockets));
-	memcpy(fresh->state_dir, old->state_dir, sizeof(old->state_dir));
-	memcpy(fresh->metrics, old->metrics, sizeof(old->metrics));
-	fresh->n_metrics = old->n_metrics;
-	fresh->n_tokens = old->n_tokens;
-	fresh->n_sockets = old->n_sockets;
-	for (size_t i = 0; i < b->n_workers; i++)
+	for (i = 0; i < b->n_workers; i++)
 		b->workers[i].token = &fresh->tokens[i];
-	if (!hf_worker_find(b, fresh->default_token))
-		(void)hf_copy(fresh->default_token, sizeof(fresh->default_token),
-			      old->default_token);
 	b->settings = fresh;
 	hf_settings_free(old);
 	renew_locked_out(b);

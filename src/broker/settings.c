@@ -496,6 +496,34 @@ struct hf_settings *hf_settings_load(const char *path, struct hf_err *e)
 	return hf_settings_parse(text.p ? (const char *)text.p : "", text.n, path, e);
 }
 
+struct hf_settings *hf_settings_reload(const char *path, const struct hf_settings *old,
+				       bool *restart, struct hf_err *e)
+{
+	struct hf_settings *s = hf_settings_load(path, e);
+	size_t i;
+
+	if (!s)
+		return NULL;
+	*restart = s->n_tokens != old->n_tokens || s->n_sockets != old->n_sockets ||
+		   s->n_metrics != old->n_metrics ||
+		   memcmp(s->tokens, old->tokens, sizeof(old->tokens)) ||
+		   memcmp(s->sockets, old->sockets, sizeof(old->sockets)) ||
+		   memcmp(s->metrics, old->metrics, sizeof(old->metrics)) ||
+		   strcmp(s->state_dir, old->state_dir);
+	memcpy(s->tokens, old->tokens, sizeof(old->tokens));
+	memcpy(s->sockets, old->sockets, sizeof(old->sockets));
+	memcpy(s->metrics, old->metrics, sizeof(old->metrics));
+	memcpy(s->state_dir, old->state_dir, sizeof(old->state_dir));
+	s->n_tokens = old->n_tokens;
+	s->n_sockets = old->n_sockets;
+	s->n_metrics = old->n_metrics;
+	for (i = 0; i < s->n_tokens && strcmp(s->tokens[i].name, s->default_token); i++)
+		;
+	if (i == s->n_tokens)
+		memcpy(s->default_token, old->default_token, sizeof(old->default_token));
+	return s;
+}
+
 void hf_settings_free(struct hf_settings *s)
 {
 	size_t i;

@@ -6,6 +6,7 @@
 #ifndef HF_BROKER_SETTINGS_H
 #define HF_BROKER_SETTINGS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -87,7 +88,13 @@ struct hf_settings {
 
 /* NULL and @e on failure: HF_IO (no file), HF_ARGUMENT (not what it has to be). */
 struct hf_settings *hf_settings_load(const char *path, struct hf_err *e);
-/* The same from memory; @where is for messages. */
+/*
+ * Loads @path again, for a process that goes on with the tokens, sockets and state_dir that it has:
+ * of these the fresh ones keep @old's, and *@restart says that they differ.
+ */
+struct hf_settings *hf_settings_reload(const char *path, const struct hf_settings *old,
+				       bool *restart, struct hf_err *e);
+/* From memory; @where is for messages. */
 struct hf_settings *hf_settings_parse(const char *text, size_t n, const char *where,
 				      struct hf_err *e);
 void hf_settings_free(struct hf_settings *s);

@@ -36,7 +36,7 @@ struct child {
 };
 
 struct warden {
-	const struct hf_warden_args *args;
+	struct hf_warden_args *args;
 	struct child broker, keepers[SEATS];
 	int control, signals, ready_fd;
 	bool stopping;
@@ -121,6 +121,25 @@ static void start_keeper(struct warden *w, size_t i)
 	(void)close(ends[0]);
 }
 
+/*
+ * A broker that starts again has to get the policy that its predecessor had last: what was revoked
+ * must not come back with a crash. While there is one, it says itself what is wrong with the file.
+ */
+static void renew_settings(struct warden *w)
+{
+	struct hf_err err = HF_ERR_INIT;
+	struct hf_settings *fresh;
+	bool restart;
+
+	fresh = hf_settings_reload(w->args->config, w->args->settings, &restart, &err);
+	if (fresh) {
+		hf_settings_free(w->args->settings);
+		w->args->settings = fresh;
+	} else if (!w->broker.pid) {
+		hf_log(HF_LOG_ERR, "%s; the settings that were loaded last stay in force", err.msg);
+	}
+}
+
 static void start_broker(struct warden *w)
 {
 	const struct hf_warden_args *a = w->args;
@@ -133,6 +152,8 @@ static void start_broker(struct warden *w)
 		w->broker.due = hf_now_ms() + DELAY_MAX_MS;
 		return;
 	}
+	if (w->broker.born)
+		renew_settings(w);
 	pid = fork();
 	if (pid == 0) {
 		die_with_parent(self);
@@ -272,6 +293,7 @@ static void hear_signal(struct warden *w)
 	if (read(w->signals, &s, sizeof(s)) != (ssize_t)sizeof(s))
 		return;
 	if (s.ssi_signo == SIGHUP) {
+		renew_settings(w);
 		kill_child(&w->broker, SIGHUP);
 	} else if (s.ssi_signo != SIGCHLD && !w->stopping) {
 		w->stopping = true;
@@ -306,7 +328,7 @@ static void turn(struct warden *w)
 		hear_signal(w);
 }
 
-int hf_warden_main(const struct hf_warden_args *a)
+int hf_warden_main(struct hf_warden_args *a)
 {
 	struct warden w = { .args = a, .control = -1, .ready_fd = a->ready_fd };
 	struct hf_err err = HF_ERR_INIT;

@@ -36,7 +36,7 @@ void hf_warden_kill(int control, enum hf_warden_kind how, uint32_t seat, uint32_
 void hf_warden_ready(int control);
 
 struct hf_warden_args {
-	struct hf_settings *settings;
+	struct hf_settings *settings; /* the last that could be loaded; the caller's to free */
 	struct hf_listeners *listeners;
 	const char *config, *keeper;
 	bool unconfined;
@@ -44,6 +44,6 @@ struct hf_warden_args {
 };
 
 /* Runs until SIGTERM or SIGINT; exit code. In the broker process it does not return. */
-int hf_warden_main(const struct hf_warden_args *a);
+int hf_warden_main(struct hf_warden_args *a);
 
 #endif

@@ -158,6 +158,32 @@ def test_broken_reload_keeps_the_old_policy(broker):
     assert c.sign("k").status == pb.OK
 
 
+@pytest.mark.parametrize("when", ["before", "meanwhile", "broken"])
+def test_what_was_revoked_stays_so_when_the_broker_dies(broker, when):
+    """The warden starts the next one with what the file says then, or said when it was whole."""
+    c = broker.client()
+    assert c.create("k").status == pb.OK and c.sign("k").status == pb.OK
+    first = broker.pid("holdfastd")
+    if when == "meanwhile":  # a reload that no broker hears
+        os.kill(broker.process.pid, signal.SIGSTOP)
+        os.kill(first, signal.SIGKILL)
+    broker.settings["principals"][0].update(keys=["other"])
+    broker.configure()
+    broker.process.send_signal(signal.SIGHUP)
+    if when != "meanwhile":
+        until(lambda: "1 principals are in force" in broker.text())
+        assert c.sign("k").status == pb.NO_KEY
+    if when == "broken":
+        with open(os.path.join(broker.dir, "etc", "holdfastd.json"), "w") as f:
+            f.write("{")
+    if when != "meanwhile":
+        os.kill(first, signal.SIGKILL)
+    os.kill(broker.process.pid, signal.SIGCONT)
+    until(lambda: broker.children().get("holdfastd") not in (None, first))
+    assert broker.client().sign("k").status == pb.NO_KEY
+    assert ("loaded last stay in force" in broker.text()) == (when == "broken")
+
+
 @pytest.mark.root
 def test_nobody_without_a_grant_gets_in(broker):
     """Another uid: connects (the socket is opened for it), and is told nothing."""
