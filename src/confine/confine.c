@@ -14,17 +14,18 @@
 
 #include "base/buf.h"
 #include "confine/landlock.h"
+#include "confine/self.h"
 
 /* Of all processes. Names that an architecture does not have are left out there. */
 static const char common[] =
 	"brk mmap munmap mprotect mremap madvise futex rseq set_robust_list get_robust_list "
 	"sched_yield sched_getaffinity clock_gettime clock_getres clock_nanosleep nanosleep "
 	"gettimeofday time getrandom membarrier rt_sigaction rt_sigprocmask rt_sigreturn "
-	"sigaltstack restart_syscall exit exit_group getpid getppid gettid tgkill getuid geteuid "
-	"getgid getegid getgroups prctl prlimit64 getrlimit setrlimit uname sysinfo umask "
+	"sigaltstack restart_syscall exit exit_group getpid getppid gettid getuid geteuid "
+	"getgid getegid getgroups prctl getrlimit setrlimit uname sysinfo umask "
 	"read readv pread64 write writev pwrite64 close close_range lseek fstat fstat64 "
 	"newfstatat fstatat64 stat lstat statx access faccessat faccessat2 readlink readlinkat "
-	"getcwd dup dup2 dup3 fcntl fcntl64 poll ppoll select pselect6 pipe2 eventfd2 "
+	"getcwd dup dup2 dup3 poll ppoll select pselect6 pipe2 eventfd2 "
 	"epoll_create1 epoll_ctl epoll_wait epoll_pwait signalfd4 timerfd_create "
 	"timerfd_settime sendto recvfrom sendmsg recvmsg send recv shutdown accept accept4 "
 	"getsockopt setsockopt getsockname getpeername socketpair";
@@ -47,7 +48,8 @@ static const struct {
 
 /* What no program of ours does: for the warden, and for keepers with a vendor's module. */
 static const char never[] =
-	"ptrace process_vm_readv process_vm_writev kcmp mount umount umount2 pivot_root chroot "
+	"ptrace process_vm_readv process_vm_writev process_madvise process_mrelease pidfd_getfd "
+	"move_pages migrate_pages kcmp mount umount umount2 pivot_root chroot "
 	"move_mount open_tree fsopen fsconfig fsmount fspick mount_setattr swapon swapoff reboot "
 	"kexec_load kexec_file_load init_module finit_module delete_module bpf perf_event_open "
 	"userfaultfd keyctl add_key request_key acct quotactl settimeofday clock_settime "
@@ -124,10 +126,7 @@ static int allow(scmp_filter_ctx f, unsigned wanted)
 	 */
 	failed |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	failed |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0);
-	/* Signals only to itself; raise() is tgkill. */
-	failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1,
-				   SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
-	return failed;
+	return failed | hf_confine_self(f);
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -146,11 +145,13 @@ enum hf_rc hf_confine(const struct hf_confine *c, struct hf_err *e)
 	if (SANITIZED)
 		return HF_OK;
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (c->places && hf_landlock(c->places, c->n_places, e))
+	if (hf_landlock(c->places, c->n_places, e))
 		return hf_within(e, "%s: confinement", c->name);
 	f = seccomp_init(c->sets ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW);
-	failed = !f || (c->sets ? allow(f, c->sets) : add_names(f, SCMP_ACT_ERRNO(EPERM), never)) ||
-		 seccomp_load(f);
+	if (c->sets)
+		failed = !f || allow(f, c->sets) || hf_confine_load(f);
+	else
+		failed = !f || add_names(f, SCMP_ACT_ERRNO(EPERM), never) || seccomp_load(f);
 	if (f)
 		seccomp_release(f);
 	return failed ? hf_fail(e, HF_FAILED,
@@ -160,7 +161,7 @@ enum hf_rc hf_confine(const struct hf_confine *c, struct hf_err *e)
 		      : HF_OK;
 }
 
-bool hf_confine_has_landlock(void)
+int hf_confine_landlock(void)
 {
-	return !SANITIZED && hf_landlock_version() > 0;
+	return SANITIZED ? 0 : hf_landlock_version();
 }

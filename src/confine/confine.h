@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * confine.h: what a process of ours gives up for good, whoever takes it over later: system calls
- * (seccomp) and the file system (Landlock, where the kernel has it). The same as the systemd units
- * do from outside, for containers and machines without systemd, and tighter.
+ * (seccomp), the file system and everybody else's processes (Landlock, where the kernel has it).
+ * The same as the systemd units do from outside, for containers and machines without systemd, and
+ * tighter.
  *
  * A build with a sanitizer is not confined: it traces itself.
  */
@@ -41,7 +42,9 @@ struct hf_confine {
 /* For good, and for all that comes of this process. HF_FAILED if seccomp does not take it. */
 enum hf_rc hf_confine(const struct hf_confine *c, struct hf_err *e);
 
-/* Landlock is compiled in and the kernel has it. */
-bool hf_confine_has_landlock(void);
+/* Version of the kernel's Landlock; 0: none. Files are out of reach from 1 on, other processes (to
+ * signal, and by abstract sockets) from HF_LANDLOCK_SCOPES. */
+int hf_confine_landlock(void);
+#define HF_LANDLOCK_SCOPES 6
 
 #endif

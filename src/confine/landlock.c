@@ -38,6 +38,13 @@
 
 #define TRUNCATE (1ull << 14) /* since version 3 */
 
+/* Of version 6; headers may be older than the kernel, which takes a longer one with zeros. */
+struct ruleset {
+	uint64_t fs, net, scoped;
+};
+#define ABSTRACT_SOCKETS 1u
+#define SIGNALS		 2u
+
 int hf_landlock_version(void)
 {
 	long version =
@@ -68,15 +75,17 @@ static bool add_place(int ruleset, const struct hf_confine_place *place, bool tr
 
 enum hf_rc hf_landlock(const struct hf_confine_place *places, size_t n, struct hf_err *e)
 {
-	struct landlock_ruleset_attr attr = { .handled_access_fs = READS | WRITES };
+	struct ruleset attr = { 0 };
 	int version = hf_landlock_version();
 	HF_AUTO_FD ruleset = -1;
 	size_t i;
 
-	if (!version)
+	if (version && places)
+		attr.fs = READS | WRITES | (version >= 3 ? TRUNCATE : 0);
+	if (version >= HF_LANDLOCK_SCOPES)
+		attr.scoped = SIGNALS | (places ? ABSTRACT_SOCKETS : 0);
+	if (!attr.fs && !attr.scoped)
 		return HF_OK;
-	if (version >= 3)
-		attr.handled_access_fs |= TRUNCATE;
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	for (i = 0; ruleset >= 0 && i < n; i++)
 		if (!add_place(ruleset, &places[i], version >= 3))

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "confine/landlock.h"
+#include "confine/self.h"
 
 #ifndef __SANITIZE_ADDRESS__
 
@@ -122,8 +124,7 @@ static const char *const allowed[] = {
 	"shutdown",
 };
 
-/* Not F_SETOWN, F_SETSIG and FIOSETOWN: whose descriptor is ready then kills whom it wants. */
-static const int commands[] = { F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL };
+/* Not FIOSETOWN. */
 static const unsigned long controls[] = { FIONBIO, FIONREAD, TCGETS };
 
 static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
@@ -148,14 +149,8 @@ static int add_rules(scmp_filter_ctx f)
 		if (n != __NR_SCMP_ERROR)
 			failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, n, 0);
 	}
-	for (i = 0; i < HF_COUNT(commands); i++) {
-		failed |= allow_if(f, SCMP_SYS(fcntl), 1, UINT32_MAX, (scmp_datum_t)commands[i]);
-		failed |= allow_if(f, SCMP_SYS(fcntl64), 1, UINT32_MAX, (scmp_datum_t)commands[i]);
-	}
 	for (i = 0; i < HF_COUNT(controls); i++)
 		failed |= allow_if(f, SCMP_SYS(ioctl), 1, UINT32_MAX, controls[i]);
-	/* abort() and libc's threads signal themselves; nobody else is. */
-	failed |= allow_if(f, SCMP_SYS(tgkill), 0, UINT32_MAX, (scmp_datum_t)getpid());
 	for (i = 0; i < HF_COUNT(families); i++)
 		failed |= allow_if(f, SCMP_SYS(socket), 0, UINT32_MAX, (scmp_datum_t)families[i]);
 	failed |= allow_if(f, SCMP_SYS(open), 1, writing, 0);
@@ -164,7 +159,7 @@ static int add_rules(scmp_filter_ctx f)
 	/* its flags are in memory, where a filter cannot look; libc then uses clone */
 	failed |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	failed |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0);
-	return failed;
+	return failed | hf_confine_self(f);
 }
 
 static enum hf_rc limit(struct hf_err *e)
@@ -199,10 +194,10 @@ enum hf_rc hf_est_sandbox(struct hf_err *e)
 	scmp_filter_ctx f;
 	int failed;
 
-	if (limit(e))
+	if (limit(e) || hf_landlock(NULL, 0, e))
 		return e->rc;
 	f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	failed = !f || add_rules(f) || seccomp_load(f);
+	failed = !f || add_rules(f) || hf_confine_load(f);
 	if (f)
 		seccomp_release(f);
 	return failed ? hf_fail(e, HF_FAILED, "the sandbox (seccomp) cannot be closed") : HF_OK;

@@ -26,6 +26,8 @@ static enum hf_rc confine_module(const char *how, struct hf_err *e)
 	struct hf_confine c = { .name = "keeper" };
 	size_t i;
 
+	if (!how[0]) /* of a module that nobody knows: what is denied to all, once more */
+		return hf_confine(&c, e);
 	for (i = 0; i < HF_COUNT(hows) && strcmp(hows[i].name, how); i++)
 		;
 	if (i == HF_COUNT(hows))
@@ -56,7 +58,7 @@ enum hf_rc hf_keeper_confine(const hf_KeeperOpen *conf, struct hf_err *e)
 				.n_places = HF_COUNT(places) };
 
 	if (strcmp(conf->type, "tpm2"))
-		return conf->confine[0] ? confine_module(conf->confine, e) : HF_OK;
+		return confine_module(conf->confine, e);
 	if (strstr(conf->tcti, "host=") || !strncmp(conf->tcti, "mssim", 5))
 		c.sets |= HF_CONFINE_INET;
 	return hf_confine(&c, e);
