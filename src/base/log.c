@@ -12,7 +12,7 @@
 static struct {
 	const char *program;
 	enum hf_log_level max;
-	int journal, never_wait;
+	int journal, never_wait, cut; /* cut: what was written last is no whole line */
 	unsigned long lost, told;
 } state = { .program = "holdfast", .max = HF_LOG_INFO };
 
@@ -33,34 +33,51 @@ unsigned long hf_log_lost(void)
 	return state.lost;
 }
 
+/* A line that is there in part is none. */
+static int write_whole(const char *line, size_t n)
+{
+	ssize_t sent;
+
+	do
+		sent = write(STDERR_FILENO, line, n);
+	while (sent < 0 && errno == EINTR);
+	if (sent == (ssize_t)n && !state.cut)
+		return 1; /* of a program with threads nobody writes to what they share */
+	state.cut = sent > 0 ? sent != (ssize_t)n : state.cut;
+	return sent == (ssize_t)n;
+}
+
 /* poll() and not O_NONBLOCK: that one would be everybody's who has the same standard error. A pipe
  * that poll() calls writable takes PIPE_BUF (4096) bytes at once, which is more than a line. */
-static void put(const char *line, size_t n)
+static int deliver(const char *line, size_t n)
 {
 	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return (!state.never_wait || (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT))) &&
+	       write_whole(line, n);
+}
+
+static void put(const char *line, size_t n)
+{
 	char note[128];
 
-	if (state.never_wait && (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))) {
-		state.lost++;
-		return;
-	}
 	if (state.lost != state.told) {
-		int size = snprintf(
-			note, sizeof(note), "%s%s: %lu lines before this one were lost\n",
-			state.journal ? "<4>" : "", state.program, state.lost - state.told);
+		int size = snprintf(note, sizeof(note),
+				    "%s%s%s: %lu lines before this one were lost\n",
+				    state.cut ? "\n" : "", state.journal ? "<4>" : "",
+				    state.program, state.lost - state.told);
 
-		state.told = state.lost;
-		(void)!write(STDERR_FILENO, note, (size_t)size);
-		put(line, n); /* once more: the note may have taken the room */
-		return;
+		if (deliver(note, (size_t)size))
+			state.told = state.lost;
 	}
-	while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
-		;
+	/* Without the note no line either: it would look as if nothing were missing before it. */
+	if (state.lost != state.told || !deliver(line, n))
+		state.lost++;
 }
 
 void hf_log(enum hf_log_level level, const char *fmt, ...)
 {
-	char text[1024], line[2048];
+	char text[2048], line[4096];
 	size_t used = 0, i;
 	int saved = errno;
 	va_list ap;

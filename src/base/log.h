@@ -30,7 +30,7 @@ void hf_log_init(const char *program, enum hf_log_level max);
 void hf_log_never_wait(void);
 unsigned long hf_log_lost(void);
 
-/* errno is preserved. At most 2 KiB per line; longer is cut. */
+/* errno is preserved. At most 4 KiB (PIPE_BUF) per line; longer is cut. */
 void hf_log(enum hf_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /*

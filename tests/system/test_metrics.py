@@ -10,6 +10,8 @@ import stat
 import subprocess
 import time
 
+import pytest
+
 from brokerlib import HOLDFASTD, Broker, Client, WithFakeKeeper
 from keeperlib import Swtpm, pb, until
 
@@ -168,6 +170,29 @@ def test_systemd_hands_it_over(tmp_path):
         finally:
             p.terminate()
             assert p.wait(20) == 0
+
+
+@pytest.mark.parametrize("where", ["a full disk", "a pipe without a reader"])
+def test_lines_that_cannot_be_written_are_counted(where):
+    with with_metrics() as b:
+        b.stop()
+        read, write = os.pipe()
+        if where == "a full disk":
+            os.close(write)
+            write = os.open("/dev/full", os.O_WRONLY)
+        p = subprocess.Popen([HOLDFASTD, "--root", b.dir, "--keeper", b.keeper], stderr=write,
+                             stdout=subprocess.DEVNULL)
+        os.close(write)
+        os.close(read)
+        try:
+            until(lambda: os.path.exists(b.socket))
+            c = Client(b.socket)
+            assert c.create("k").status == c.sign("k").status == pb.OK
+            got = get(b)
+            assert got["log_lines_lost_total"] >= got["audit_lines_total"] >= 2, got
+        finally:
+            p.terminate()
+            p.wait()
 
 
 def test_a_log_that_nobody_reads_stops_nobody():

@@ -45,6 +45,15 @@ def test_the_rule_for_the_device():
         assert "m aziotks tss\n" in f.read()
 
 
+def lines(name):
+    with open(os.path.join(DIST, name)) as f:
+        return f.read().splitlines()
+
+
+def test_the_audit_is_not_rate_limited():
+    assert "LogRateLimitIntervalSec=0" in lines("holdfastd.service")
+
+
 @pytest.mark.parametrize("name", SERVICES + SOCKETS)
 def test_every_word_is_known_to_systemd(name, tmp_path):
     unit = tmp_path / name
