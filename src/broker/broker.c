@@ -227,6 +227,7 @@ static void close_all(struct hf_broker *b)
 	hf_conn_reap(b);
 	for (i = 0; i < b->n_workers; i++)
 		hf_worker_finish(b, &b->workers[i]);
+	hf_peers_finish(&b->peers);
 	hf_catalogue_close(&b->catalogue);
 	hf_journals_close(&b->journals);
 	hf_settings_free(b->settings);

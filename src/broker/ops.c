@@ -182,8 +182,10 @@ static const char *scheme_of(const hf_Request *r)
 /* What costs the token something; looking at keys does not. */
 static enum hf_rc check_rate(struct hf_call *c, const struct hf_grant *g, unsigned right)
 {
+	size_t rule = (size_t)(g - c->b->settings->grants);
+
 	if (!g->rate || right == HF_RIGHT_PUBLIC ||
-	    hf_peer_rate(c->conn->peer, g->rate, hf_now_ms()))
+	    hf_peer_rate(c->conn->peer, rule, g->rate, hf_now_ms()))
 		return HF_OK;
 	return hf_fail(&c->err, HF_BUSY,
 		       "more than %u operations a second, which is what config.toml allows; try "

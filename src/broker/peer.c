@@ -27,20 +27,52 @@ struct hf_peer *hf_peers_get(struct hf_peers *p, const struct hf_principal *who)
 		peer->next = p->first;
 		p->first = peer;
 	}
+	p->idle -= !peer->refs && peer->left;
 	peer->refs++;
 	return peer;
 }
 
-void hf_peers_put(struct hf_peers *p, struct hf_peer *peer)
+static void forget(struct hf_peers *p, struct hf_peer *peer)
 {
 	struct hf_peer **at;
 
-	if (--peer->refs)
-		return;
 	for (at = &p->first; *at != peer; at = &(*at)->next)
 		;
 	*at = peer->next;
+	while (peer->rates) {
+		struct hf_rate *r = peer->rates;
+
+		peer->rates = r->next;
+		free(r);
+	}
 	free(peer);
+}
+
+void hf_peers_put(struct hf_peers *p, struct hf_peer *peer)
+{
+	struct hf_peer *each, *oldest = peer;
+
+	if (--peer->refs)
+		return;
+	peer->left = ++p->departures;
+	if (++p->idle <= HF_PEERS_IDLE)
+		return;
+	for (each = p->first; each; each = each->next)
+		if (!each->refs && each->left < oldest->left)
+			oldest = each;
+	p->idle--;
+	forget(p, oldest);
+}
+
+void hf_peers_finish(struct hf_peers *p)
+{
+	struct hf_peer *peer, *next;
+
+	for (peer = p->first; peer; peer = next) {
+		next = peer->next;
+		if (!peer->refs)
+			forget(p, peer);
+	}
 }
 
 bool hf_peers_take(struct hf_peers *p, struct hf_peer *peer, size_t n, size_t budget)
@@ -59,14 +91,38 @@ void hf_peers_give(struct hf_peers *p, struct hf_peer *peer, size_t n)
 	p->bytes -= n;
 }
 
+/* The one of @rule; those that owe nothing any more are dropped on the way. */
+static struct hf_rate *rate_of(struct hf_peer *peer, size_t rule, uint64_t at)
+{
+	struct hf_rate **next = &peer->rates, *r, *found = NULL;
+
+	while ((r = *next)) {
+		if (r->rule == rule)
+			found = r;
+		if (r->rule == rule || r->at > at) {
+			next = &r->next;
+			continue;
+		}
+		*next = r->next;
+		free(r);
+	}
+	if (!found && (found = calloc(1, sizeof(*found)))) {
+		found->rule = rule;
+		found->next = peer->rates;
+		peer->rates = found;
+	}
+	return found;
+}
+
 /* Generic cell rate algorithm, in thousandths of a millisecond so that high rates stay exact. */
-bool hf_peer_rate(struct hf_peer *peer, uint32_t rate, uint64_t now)
+bool hf_peer_rate(struct hf_peer *peer, size_t rule, uint32_t rate, uint64_t now)
 {
 	uint64_t step = 1000000 / rate, at = now * 1000;
+	struct hf_rate *r = rate_of(peer, rule, at);
 
-	if (peer->rate_at > at + 1000000 - step)
+	if (!r || r->at > at + 1000000 - step)
 		return false;
-	peer->rate_at = (peer->rate_at > at ? peer->rate_at : at) + step;
+	r->at = (r->at > at ? r->at : at) + step;
 	return true;
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what: schemes, rates, and what `policy explain` says of it."""
+import contextlib
 import os
 import time
 
@@ -52,6 +53,31 @@ def test_rate_is_everybodys_own():
         one.create("k")
         got = [c.sign("k").status for c in (one, two) * 6]
         assert got.count(pb.OK) <= 6
+
+
+def test_rate_outlives_the_connection():
+    """Who connects anew for each operation has no more of them."""
+    with WithFakeKeeper(principals=[grant(rate=5)]) as b:
+        b.client().create("k")
+        since, got = time.monotonic(), []
+        while len(got) < 60:
+            with contextlib.closing(b.client()) as c:
+                got.append(c.sign("k").status)
+        assert set(got) == {pb.OK, pb.BUSY}
+        assert got.count(pb.OK) <= 5 + 5 * (time.monotonic() - since) + 1, got
+
+
+def test_each_rule_has_a_rate_of_its_own():
+    rules = [grant(rights=["create", "public"]), grant(keys=["a"], rights=["sign"], rate=1000),
+             grant(keys=["b"], rights=["sign"], rate=1)]
+    with WithFakeKeeper(principals=rules) as b:
+        c = b.client()
+        for key in "a", "b":
+            assert c.create(key).status == pb.OK
+        for _ in range(200):
+            assert c.sign("a").status == pb.OK
+        assert c.sign("b").status == pb.OK and c.sign("b").status == pb.BUSY
+        assert c.sign("a").status == pb.OK
 
 
 def test_rsa_keys_one_after_the_other():
