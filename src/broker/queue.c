@@ -4,11 +4,14 @@
 void hf_queue_push(struct hf_queue *q, struct hf_flow *f, struct hf_item *i)
 {
 	i->next = NULL;
+	i->prev = f->head ? f->tail : NULL;
+	i->flow = f;
 	if (f->head) {
 		f->tail->next = i;
 	} else {
 		f->head = i;
 		f->tag = f->tag > q->now ? f->tag : q->now;
+		f->turn = f->turn ? f->turn : q->turns;
 		f->next = q->flows;
 		q->flows = f;
 	}
@@ -27,42 +30,47 @@ static void unlink_flow(struct hf_queue *q, struct hf_flow *f)
 	f->next = NULL;
 }
 
-struct hf_item *hf_queue_pop(struct hf_queue *q)
+bool hf_queue_drop(struct hf_queue *q, struct hf_item *i)
 {
-	struct hf_flow *f, *best = q->flows;
-	struct hf_item *i;
+	struct hf_flow *f = i->flow;
 
-	if (!best)
-		return NULL;
-	for (f = best->next; f; f = f->next)
-		if (f->tag <=
-		    best->tag) /* of equals the one that came first, at the end of the list */
-			best = f;
-	i = best->head;
-	best->head = i->next;
-	best->n--;
-	q->n--;
-	q->now = best->tag;
-	best->tag += i->cost ? i->cost : 1;
-	if (!best->head)
-		unlink_flow(q, best);
-	return i;
-}
-
-bool hf_queue_drop(struct hf_queue *q, struct hf_flow *f, const struct hf_item *i)
-{
-	struct hf_item **at, *before = NULL;
-
-	for (at = &f->head; *at && *at != i; at = &(*at)->next)
-		before = *at;
-	if (!*at)
+	if (!f)
 		return false;
-	*at = i->next;
-	if (f->tail == i)
-		f->tail = before;
+	if (i->next)
+		i->next->prev = i->prev;
+	else
+		f->tail = i->prev;
+	if (i->prev)
+		i->prev->next = i->next;
+	else
+		f->head = i->next;
+	i->flow = NULL;
 	f->n--;
 	q->n--;
 	if (!f->head)
 		unlink_flow(q, f);
 	return true;
+}
+
+struct hf_item *hf_queue_pop(struct hf_queue *q, bool (*may)(const struct hf_item *i))
+{
+	struct hf_flow *f, *best = NULL;
+	struct hf_item *i;
+
+	for (f = q->flows; f; f = f->next)
+		if ((!best || f->tag < best->tag ||
+		     (f->tag == best->tag && f->turn < best->turn)) &&
+		    (!may || may(f->head)))
+			best = f;
+	if (!best)
+		return NULL;
+	i = best->head;
+	q->now = best->tag > q->now ? best->tag : q->now;
+	best->tag += i->cost ? i->cost : 1;
+	best->turn = ++q->turns;
+	q->end = best->tag > q->end ? best->tag : q->end;
+	(void)hf_queue_drop(q, i);
+	if (!q->n) /* nobody waits: what was used until now was at nobody's cost */
+		q->now = q->end;
+	return i;
 }

@@ -64,7 +64,7 @@ static void dequeue(struct hf_worker *w, struct hf_job *j)
 	if (j->seat)
 		j->seat->at_keeper--;
 	else
-		(void)hf_queue_drop(&w->queue, flow_of(w, j), &j->item);
+		(void)hf_queue_drop(&w->queue, &j->item);
 }
 
 static bool any_ready(const struct hf_worker *w)
@@ -251,7 +251,7 @@ static struct hf_job *next_job(struct hf_worker *w)
 	struct hf_job *j;
 
 	if (any_ready(w))
-		return (struct hf_job *)hf_queue_pop(&w->queue);
+		return (struct hf_job *)hf_queue_pop(&w->queue, NULL);
 	for (j = w->jobs; j && (j->seat || !j->anyway); j = j->next)
 		;
 	if (j)

@@ -3,7 +3,7 @@
 """A keeper with software keys that misbehaves on request, for tests of the broker.
 
 What it does is in the file `mood` of the directory that is its argument, read anew for every
-request: "hang", "hang-once" (whoever reads it first), "die", "garbage", "wrong-id", "unavailable", "slow", "slower", one of LIES, or nothing; with an
+request: "hang", "hang-once" (whoever reads it first), "die", "garbage", "wrong-id", "unavailable", "slow", "slower", "20ms", one of LIES, or nothing; with an
 operation before it ("sign:die") for that operation only.
 """
 
@@ -103,6 +103,8 @@ def answer(sock, request, mood):
         return
     if mood in ("slow", "slower"):
         time.sleep(0.4 if mood == "slow" else 1.6)
+    if mood.endswith("ms"):
+        time.sleep(int(mood[:-2]) / 1000)
     if mood == "wrong-id":
         reply.id += 12345
     op = request.WhichOneof("op")
