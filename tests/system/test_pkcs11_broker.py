@@ -36,6 +36,11 @@ def token(hsm, name="hsm", workers=2):
             "environment": ["%s=%s" % item for item in hsm.env.items()], "keys": []}
 
 
+def both_are_there(client):
+    """SoftHSM's files are not to be written by a second program while a keeper begins."""
+    until(lambda: client.call(token_list=pb.TokenList()).token_list.tokens[0].workers == 2)
+
+
 @pytest.fixture(name="rig")
 def fixture_rig(hsm):
     broker = Broker(tokens=("none",))
@@ -43,8 +48,7 @@ def fixture_rig(hsm):
     broker.configure()
     with broker:
         client = broker.client()
-        # SoftHSM's files are not to be written by a second program while a keeper begins
-        until(lambda: client.call(token_list=pb.TokenList()).token_list.tokens[0].workers == 2)
+        both_are_there(client)
         yield broker, client, hsm
         client.close()
 
@@ -57,17 +61,17 @@ def test_a_module_behind_an_allow_list(hsm):
         broker.configure()
         broker.start()
         client = broker.client()
+        both_are_there(client)
         for name, algorithm, usage in (("a", "ec-p256", 1), ("r", "rsa-2048", 5), ("d", "ec-p256", 8)):
             assert client.create(name, algorithm, usage).status == pb.OK
         assert client.sign("a").status == client.sign("r", scheme="rsa-pss-sha256").status == pb.OK
         assert client.call(key_delete=pb.KeyDelete(name="a")).status == pb.OK
-        # one filter more than the warden's
+        # two filters more than the warden's: see hf_confine_load()
         def filters(pid):
             with open("/proc/%d/status" % pid) as f:
                 return int(re.search(r"^Seccomp_filters:\s+(\d+)", f.read(), re.M).group(1))
-        until(lambda: client.call(token_list=pb.TokenList()).token_list.tokens[0].workers == 2)
         if "HOLDFAST_TEST_PRELOAD" not in os.environ:
-            assert filters(broker.pid("holdfast-keeper")) == filters(broker.process.pid) + 1
+            assert filters(broker.pid("holdfast-keeper")) == filters(broker.process.pid) + 2
         client.close()
 
 
