@@ -109,7 +109,7 @@ static uint64_t expire_idle(struct hf_broker *b, uint64_t now)
 	struct hf_conn *c;
 
 	for (c = limit ? b->conns : NULL; c; c = c->next) {
-		if (c->jobs || c->dead)
+		if (!LIST_EMPTY(&c->jobs) || c->dead)
 			continue;
 		if (c->active + limit <= now)
 			hf_conn_close(b, c);

@@ -3,6 +3,8 @@
 #ifndef HF_BROKER_BROKER_H
 #define HF_BROKER_BROKER_H
 
+#include <sys/queue.h>
+
 #include "broker/catalogue.h"
 #include "broker/journal.h"
 #include "broker/loop.h"
@@ -19,17 +21,19 @@ struct hf_conn {
 	struct hf_principal who;
 	struct hf_peer *peer;
 	struct hf_unsent *unsent, **unsent_end;
-	unsigned jobs; /* in queues and at keepers */
-	bool greeted, used; /* hello came; something came after it */
-	bool closing;	 /* after what is unsent */
-	bool dead;	 /* to be freed */
-	uint64_t active; /* hf_now_ms() of the last packet */
+	LIST_HEAD(, hf_job) jobs; /* in queues and at keepers */
+	bool greeted, used;	  /* hello came; something came after it */
+	bool closing;		  /* after what is unsent */
+	bool dead;		  /* to be freed */
+	uint64_t active;	  /* hf_now_ms() of the last packet */
 };
 
 /* One request on its way to a keeper and back. Owned by the worker that has it. */
 struct hf_job {
 	struct hf_item item; /* first: the queue knows items */
-	struct hf_job *next; /* all jobs of a worker */
+	LIST_ENTRY(hf_job) of_worker, of_conn;
+	TAILQ_ENTRY(hf_job) of_seat;
+	bool listed; /* by its worker: not finished yet */
 	struct hf_worker *worker;
 	struct hf_seat *seat; /* at its keeper; NULL: still queued */
 	struct hf_conn *conn; /* NULL: internal, or the client is gone */
@@ -37,7 +41,6 @@ struct hf_job {
 	uint32_t id, request_id;
 	uint64_t started_us, deadline; /* of the client, ms */
 	uint64_t queued;	       /* ms */
-	uint64_t turn;		       /* the order in which its seat was given them */
 	uint64_t begun;		       /* ms; 0: its keeper has not come to it yet */
 	uint32_t keeper_ms;	       /* what the keeper may take from then on */
 	bool anyway;		       /* goes to the keeper of a token that is not there, too */
@@ -61,9 +64,9 @@ struct hf_job {
 struct hf_seat {
 	struct hf_source source; /* first: the keeper's socketpair */
 	struct hf_worker *worker;
-	uint32_t number, serial; /* as the warden counts them; serial: of the keeper */
+	uint32_t number, serial;   /* as the warden counts them; serial: of the keeper */
+	TAILQ_HEAD(, hf_job) jobs; /* at its keeper, in their order */
 	unsigned at_keeper;
-	uint64_t turns;	  /* requests that it was given */
 	bool ready;	  /* its last word of the token was a good one */
 	uint64_t look_at; /* ms: when to ask one that is not ready, while others are */
 };
@@ -73,8 +76,9 @@ struct hf_worker {
 	size_t index;
 	struct hf_seat seats[HF_WORKERS_MAX]; /* the first token->workers of them */
 	struct hf_queue queue;
-	struct hf_flow own;  /* the broker's own place in it */
-	struct hf_job *jobs; /* all: queued and at the keepers */
+	struct hf_flow own;	  /* the broker's own place in it */
+	LIST_HEAD(, hf_job) jobs; /* all: queued and at the keepers */
+	uint64_t due;	     /* ms: nothing in jobs is over its time before; 0: nothing ever is */
 	uint64_t lost_at;    /* ms, since when no seat is ready */
 	hf_TokenInfo info;
 	uint64_t commands; /* to the TPM, by all its keepers */

@@ -31,7 +31,7 @@ static bool idle(const struct hf_conn *c, uint64_t now)
 {
 	uint8_t byte;
 
-	return !c->dead && !c->jobs && !c->unsent && (c->used || c->active + GRACE_MS <= now) &&
+	return !c->dead && LIST_EMPTY(&c->jobs) && !c->unsent && (c->used || c->active + GRACE_MS <= now) &&
 	       recv(c->source.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
@@ -154,10 +154,7 @@ void hf_conn_close(struct hf_broker *b, struct hf_conn *c)
 
 static void bury(struct hf_broker *b, struct hf_conn *c)
 {
-	size_t i;
-
-	for (i = 0; i < b->n_workers; i++)
-		hf_worker_abandon(b, &b->workers[i], c);
+	hf_worker_abandon(b, c);
 	while (c->unsent) {
 		struct hf_unsent *u = c->unsent;
 

@@ -25,7 +25,7 @@ struct hf_peer {
 	char socket[HF_NAME_SIZE];
 	uid_t uid;
 	unsigned refs, connections, jobs;
-	unsigned making; /* of jobs: RSA keys that are being made, or wait for it */
+	unsigned making, running; /* of jobs: RSA keys to be made; those of them at a keeper */
 	size_t bytes;
 	struct hf_rate *rates;
 	uint64_t left; /* which departure it was, while refs is 0 */
@@ -34,7 +34,7 @@ struct hf_peer {
 
 struct hf_peers {
 	struct hf_peer *first;
-	unsigned connections, idle;
+	unsigned connections, jobs, idle;
 	uint64_t departures;
 	size_t bytes;
 };

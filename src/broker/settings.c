@@ -153,8 +153,9 @@ static const struct member limit_rows[] = {
 	ROW_NUMBER(struct hf_limits, connections_per_principal, 1, 65536),
 	ROW_NUMBER(struct hf_limits, queue_per_principal, 1, 4096),
 	ROW_NUMBER(struct hf_limits, idle_s, 0, 86400),
+	{ "queue", NUMBER, offsetof(struct hf_limits, queue), 1, 65536, NULL, true },
 	{ "packet", NUMBER, offsetof(struct hf_limits, packet), 4096, HF_PACKET_MAX, NULL, true },
-	{ "bytes", NUMBER, offsetof(struct hf_limits, bytes), 4 * HF_PACKET_MAX, 16 << 20, NULL,
+	{ "bytes", NUMBER, offsetof(struct hf_limits, bytes), 4 * HF_PACKET_MAX, 8 << 20, NULL,
 	  true },
 	ROW_END,
 };
@@ -373,6 +374,7 @@ static enum hf_rc read_limits(struct hf_settings *s, json_object *v, const char 
 
 	if (!json_object_object_get_ex(v, "limits", &limits))
 		return hf_fail(e, HF_ARGUMENT, "%s: limits: is missing", file);
+	s->limits.queue = 2048;
 	s->limits.packet = HF_PACKET_MAX;
 	s->limits.bytes = 8u << 20;
 	return read_object(&s->limits, limit_rows, limits, &(struct place){ file, "limits", 0 }, e);

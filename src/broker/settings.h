@@ -70,6 +70,7 @@ struct hf_profile {
 
 struct hf_limits {
 	uint32_t connections, connections_per_principal, queue_per_principal, idle_s;
+	uint32_t queue;	 /* requests that wait, of all; beyond it everybody may have one */
 	uint32_t packet; /* largest request */
 	uint32_t bytes;	 /* queued requests and unread replies; of one principal a quarter */
 };

@@ -10,38 +10,12 @@
 
 #include "base/log.h"
 #include "base/process.h"
+#include "broker/job.h"
 #include "broker/ops.h"
 #include "broker/pin.h"
 #include "broker/warden.h"
 
 #define LOOK_MS 5000u
-
-/* Not in the list any more, it cannot be finished twice. */
-static void unlist(struct hf_job *j)
-{
-	struct hf_job **at;
-
-	for (at = &j->worker->jobs; *at && *at != j; at = &(*at)->next)
-		;
-	if (*at)
-		*at = j->next;
-}
-
-static void job_free(struct hf_broker *b, struct hf_job *j)
-{
-	unlist(j);
-	if (j->peer) {
-		hf_peers_give(&b->peers, j->peer, j->n);
-		j->peer->jobs--;
-		j->peer->making -= j->making;
-		hf_peers_put(&b->peers, j->peer);
-	}
-	if (j->conn)
-		j->conn->jobs--;
-	hf_gather_put(j->gather);
-	free(j->packet);
-	free(j);
-}
 
 /* The end of every job: its answer, whoever gives it. */
 static void finish(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
@@ -51,7 +25,7 @@ static void finish(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 		j->done(b, j, rep, e);
 	else
 		hf_ops_discard(b, j, rep); /* its client is gone */
-	job_free(b, j);
+	hf_job_free(b, j);
 }
 
 static struct hf_flow *flow_of(struct hf_worker *w, const struct hf_job *j)
@@ -59,12 +33,27 @@ static struct hf_flow *flow_of(struct hf_worker *w, const struct hf_job *j)
 	return j->peer ? &j->peer->flows[w->index] : &w->own;
 }
 
+static void leave_seat(struct hf_job *j)
+{
+	TAILQ_REMOVE(&j->seat->jobs, j, of_seat);
+	j->seat->at_keeper--;
+	if (j->making)
+		j->peer->running--;
+}
+
 static void dequeue(struct hf_worker *w, struct hf_job *j)
 {
 	if (j->seat)
-		j->seat->at_keeper--;
+		leave_seat(j);
 	else
 		(void)hf_queue_drop(&w->queue, &j->item);
+}
+
+/* Something is over its time at @at, in ms. */
+static void note_due(struct hf_worker *w, uint64_t at)
+{
+	if (!w->due || at < w->due)
+		w->due = at;
 }
 
 static bool any_ready(const struct hf_worker *w)
@@ -104,8 +93,9 @@ static struct hf_job *waiting(const struct hf_worker *w)
 {
 	struct hf_job *j;
 
-	for (j = w->jobs; j && (j->seat || !j->conn || j->anyway); j = j->next)
-		;
+	LIST_FOREACH(j, &w->jobs, of_worker)
+	if (!j->seat && j->conn && !j->anyway)
+		break;
 	return j;
 }
 
@@ -135,19 +125,24 @@ static void token_lost(struct hf_worker *w, hf_TokenInfo_State state, const char
 	(void)hf_copy(w->info.error, sizeof(w->info.error), why);
 }
 
+/* Without a seat that is ready those that wait have less time: they are looked at anew. */
 static void set_ready(struct hf_seat *s, bool ready)
 {
-	bool had = any_ready(s->worker);
+	struct hf_worker *w = s->worker;
+	bool had = any_ready(w);
 
 	s->ready = ready;
-	if (had && !any_ready(s->worker))
-		s->worker->lost_at = hf_now_ms();
+	if (any_ready(w))
+		return;
+	if (had)
+		w->lost_at = hf_now_ms();
+	note_due(w, hf_now_ms());
 }
 
 static void keeper_gone(struct hf_broker *b, struct hf_seat *s, enum hf_rc rc, const char *why)
 {
 	struct hf_worker *w = s->worker;
-	struct hf_job *j, *next;
+	struct hf_job *j;
 
 	hf_log(HF_LOG_ERR, "token %s: %s", w->token->name, why);
 	set_ready(s, false);
@@ -159,12 +154,9 @@ static void keeper_gone(struct hf_broker *b, struct hf_seat *s, enum hf_rc rc, c
 	}
 	hf_warden_kill(b->control, rc == HF_TIMEOUT ? HF_WARDEN_REPLACE : HF_WARDEN_KILL, s->number,
 		       s->serial);
-	for (j = w->jobs; j; j = next) {
+	while ((j = TAILQ_FIRST(&s->jobs))) {
 		struct hf_err err = HF_ERR_INIT;
 
-		next = j->next;
-		if (j->seat != s)
-			continue;
 		(void)hf_fail(&err, rc, "token %s: %s; try again", w->token->name, why);
 		dequeue(w, j);
 		finish(b, j, NULL, &err);
@@ -176,20 +168,21 @@ static void keeper_gone(struct hf_broker *b, struct hf_seat *s, enum hf_rc rc, c
 /* Its keeper works on one after the other: the time of each begins when the one before ends. */
 static void begin_next(struct hf_seat *s)
 {
-	struct hf_job *j, *next = NULL;
+	struct hf_job *j = TAILQ_FIRST(&s->jobs);
 
-	for (j = s->worker->jobs; j; j = j->next)
-		if (j->seat == s && (!next || j->turn < next->turn))
-			next = j;
-	if (next && !next->begun)
-		next->begun = hf_now_ms();
+	if (!j || j->begun)
+		return;
+	j->begun = hf_now_ms();
+	note_due(s->worker, j->begun + j->keeper_ms);
 }
 
 static void send_job(struct hf_broker *b, struct hf_seat *s, struct hf_job *j)
 {
 	j->seat = s;
-	j->turn = ++s->turns;
+	TAILQ_INSERT_TAIL(&s->jobs, j, of_seat);
 	s->at_keeper++;
+	if (j->making)
+		j->peer->running++;
 	begin_next(s);
 	if (hf_packet_send(s->source.fd, j->packet, j->n, NULL))
 		keeper_gone(b, s, HF_UNAVAILABLE, "its keeper does not take requests any more");
@@ -245,15 +238,24 @@ static struct hf_seat *free_seat(struct hf_worker *w)
 	return best;
 }
 
+/* Of one user one RSA key is made at a time, however many keepers there are. */
+static bool may_go(const struct hf_item *i)
+{
+	const struct hf_job *j = (const struct hf_job *)i;
+
+	return !j->making || !j->peer->running;
+}
+
 /* NULL: nothing that could be sent now. */
 static struct hf_job *next_job(struct hf_worker *w)
 {
 	struct hf_job *j;
 
 	if (any_ready(w))
-		return (struct hf_job *)hf_queue_pop(&w->queue, NULL);
-	for (j = w->jobs; j && (j->seat || !j->anyway); j = j->next)
-		;
+		return (struct hf_job *)hf_queue_pop(&w->queue, may_go);
+	LIST_FOREACH(j, &w->jobs, of_worker)
+	if (!j->seat && j->anyway)
+		break;
 	if (j)
 		dequeue(w, j);
 	return j;
@@ -323,14 +325,15 @@ static void keeper_ready(struct hf_broker *b, struct hf_source *source, uint32_t
 	}
 	if (!rc)
 		rc = hf_packet_decode(hf_KeeperReply_fields, b->packet, n, rep, &err);
-	for (j = rc ? NULL : w->jobs; j && !(j->seat == s && j->id == rep->id); j = j->next)
+	for (j = rc ? NULL : TAILQ_FIRST(&s->jobs); j && j->id != rep->id;
+	     j = TAILQ_NEXT(j, of_seat))
 		;
 	if (!j) {
 		keeper_gone(b, s, HF_UNAVAILABLE, "its keeper answered what nobody asked");
 		return;
 	}
-	s->at_keeper--;
-	unlist(j);
+	leave_seat(j);
+	hf_job_unlist(j);
 	begin_next(s);
 	w->info.operations++;
 	w->commands += rep->commands;
@@ -424,12 +427,11 @@ void hf_worker_attach(struct hf_broker *b, size_t number, int fd, uint32_t seria
 		return;
 	}
 	s = &w->seats[seat];
-	if (s->source.fd >= 0)
-		hf_loop_forget(b, &s->source);
+	if (s->source.fd >= 0) /* the warden has seen it first */
+		keeper_gone(b, s, HF_UNAVAILABLE, "its keeper died and is being replaced");
 	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
 	s->source.fd = fd;
 	s->serial = serial;
-	s->at_keeper = 0;
 	s->ready = false;
 	s->look_at = hf_now_ms() + LOOK_MS;
 	if (hf_loop_watch(b, &s->source, EPOLLIN, &err)) {
@@ -475,58 +477,22 @@ void hf_worker_renew(struct hf_broker *b, struct hf_worker *w)
 
 /* ------------------------------------------------------------------- jobs */
 
-struct hf_job *hf_job_new(struct hf_broker *b, struct hf_worker *w, struct hf_conn *c,
-			  struct hf_view data, struct hf_err *e)
+/* The client's deadline, and while nobody has the token that of the token. */
+static uint64_t deadline_of(const struct hf_worker *w, const struct hf_job *j)
 {
-	const size_t room = hf_KeeperCertificate_size + 64; /* of all but the data */
-	struct hf_job *j;
-	size_t n;
+	uint64_t since = j->queued > w->lost_at ? j->queued : w->lost_at;
+	uint64_t until = since + w->token->timeout_ms;
+	bool first = w->info.state == hf_TokenInfo_State_STARTING && !down(w); /* takes a while */
 
-	if (c && c->peer->jobs >= b->settings->limits.queue_per_principal) {
-		(void)hf_fail(e, HF_BUSY, "%u requests of yours are waiting already; try again",
-			      c->peer->jobs);
-		return NULL;
-	}
-	j = calloc(1, sizeof(*j));
-	if (!j || !(j->packet = malloc(room + data.n))) {
-		free(j);
-		(void)hf_fail(e, HF_NO_MEMORY, "out of memory");
-		return NULL;
-	}
-	j->id = b->keeper_request.id = ++b->next_id;
-	if (hf_keeper_encode(&b->keeper_request, data, j->packet, room + data.n, &n, e) ||
-	    (c && !hf_peers_take(&b->peers, c->peer, n, b->settings->limits.bytes))) {
-		if (e && e->rc == HF_OK)
-			(void)hf_fail(e, HF_BUSY, "too many bytes are waiting already; try again");
-		free(j->packet);
-		free(j);
-		return NULL;
-	}
-	j->packet = realloc(j->packet, n); /* shrinks: what is queued is what is counted */
-	j->n = n;
-	j->worker = w;
-	j->conn = c;
-	j->keeper_ms = w->token->timeout_ms;
-	j->queued = hf_now_ms();
-	j->deadline = j->queued + HF_CLIENT_MS;
-	j->item.cost = 1;
-	if (c) {
-		j->peer = hf_peers_get(&b->peers, &c->who);
-		j->peer->jobs++;
-		j->request_id = b->request.id;
-		c->jobs++;
-		if (b->request.timeout_ms)
-			j->deadline = hf_now_ms() + b->request.timeout_ms;
-	}
-	j->next = w->jobs;
-	w->jobs = j;
-	return j;
+	return until < j->deadline && !j->seat && !first && !any_ready(w) ? until : j->deadline;
 }
 
 void hf_worker_submit(struct hf_broker *b, struct hf_job *j)
 {
 	struct hf_worker *w = j->worker;
 
+	if (j->conn)
+		note_due(w, deadline_of(w, j));
 	hf_queue_push(&w->queue, flow_of(w, j), &j->item);
 	pump(b, w);
 }
@@ -542,31 +508,17 @@ struct hf_worker *hf_worker_find(struct hf_broker *b, const char *token)
 	return NULL;
 }
 
-void hf_worker_abandon(struct hf_broker *b, struct hf_worker *w, struct hf_conn *c)
+void hf_worker_abandon(struct hf_broker *b, struct hf_conn *c)
 {
-	struct hf_job *j, *next;
+	struct hf_job *j;
 
-	for (j = w->jobs; j; j = next) {
-		next = j->next;
-		if (j->conn != c)
-			continue;
-		j->conn->jobs--;
-		j->conn = NULL;
+	while ((j = LIST_FIRST(&c->jobs))) {
+		hf_job_detach(j);
 		if (j->seat)
 			continue; /* its answer is thrown away */
-		dequeue(w, j);
+		dequeue(j->worker, j);
 		finish(b, j, NULL, NULL);
 	}
-}
-
-/* The client's deadline, and while nobody has the token that of the token. */
-static uint64_t deadline_of(const struct hf_worker *w, const struct hf_job *j)
-{
-	uint64_t since = j->queued > w->lost_at ? j->queued : w->lost_at;
-	uint64_t until = since + w->token->timeout_ms;
-	bool first = w->info.state == hf_TokenInfo_State_STARTING && !down(w); /* takes a while */
-
-	return until < j->deadline && !j->seat && !first && !any_ready(w) ? until : j->deadline;
 }
 
 static void expire_job(struct hf_broker *b, struct hf_worker *w, struct hf_job *j)
@@ -583,39 +535,51 @@ static void expire_job(struct hf_broker *b, struct hf_worker *w, struct hf_job *
 		finish(b, j, NULL, &err);
 	} else if (j->conn) {
 		j->done(b, j, NULL, &err); /* the keeper still has it: only the client is told */
-		j->conn->jobs--;
-		j->conn = NULL;
+		hf_job_detach(j);
 	}
 }
 
-uint64_t hf_worker_expire(struct hf_broker *b, struct hf_worker *w, uint64_t now)
+/* Ends what is over its time, and finds out when the next one will be. */
+static void expire_jobs(struct hf_broker *b, struct hf_worker *w, uint64_t now)
 {
-	uint64_t first = look_again(b, w, now);
 	struct hf_job *j, *next;
 
-	for (j = w->jobs; j; j = next) {
+	w->due = 0;
+	for (j = LIST_FIRST(&w->jobs); j; j = next) {
 		uint64_t keeper = j->begun ? j->begun + j->keeper_ms : 0;
 		uint64_t client = j->conn ? deadline_of(w, j) : 0;
 
-		next = j->next;
+		next = LIST_NEXT(j, of_worker);
 		if (keeper && keeper <= now) {
 			char why[96];
 
 			(void)snprintf(why, sizeof(why), "it has not answered for %u ms",
 				       j->keeper_ms);
 			keeper_gone(b, j->seat, HF_TIMEOUT, why);
-			return 1; /* the list has changed: come again */
+			note_due(w, now); /* the list has changed: come again */
+			return;
 		}
 		if (client && client <= now) {
 			expire_job(b, w, j);
 			continue;
 		}
-		if (keeper && (!first || keeper < first))
-			first = keeper;
-		if (client && (!first || client < first))
-			first = client;
+		if (keeper)
+			note_due(w, keeper);
+		if (client)
+			note_due(w, client);
 	}
-	return first;
+}
+
+uint64_t hf_worker_expire(struct hf_broker *b, struct hf_worker *w, uint64_t now)
+{
+	uint64_t first = look_again(b, w, now);
+
+	pump(b, w); /* what waited for an RSA key at another token */
+	if (LIST_EMPTY(&w->jobs))
+		w->due = 0; /* nobody is woken for what is done already */
+	else if (w->due && w->due <= now)
+		expire_jobs(b, w, now);
+	return first && (!w->due || first < w->due) ? first : w->due;
 }
 
 void hf_worker_init(struct hf_broker *b, struct hf_worker *w, const struct hf_token_conf *t,
@@ -625,10 +589,12 @@ void hf_worker_init(struct hf_broker *b, struct hf_worker *w, const struct hf_to
 	size_t i, n;
 
 	memset(w, 0, sizeof(*w));
-	for (i = 0; i < HF_WORKERS_MAX; i++)
+	for (i = 0; i < HF_WORKERS_MAX; i++) {
 		w->seats[i] = (struct hf_seat){ .source = { .fd = -1, .ready = keeper_ready },
 						.worker = w,
 						.number = (uint32_t)(index * HF_WORKERS_MAX + i) };
+		TAILQ_INIT(&w->seats[i].jobs);
+	}
 	w->token = t;
 	w->index = index;
 	w->lost_at = hf_now_ms();
@@ -643,15 +609,13 @@ void hf_worker_init(struct hf_broker *b, struct hf_worker *w, const struct hf_to
 
 void hf_worker_finish(struct hf_broker *b, struct hf_worker *w)
 {
+	struct hf_job *j;
 	size_t i;
 
 	for (i = 0; i < HF_WORKERS_MAX; i++)
 		hf_loop_forget(b, &w->seats[i].source);
-	while (w->jobs) {
-		struct hf_job *j = w->jobs;
-
+	while ((j = LIST_FIRST(&w->jobs))) {
 		dequeue(w, j);
-		j->conn = NULL;
-		job_free(b, j);
+		hf_job_free(b, j);
 	}
 }

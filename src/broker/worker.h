@@ -9,10 +9,12 @@
 #define HF_BROKER_WORKER_H
 
 #include "broker/broker.h"
+#include "broker/job.h"
 
-#define HF_CREATE_MS 180000u /* an RSA-4096 key on a slow chip */
-#define HF_PING_MS   1500u
-#define HF_CLIENT_MS 30000u /* a request without a limit of its own */
+#define HF_CREATE_MS	 180000u /* an RSA-4096 key on a slow chip */
+#define HF_PING_MS	 1500u
+#define HF_CLIENT_MS	 30000u	 /* a request without a limit of its own */
+#define HF_CLIENT_MAX_MS 600000u /* and one with a longer one: its place is somebody's */
 
 void hf_worker_init(struct hf_broker *b, struct hf_worker *w, const struct hf_token_conf *t,
 		    size_t index);
@@ -27,12 +29,6 @@ void hf_worker_renew(struct hf_broker *b, struct hf_worker *w);
 /* NULL if there is none of that name; "" is the default token. */
 struct hf_worker *hf_worker_find(struct hf_broker *b, const char *token);
 
-/*
- * A job for @w with b->keeper_request and @data as what to ask; NULL and @e if a
- * limit says no (HF_BUSY). @c may be NULL: the broker's own. Not queued yet.
- */
-struct hf_job *hf_job_new(struct hf_broker *b, struct hf_worker *w, struct hf_conn *c,
-			  struct hf_view data, struct hf_err *e);
 /* Queues it and sends what can be sent. The job belongs to the worker from here on. */
 void hf_worker_submit(struct hf_broker *b, struct hf_job *j);
 
@@ -41,7 +37,7 @@ void hf_worker_learn(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply
 		     const struct hf_err *e);
 
 /* The client @c is gone: its queued jobs are dropped, those at the keeper lose it. */
-void hf_worker_abandon(struct hf_broker *b, struct hf_worker *w, struct hf_conn *c);
+void hf_worker_abandon(struct hf_broker *b, struct hf_conn *c);
 
 /* Expires what is over its deadline; returns the next deadline in ms, 0 for none. */
 uint64_t hf_worker_expire(struct hf_broker *b, struct hf_worker *w, uint64_t now);

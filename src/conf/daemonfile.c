@@ -272,8 +272,12 @@ static void add_metrics(const struct hf_making *m, json_object *out)
 
 static void add_limits(const struct hf_making *m, json_object *out)
 {
-	static const char *const numbers[] = { "connections", "connections_per_principal",
-					       "queue_per_principal", "packet", "bytes" };
+	static const char *const numbers[] = { "connections",
+					       "connections_per_principal",
+					       "queue_per_principal",
+					       "queue",
+					       "packet",
+					       "bytes" };
 	struct hf_making_table t = { hf_conf_section_find("limits"),
 				     hf_node_get(m->root, "limits") };
 	json_object *o = json_object_new_object();

@@ -122,10 +122,13 @@ static const struct hf_conf_key limit_keys[] = {
 	       "ones; programs connect again when they need to."),
 	NUMBER("queue_per_principal", "64", 1, 4096,
 	       "Requests of one user that wait; more are answered with busy."),
+	NUMBER("queue", "2048", 1, 65536,
+	       "Requests of all users that wait. Beyond it who has none waiting may have one; more "
+	       "are answered with busy."),
 	{ "idle", HF_CONF_DURATION, "0s", 0, 86400000, NULL,
 	  "Close connections that were silent for this long. 0s: never." },
 	NUMBER("packet", "65536", 4096, 65536, "Bytes of one request."),
-	NUMBER("bytes", "8388608", 262144, 16777216,
+	NUMBER("bytes", "8388608", 262144, 8388608,
 	       "Bytes of all requests that wait and replies that nobody has read; a quarter of it "
 	       "is "
 	       "for one user."),

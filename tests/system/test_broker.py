@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import socket
-import stat
 import subprocess
 import threading
 import time
@@ -156,32 +155,6 @@ def test_broken_reload_keeps_the_old_policy(broker):
     broker.process.send_signal(signal.SIGHUP)
     until(lambda: "old settings stay in force" in broker.text())
     assert c.sign("k").status == pb.OK
-
-
-@pytest.mark.parametrize("when", ["before", "meanwhile", "broken"])
-def test_what_was_revoked_stays_so_when_the_broker_dies(broker, when):
-    """The warden starts the next one with what the file says then, or said when it was whole."""
-    c = broker.client()
-    assert c.create("k").status == pb.OK and c.sign("k").status == pb.OK
-    first = broker.pid("holdfastd")
-    if when == "meanwhile":  # a reload that no broker hears
-        os.kill(broker.process.pid, signal.SIGSTOP)
-        os.kill(first, signal.SIGKILL)
-    broker.settings["principals"][0].update(keys=["other"])
-    broker.configure()
-    broker.process.send_signal(signal.SIGHUP)
-    if when != "meanwhile":
-        until(lambda: "1 principals are in force" in broker.text())
-        assert c.sign("k").status == pb.NO_KEY
-    if when == "broken":
-        with open(os.path.join(broker.dir, "etc", "holdfastd.json"), "w") as f:
-            f.write("{")
-    if when != "meanwhile":
-        os.kill(first, signal.SIGKILL)
-    os.kill(broker.process.pid, signal.SIGCONT)
-    until(lambda: broker.children().get("holdfastd") not in (None, first))
-    assert broker.client().sign("k").status == pb.NO_KEY
-    assert ("loaded last stay in force" in broker.text()) == (when == "broken")
 
 
 @pytest.mark.root
@@ -622,11 +595,6 @@ def test_many_clients_at_once(broker):
     for t in threads:
         t.join()
     assert wrong == []
-
-
-def test_the_mode_of_the_socket_is_the_configured_one(broker):
-    assert stat.S_IMODE(os.stat(broker.socket).st_mode) == 0o660
-    assert Client(broker.socket).call(key_list=pb.KeyList()).status == pb.OK
 
 
 def test_systemd_hands_over_the_socket_and_is_told(broker):

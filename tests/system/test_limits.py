@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import time
 
@@ -195,6 +196,12 @@ def test_the_queue_at_the_door_is_full():
             for s in fillers:
                 s.close()
         assert p.returncode == 0, said
+
+
+def test_the_mode_of_the_socket_is_the_configured_one():
+    with WithFakeKeeper() as b:
+        assert stat.S_IMODE(os.stat(b.socket).st_mode) == 0o660
+        assert b.client().call(key_list=pb.KeyList()).status == pb.OK
 
 
 @pytest.mark.root

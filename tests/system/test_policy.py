@@ -2,6 +2,7 @@
 """Who may do what: schemes, rates, and what `policy explain` says of it."""
 import contextlib
 import os
+import signal
 import time
 
 import pytest
@@ -96,6 +97,33 @@ def test_rsa_keys_one_after_the_other():
         b.mood("")
         assert c.create("ec").status == pb.OK
         assert c.create("again", "rsa-2048").status != pb.BUSY
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile", "broken"])
+def test_what_was_revoked_stays_so_when_the_broker_dies(when):
+    """The warden starts the next one with what the file says then, or said when it was whole."""
+    with WithFakeKeeper() as broker:
+        c = broker.client()
+        assert c.create("k").status == pb.OK and c.sign("k").status == pb.OK
+        first = broker.pid("holdfastd")
+        if when == "meanwhile":  # a reload that no broker hears
+            os.kill(broker.process.pid, signal.SIGSTOP)
+            os.kill(first, signal.SIGKILL)
+        broker.settings["principals"][0].update(keys=["other"])
+        broker.configure()
+        broker.process.send_signal(signal.SIGHUP)
+        if when != "meanwhile":
+            until(lambda: "1 principals are in force" in broker.text())
+            assert c.sign("k").status == pb.NO_KEY
+        if when == "broken":
+            with open(os.path.join(broker.dir, "etc", "holdfastd.json"), "w") as f:
+                f.write("{")
+        if when != "meanwhile":
+            os.kill(first, signal.SIGKILL)
+        os.kill(broker.process.pid, signal.SIGCONT)
+        until(lambda: broker.children().get("holdfastd") not in (None, first))
+        assert broker.client().sign("k").status == pb.NO_KEY
+        assert ("loaded last stay in force" in broker.text()) == (when == "broken")
 
 
 def explain(client, uid=ME, name="k", right="sign", **more):

@@ -92,7 +92,7 @@ static void empty_config(void **state)
 		"\"rotate\","
 		"\"delete\",\"admin\"]}],\"profiles\":[],"
 		"\"limits\":{\"connections\":512,\"connections_per_principal\":64,"
-		"\"queue_per_principal\":64,\"packet\":65536,\"bytes\":8388608,\"idle_s\":0}}";
+		"\"queue_per_principal\":64,\"queue\":2048,\"packet\":65536,\"bytes\":8388608,\"idle_s\":0}}";
 	struct hf_problems p;
 	char *got;
 
