@@ -32,14 +32,14 @@ static void add_bytes(struct hf_buf *line, const char *name, const uint8_t *p, s
 		hf_buf_fmt(line, " %s=%s", name, hf_hex(hex, sizeof(hex), p, n));
 }
 
-void hf_audit_write(struct hf_broker *b, const struct hf_principal *who, const struct hf_audit *a)
+void hf_audit_write(struct hf_broker *b, const struct hf_audit *a)
 {
 	static const char *const kinds[] = { "none", "certificate", "crl", "request", "self" };
 	HF_AUTO_BUF line = HF_BUF(4096);
 
-	hf_buf_fmt(&line, "audit seq=%" PRIu64 " uid=%u pid=%d", ++b->audit_seq, (unsigned)who->uid,
-		   (int)who->pid);
-	add_text(&line, "socket", who->socket);
+	hf_buf_fmt(&line, "audit seq=%" PRIu64 " uid=%u pid=%d", ++b->audit_seq, (unsigned)a->uid,
+		   (int)a->pid);
+	add_text(&line, "socket", a->socket);
 	add_text(&line, "op", a->op);
 	add_text(&line, "key", a->key);
 	add_bytes(&line, "generation", a->generation, HF_ID_SIZE);
@@ -50,7 +50,36 @@ void hf_audit_write(struct hf_broker *b, const struct hf_principal *who, const s
 		add_bytes(&line, "serial", a->issued->serial.bytes, a->issued->serial.size);
 		add_text(&line, "subject", a->issued->subject);
 	}
+	if (a->gone)
+		hf_buf_fmt(&line, " client=gone");
+	if (a->more)
+		hf_buf_fmt(&line, " more=%u", a->more);
 	hf_buf_fmt(&line, " result=%d us=%" PRIu64, (int)a->rc, hf_audit_now_us() - a->started_us);
 	if (!line.bad)
 		hf_log(HF_LOG_NOTICE, "%s", (const char *)line.p);
+}
+
+void hf_audit_stray(struct hf_broker *b, const struct hf_principal *who, const char *op,
+		    enum hf_rc rc)
+{
+	struct hf_strays *s = &b->strays;
+	uint64_t now = hf_audit_now_us();
+	struct hf_audit a = { .uid = who->uid,
+			      .pid = who->pid,
+			      .socket = who->socket,
+			      .op = op,
+			      .rc = rc,
+			      .started_us = now };
+
+	if (s->second != now / 1000000)
+		s->lines = 0;
+	s->second = now / 1000000;
+	if (s->lines >= HF_AUDIT_STRAYS) {
+		s->more++;
+		return;
+	}
+	s->lines++;
+	a.more = s->more;
+	s->more = 0;
+	hf_audit_write(b, &a);
 }

@@ -28,38 +28,6 @@ struct hf_conn {
 	uint64_t active;	  /* hf_now_ms() of the last packet */
 };
 
-/* One request on its way to a keeper and back. Owned by the worker that has it. */
-struct hf_job {
-	struct hf_item item; /* first: the queue knows items */
-	LIST_ENTRY(hf_job) of_worker, of_conn;
-	TAILQ_ENTRY(hf_job) of_seat;
-	bool listed; /* by its worker: not finished yet */
-	struct hf_worker *worker;
-	struct hf_seat *seat; /* at its keeper; NULL: still queued */
-	struct hf_conn *conn; /* NULL: internal, or the client is gone */
-	struct hf_peer *peer;
-	uint32_t id, request_id;
-	uint64_t started_us, deadline; /* of the client, ms */
-	uint64_t queued;	       /* ms */
-	uint64_t begun;		       /* ms; 0: its keeper has not come to it yet */
-	uint32_t keeper_ms;	       /* what the keeper may take from then on */
-	bool anyway;		       /* goes to the keeper of a token that is not there, too */
-	uint8_t *packet;
-	size_t n;
-	/* what the answer is about */
-	const struct hf_op *op;
-	char name[HF_NAME_SIZE], scheme[24];
-	uint8_t generation[HF_ID_SIZE], transaction[16];
-	bool has_transaction;
-	bool making; /* an RSA key */
-	const struct hf_algorithm *algorithm;
-	unsigned usage;
-	/* @rep is NULL when the keeper gave no answer: then @e tells why. */
-	void (*done)(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
-		     struct hf_err *e);
-	struct hf_gather *gather; /* of token_list and status */
-};
-
 /* One keeper of a token; the warden fills it again when the keeper is gone. */
 struct hf_seat {
 	struct hf_source source; /* first: the keeper's socketpair */
@@ -86,6 +54,12 @@ struct hf_worker {
 	hf_KeeperOpen_primary_name_t pin;
 };
 
+/* What hf_audit_stray() has written in this second, and left out since its last line. */
+struct hf_strays {
+	uint64_t second;
+	unsigned lines, more;
+};
+
 struct hf_broker {
 	struct hf_settings *settings;
 	const char *config;
@@ -104,6 +78,7 @@ struct hf_broker {
 	uint32_t next_id;
 	uint64_t started, collect_at; /* seconds since 1970; collect_at 0: never */
 	uint64_t operations, refusals, audit_seq;
+	struct hf_strays strays;
 	bool stopping, accept_paused, dead_conns;
 	/* one request is looked at at a time */
 	uint8_t packet[HF_KEEPER_PACKET_MAX];

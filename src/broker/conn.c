@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/process.h"
+#include "broker/audit.h"
 #include "broker/ops.h"
 #include "broker/worker.h"
 
@@ -31,7 +32,8 @@ static bool idle(const struct hf_conn *c, uint64_t now)
 {
 	uint8_t byte;
 
-	return !c->dead && LIST_EMPTY(&c->jobs) && !c->unsent && (c->used || c->active + GRACE_MS <= now) &&
+	return !c->dead && LIST_EMPTY(&c->jobs) && !c->unsent &&
+	       (c->used || c->active + GRACE_MS <= now) &&
 	       recv(c->source.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
@@ -69,14 +71,14 @@ static enum hf_rc make_room(struct hf_broker *b, const struct hf_peer *p, struct
 }
 
 /* Who is not let in is told why. A new socket has room for that. */
-static void turn_away(struct hf_broker *b, int fd, const char *socket, const struct hf_err *e)
+static void turn_away(struct hf_broker *b, int fd, const struct hf_principal *who,
+		      const struct hf_err *e)
 {
 	uint8_t packet[sizeof(b->reply.message) + 32];
 	size_t n;
 
 	b->metrics.turned_away++;
-	if (e->rc != HF_BUSY) /* anybody can bring that about, at any rate */
-		hf_log(HF_LOG_WARN, "connection on %s refused: %s", socket, e->msg);
+	hf_audit_stray(b, who, "connect", e->rc);
 	memset(&b->reply, 0, sizeof(b->reply));
 	b->reply.status = (hf_Status)e->rc;
 	(void)hf_copy(b->reply.message, sizeof(b->reply.message), e->msg);
@@ -101,7 +103,7 @@ static void admit(struct hf_broker *b, int fd, const char *socket)
 	    !(c->peer = hf_peers_get(&b->peers, &c->who)))
 		(void)hf_fail(&err, HF_NO_MEMORY, "out of memory");
 	if (err.rc || make_room(b, c->peer, &err) || hf_loop_watch(b, &c->source, EPOLLIN, &err)) {
-		turn_away(b, fd, socket, &err);
+		turn_away(b, fd, &c->who, &err);
 		if (c->peer)
 			hf_peers_put(&b->peers, c->peer);
 		free(c);
@@ -278,6 +280,7 @@ void hf_conn_reply(struct hf_broker *b, struct hf_conn *c, uint32_t id, enum hf_
 
 static void refuse(struct hf_broker *b, struct hf_conn *c, uint32_t id, const struct hf_err *e)
 {
+	hf_audit_stray(b, &c->who, "malformed", e->rc);
 	memset(&b->reply, 0, sizeof(b->reply));
 	c->closing = true;
 	hf_conn_reply(b, c, id, e->rc, e);

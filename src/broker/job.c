@@ -83,6 +83,7 @@ struct hf_job *hf_job_new(struct hf_broker *b, struct hf_worker *w, struct hf_co
 	j->item.cost = 1;
 	if (c) {
 		j->peer = hf_peers_get(&b->peers, &c->who);
+		j->pid = c->who.pid;
 		j->peer->jobs++;
 		b->peers.jobs++;
 		j->request_id = b->request.id;

@@ -47,7 +47,7 @@ static const struct hf_op ops[] = {
 	{ hf_Request_decrypt_tag, "decrypt", HF_TARGET_KEY, HF_RIGHT_DECRYPT, false,
 	  hf_op_decrypt },
 	{ hf_Request_derive_tag, "derive", HF_TARGET_KEY, HF_RIGHT_DERIVE, false, hf_op_derive },
-	{ hf_Request_token_wrap_tag, "token-wrap", HF_TARGET_NONE, HF_RIGHT_CREATE, true,
+	{ hf_Request_token_wrap_tag, "token-wrap", HF_TARGET_NONE, HF_RIGHT_CREATE, false,
 	  hf_op_token_wrap },
 	{ hf_Request_key_import_tag, "key-import", HF_TARGET_NEW, HF_RIGHT_CREATE, false,
 	  hf_op_key_import },
@@ -61,7 +61,7 @@ static const struct hf_op ops[] = {
 	{ hf_Request_token_list_tag, "token-list", HF_TARGET_NONE, ANY_RIGHT, true,
 	  hf_op_token_list },
 	{ hf_Request_status_get_tag, "status", HF_TARGET_NONE, ANY_RIGHT, true, hf_op_status },
-	{ hf_Request_policy_explain_tag, "policy-explain", HF_TARGET_NONE, HF_RIGHT_ADMIN, true,
+	{ hf_Request_policy_explain_tag, "policy-explain", HF_TARGET_NONE, HF_RIGHT_ADMIN, false,
 	  hf_op_policy_explain },
 	{ hf_Request_token_provision_tag, "token-provision", HF_TARGET_NONE, HF_RIGHT_ADMIN, false,
 	  hf_op_provision },
@@ -254,15 +254,23 @@ static void audit_call(struct hf_call *c, enum hf_rc rc)
 {
 	const char *name = "";
 	const hf_KeyRef *ref = NULL;
-	struct hf_audit a = { .rc = rc, .started_us = c->started_us };
+	const struct hf_principal *who = &c->conn->who;
+	struct hf_audit a = { .uid = who->uid,
+			      .pid = who->pid,
+			      .socket = who->socket,
+			      .rc = rc,
+			      .started_us = c->started_us };
 
+	if (!c->op)
+		hf_audit_stray(c->b, who, "unknown", rc);
 	if (!c->op || (c->op->quiet && !rc))
 		return;
 	target_of(&c->b->request, &name, &ref);
 	a.op = c->op->name;
 	a.key = name;
 	a.generation = ref && ref->spki_sha256.size == HF_ID_SIZE ? ref->spki_sha256.bytes : NULL;
-	hf_audit_write(c->b, &c->conn->who, &a);
+	a.scheme = scheme_of(&c->b->request);
+	hf_audit_write(c->b, &a);
 }
 
 void hf_ops_run(struct hf_broker *b, struct hf_conn *conn)
@@ -308,14 +316,18 @@ void hf_ops_allow_time(const struct hf_call *c, struct hf_job *j)
 		j->deadline += HF_CREATE_MS;
 }
 
-void hf_ops_answer(struct hf_broker *b, struct hf_job *j, enum hf_rc rc, const struct hf_err *e,
-		   const struct hf_outcome *o)
+static void audit_job(struct hf_broker *b, const struct hf_job *j, enum hf_rc rc,
+		      const struct hf_outcome *o)
 {
 	static const uint8_t none[HF_ID_SIZE];
-	struct hf_audit a = { .op = j->op->name,
+	struct hf_audit a = { .uid = j->peer->uid,
+			      .pid = j->pid,
+			      .socket = j->peer->socket,
+			      .op = j->op->name,
 			      .key = j->name,
 			      .scheme = j->scheme,
 			      .rc = rc,
+			      .gone = !j->conn,
 			      .started_us = j->started_us };
 
 	if (memcmp(j->generation, none, sizeof(none)))
@@ -327,8 +339,42 @@ void hf_ops_answer(struct hf_broker *b, struct hf_job *j, enum hf_rc rc, const s
 	b->operations++;
 	hf_metrics_count(&b->metrics, j->op->name, rc, hf_audit_now_us() - j->started_us);
 	b->refusals += rc == HF_REFUSED;
-	if (!j->conn)
-		return;
-	hf_audit_write(b, &j->conn->who, &a);
-	hf_conn_reply(b, j->conn, j->request_id, rc, e);
+	if (rc || !j->op->quiet)
+		hf_audit_write(b, &a);
+}
+
+void hf_ops_answer(struct hf_broker *b, struct hf_job *j, enum hf_rc rc, const struct hf_err *e,
+		   const struct hf_outcome *o)
+{
+	if (j->peer)
+		audit_job(b, j, rc, o);
+	if (j->conn)
+		hf_conn_reply(b, j->conn, j->request_id, rc, e);
+}
+
+struct hf_outcome hf_ops_outcome(const hf_KeeperReply *rep)
+{
+	struct hf_outcome o = { NULL, NULL };
+
+	if (rep && rep->which_result == hf_KeeperReply_signature_tag) {
+		const hf_KeeperSigned *s = &rep->result.signature;
+
+		o.input_sha256 = s->input_sha256.size == HF_ID_SIZE ? s->input_sha256.bytes : NULL;
+		o.issued =
+			s->has_issued && s->issued.kind != hf_Issued_Kind_NONE ? &s->issued : NULL;
+	} else if (rep && rep->which_result == hf_KeeperReply_secret_tag) {
+		const hf_KeeperSecret *s = &rep->result.secret;
+
+		o.input_sha256 = s->input_sha256.size == HF_ID_SIZE ? s->input_sha256.bytes : NULL;
+	}
+	return o;
+}
+
+void hf_ops_gone(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep, enum hf_rc rc)
+{
+	struct hf_outcome o = hf_ops_outcome(rep);
+
+	if (!j->op->quiet)
+		audit_job(b, j, rc, &o);
+	hf_ops_discard(b, j, rep);
 }

@@ -7,7 +7,7 @@
 #ifndef HF_BROKER_OPS_H
 #define HF_BROKER_OPS_H
 
-#include "broker/broker.h"
+#include "broker/job.h"
 
 /* One request while it is looked at. */
 struct hf_call {
@@ -75,6 +75,7 @@ struct hf_outcome {
 	const uint8_t *input_sha256;
 	const hf_Issued *issued;
 };
+struct hf_outcome hf_ops_outcome(const hf_KeeperReply *rep);
 /* Answers @j's client with b->reply and @rc, and writes the audit line. @o may be NULL. */
 void hf_ops_answer(struct hf_broker *b, struct hf_job *j, enum hf_rc rc, const struct hf_err *e,
 		   const struct hf_outcome *o);
@@ -90,9 +91,11 @@ void hf_ops_staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 		   struct hf_err *e);
 /* A key that @j has had made is not recorded (or nobody waits for it any more): away with it. */
 void hf_ops_discard(struct hf_broker *b, const struct hf_job *j, const hf_KeeperReply *rep);
-/* The catalogue has let a generation go: so does the token. */
+/* The same for a client that is gone, with an audit line: the key was used, or was going to be. */
+void hf_ops_gone(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep, enum hf_rc rc);
 /* Asks a token for the keys that the configuration names and the catalogue does not have. */
 void hf_ops_adopt(struct hf_broker *b, struct hf_worker *w);
+/* The catalogue has let a generation go: so does the token. */
 void hf_ops_forget(void *broker, const struct hf_key *k, const struct hf_generation *g);
 
 #endif

@@ -62,7 +62,7 @@ static void signature_made(struct hf_broker *b, struct hf_job *j, const hf_Keepe
 			   struct hf_err *e)
 {
 	const hf_KeeperSigned *s = rep ? &rep->result.signature : NULL;
-	struct hf_outcome outcome = { NULL, NULL };
+	struct hf_outcome outcome = hf_ops_outcome(rep);
 	enum hf_rc rc = e->rc;
 
 	memset(&b->reply, 0, sizeof(b->reply));
@@ -77,11 +77,6 @@ static void signature_made(struct hf_broker *b, struct hf_job *j, const hf_Keepe
 		(void)HF_PB_SET(b->reply.result.signature.spki_sha256, j->generation, HF_ID_SIZE);
 	} else {
 		(void)hf_within(e, "key %s", j->name);
-	}
-	if (rep && rep->which_result == hf_KeeperReply_signature_tag) {
-		outcome.input_sha256 = s->input_sha256.size == 32 ? s->input_sha256.bytes : NULL;
-		outcome.issued =
-			s->has_issued && s->issued.kind != hf_Issued_Kind_NONE ? &s->issued : NULL;
 	}
 	hf_ops_answer(b, j, rc, e, &outcome);
 }

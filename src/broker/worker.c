@@ -24,7 +24,7 @@ static void finish(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 	if (j->done && (j->conn || !j->peer))
 		j->done(b, j, rep, e);
 	else
-		hf_ops_discard(b, j, rep); /* its client is gone */
+		hf_ops_gone(b, j, rep, e->rc);
 	hf_job_free(b, j);
 }
 
@@ -510,14 +510,16 @@ struct hf_worker *hf_worker_find(struct hf_broker *b, const char *token)
 
 void hf_worker_abandon(struct hf_broker *b, struct hf_conn *c)
 {
+	struct hf_err err = HF_ERR_INIT;
 	struct hf_job *j;
 
+	(void)hf_fail(&err, HF_TIMEOUT, "its client is gone");
 	while ((j = LIST_FIRST(&c->jobs))) {
 		hf_job_detach(j);
 		if (j->seat)
 			continue; /* its answer is thrown away */
 		dequeue(j->worker, j);
-		finish(b, j, NULL, NULL);
+		finish(b, j, NULL, &err);
 	}
 }
 

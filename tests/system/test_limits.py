@@ -328,3 +328,66 @@ def test_every_decision_is_in_the_log():
         assert issued["issued"] == '"self"' and issued["serial"] and "CN=" in issued["subject"]
         assert issued["input"] == hashlib.sha256(body).hexdigest()
         assert delete["op"] == '"key-delete"' and delete["result"] == "0"
+
+
+def test_a_key_that_was_used_for_a_client_who_left_is_in_the_log():
+    """With its result and what was signed; and what he had waiting as well."""
+    with WithFakeKeeper() as b:
+        c = b.client()
+        assert c.create("k").status == pb.OK
+        b.mood("sign:slow")
+        left = b.client()
+        for i in range(4):  # two at the keeper, two behind them
+            left.send(sign=pb.Sign(key=pb.KeyRef(name="k"), scheme="ecdsa-sha256", data=b"%d" % i * 32))
+        until(lambda: c.call(status_get=pb.StatusGet()).status == pb.OK)
+        left.close()
+        gone = until(lambda: (a := [x for x in audit_lines(b) if x["op"] == '"sign"'])[3:] and a)
+        for line in gone:
+            assert line["client"] == "gone" and line["key"] == '"k"' and line["scheme"], line
+            assert (line["uid"], line["pid"], line["socket"]) == (
+                str(os.getuid()), str(os.getpid()), '"main"')
+        inputs = {x["input"] for x in gone if x["result"] == "0"}
+        assert inputs == {hashlib.sha256(b"%d" % i * 32).hexdigest() for i in range(2)}
+        assert [x["result"] for x in gone].count(str(pb.TIMEOUT)) == 2
+
+
+def test_what_names_no_key_is_in_the_log_and_does_not_fill_it():
+    """Who is turned away at the door, packets that are none, operations that there are not."""
+    with WithFakeKeeper() as b:
+        c = b.client()
+        assert c.call().status == pb.UNSUPPORTED
+        (line,) = audit_lines(b)
+        assert line["op"] == '"unknown"' and line["result"] == str(pb.UNSUPPORTED)
+        b.stop()
+        b.settings["limits"]["connections_per_principal"] = 1
+        b.configure()
+        b.start()
+        first = b.client()
+        for _ in range(200):
+            with contextlib.closing(Client(b.socket, hello=False)) as c:
+                assert c.reply().status == pb.BUSY
+        lines = [x for x in audit_lines(b) if x["op"] == '"connect"']
+        assert 0 < len(lines) <= 100 and {x["result"] for x in lines} == {str(pb.BUSY)}
+        first.sock.send(b"\xff" * 40)
+        assert first.reply().status == pb.PROTOCOL
+        def packets():
+            with contextlib.closing(Client(b.socket, hello=False)) as c:
+                c.sock.send(b"\xff" * 40)
+                c.reply()
+            return [x for x in audit_lines(b) if x["op"] == '"malformed"' or "more" in x]
+        last = until(packets)[-1]
+        assert last["result"] in (str(pb.PROTOCOL), str(pb.BUSY))
+        total = sum(1 + int(x.get("more", 0)) for x in audit_lines(b)
+                    if x["op"] in ('"connect"', '"malformed"'))
+        assert total >= 200, total  # none is unaccounted for
+
+
+def test_what_was_refused_is_in_the_log_with_its_scheme():
+    with WithFakeKeeper(principals=[grant(os.getuid(), rights=["create", "admin"])]) as b:
+        c = b.client()
+        assert c.create("k").status == pb.OK
+        assert c.sign("k").status == pb.NO_KEY
+        assert c.call(policy_explain=pb.PolicyExplain(uid=0, name="k", right="sign")).status == pb.OK
+        create, sign, explain = audit_lines(b)
+        assert sign["scheme"] == '"ecdsa-sha256"' and sign["result"] == str(pb.NO_KEY)
+        assert explain["op"] == '"policy-explain"' and explain["result"] == "0"
