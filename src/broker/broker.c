@@ -32,12 +32,18 @@ enum hf_rc hf_loop_watch(struct hf_broker *b, struct hf_source *s, uint32_t even
 	return HF_OK;
 }
 
+/* And there is room for somebody who could not be let in. */
 void hf_loop_forget(struct hf_broker *b, struct hf_source *s)
 {
+	size_t i;
+
 	if (s->fd >= 0 && s->events)
 		(void)epoll_ctl(b->epoll, EPOLL_CTL_DEL, s->fd, NULL);
 	s->events = 0;
 	hf_fd_close(&s->fd);
+	for (i = 0; b->accept_paused && i < b->n_listeners; i++)
+		(void)hf_loop_watch(b, &b->listeners[i].source, EPOLLIN, NULL);
+	b->accept_paused = false;
 }
 
 /* Whoever has put a right PIN into its file says so with a reload. */
@@ -70,6 +76,7 @@ static void reload(struct hf_broker *b)
 	for (i = 0; i < b->n_workers; i++)
 		b->workers[i].token = &fresh->tokens[i];
 	b->settings = fresh;
+	b->conns_due = 1; /* there may be another limit for idle ones */
 	hf_settings_free(old);
 	renew_locked_out(b);
 	hf_log(HF_LOG_NOTICE, "reload: %zu principals are in force", fresh->n_grants);
@@ -103,26 +110,10 @@ static void control_ready(struct hf_broker *b, struct hf_source *s, uint32_t eve
 		hf_fd_close(&fd);
 }
 
-static uint64_t expire_idle(struct hf_broker *b, uint64_t now)
-{
-	uint64_t limit = (uint64_t)b->settings->limits.idle_s * 1000, first = 0;
-	struct hf_conn *c;
-
-	for (c = limit ? b->conns : NULL; c; c = c->next) {
-		if (!LIST_EMPTY(&c->jobs) || c->dead)
-			continue;
-		if (c->active + limit <= now)
-			hf_conn_close(b, c);
-		else if (!first || c->active + limit < first)
-			first = c->active + limit;
-	}
-	return first;
-}
-
 /* Does what is due and tells for how long the loop may sleep: -1 is for ever. */
 static int run_due(struct hf_broker *b)
 {
-	uint64_t now = hf_now_ms(), first = expire_idle(b, now), at;
+	uint64_t now = hf_now_ms(), first = hf_conn_expire(b, now), at;
 	size_t i;
 
 	at = hf_scrape_expire(b, now);

@@ -71,6 +71,7 @@ struct hf_broker {
 	struct hf_journals journals;
 	struct hf_peers peers;
 	struct hf_conn *conns;
+	uint64_t conns_due; /* ms: none of them is over its time before; 0: none ever is */
 	struct hf_scrape scrapes[HF_SCRAPES_MAX];
 	struct hf_metrics metrics;
 	struct hf_worker workers[HF_TOKENS_MAX];

@@ -14,7 +14,9 @@
 #include "broker/ops.h"
 #include "broker/worker.h"
 
-#define GRACE_MS 1000u
+#define GRACE_MS  1000u
+#define HELLO_MS  2000u /* from connect to hello */
+#define UNREAD_MS 5000u /* who has not read for so long is not at work */
 
 struct hf_unsent {
 	struct hf_unsent *next;
@@ -25,15 +27,16 @@ struct hf_unsent {
 static void conn_ready(struct hf_broker *b, struct hf_source *s, uint32_t events);
 
 /*
- * Nothing is lost with it: nothing asked, nothing unanswered. Its client connects again. One that
- * has just come is about to ask: if it went, a crowd would only ever connect.
+ * Nothing is lost with it: nothing asked, nothing unanswered, or nothing read. Its client connects
+ * again. One that has just come is about to ask: if it went, a crowd would only ever connect.
  */
 static bool idle(const struct hf_conn *c, uint64_t now)
 {
 	uint8_t byte;
 
-	return !c->dead && LIST_EMPTY(&c->jobs) && !c->unsent &&
-	       (c->used || c->active + GRACE_MS <= now) &&
+	if (c->unsent)
+		return !c->dead && c->active + UNREAD_MS <= now;
+	return !c->dead && LIST_EMPTY(&c->jobs) && (c->used || c->active + GRACE_MS <= now) &&
 	       recv(c->source.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
@@ -41,7 +44,8 @@ static bool idle(const struct hf_conn *c, uint64_t now)
  * Room for one connection more of @p. Libraries keep theirs for as long as their process lives,
  * and there may be more processes than places: at the limit who was silent for the longest goes.
  * At the limit of one user that is one of his own; at that of all it is one of whoever has the
- * most, and never of somebody with fewer than @p would have.
+ * most, and never of somebody with fewer than @p would have. If all are at work there is still a
+ * place for root on the socket main, who may have to look why.
  */
 static enum hf_rc make_room(struct hf_broker *b, const struct hf_peer *p, struct hf_err *e)
 {
@@ -62,6 +66,8 @@ static enum hf_rc make_room(struct hf_broker *b, const struct hf_peer *p, struct
 		    idle(c, now))
 			go = c;
 	}
+	if (!go && !p->connections && p->uid == 0 && !strcmp(p->socket, "main"))
+		return HF_OK;
 	if (!go)
 		return hf_fail(e, HF_BUSY, "too many connections%s, all of them at work; try again",
 			       own ? " of this user" : "");
@@ -87,6 +93,60 @@ static void turn_away(struct hf_broker *b, int fd, const struct hf_principal *wh
 	(void)close(fd);
 }
 
+/* Who may do nothing holds no place: a few users without any right could have all of them. */
+static enum hf_rc check_in(struct hf_broker *b, struct hf_conn *c, int fd, const char *socket,
+			   struct hf_err *e)
+{
+	if (hf_principal_read(&c->who, fd, socket, e))
+		return e->rc;
+	if (!hf_policy_holds(b->settings, &c->who, ~0u))
+		return hf_fail(
+			e, HF_DENIED,
+			"no [[principal]] in config.toml gives this user (uid %u) any right on "
+			"socket %s",
+			(unsigned)c->who.uid, socket);
+	c->peer = hf_peers_get(&b->peers, &c->who);
+	return c->peer ? make_room(b, c->peer, e) : hf_fail(e, HF_NO_MEMORY, "out of memory");
+}
+
+/* When it is over its time, if nothing comes from it until then; 0: never. */
+static uint64_t due_of(const struct hf_broker *b, const struct hf_conn *c)
+{
+	uint64_t idle_ms = (uint64_t)b->settings->limits.idle_s * 1000;
+
+	if (!c->greeted)
+		return c->active + HELLO_MS;
+	return idle_ms ? c->active + idle_ms : 0;
+}
+
+static void note_due(struct hf_broker *b, uint64_t at)
+{
+	if (at && (!b->conns_due || at < b->conns_due))
+		b->conns_due = at;
+}
+
+uint64_t hf_conn_expire(struct hf_broker *b, uint64_t now)
+{
+	struct hf_conn *c;
+
+	if (!b->conns_due || b->conns_due > now)
+		return b->conns_due;
+	b->conns_due = 0;
+	for (c = b->conns; c; c = c->next) {
+		uint64_t at = due_of(b, c);
+
+		if (c->dead || !at)
+			continue;
+		if (!LIST_EMPTY(&c->jobs)) /* at work; to be looked at again */
+			at = now + 1000;
+		if (at <= now)
+			hf_conn_close(b, c);
+		else
+			note_due(b, at);
+	}
+	return b->conns_due;
+}
+
 static void admit(struct hf_broker *b, int fd, const char *socket)
 {
 	struct hf_conn *c = calloc(1, sizeof(*c));
@@ -99,10 +159,7 @@ static void admit(struct hf_broker *b, int fd, const char *socket)
 	c->source = (struct hf_source){ .fd = fd, .ready = conn_ready };
 	c->unsent_end = &c->unsent;
 	c->active = hf_now_ms();
-	if (!hf_principal_read(&c->who, fd, socket, &err) &&
-	    !(c->peer = hf_peers_get(&b->peers, &c->who)))
-		(void)hf_fail(&err, HF_NO_MEMORY, "out of memory");
-	if (err.rc || make_room(b, c->peer, &err) || hf_loop_watch(b, &c->source, EPOLLIN, &err)) {
+	if (check_in(b, c, fd, socket, &err) || hf_loop_watch(b, &c->source, EPOLLIN, &err)) {
 		turn_away(b, fd, &c->who, &err);
 		if (c->peer)
 			hf_peers_put(&b->peers, c->peer);
@@ -116,6 +173,7 @@ static void admit(struct hf_broker *b, int fd, const char *socket)
 	b->metrics.accepted++;
 	c->peer->connections++;
 	b->peers.connections++;
+	note_due(b, due_of(b, c));
 }
 
 int hf_conn_take(struct hf_broker *b, struct hf_source *s)
@@ -126,7 +184,7 @@ int hf_conn_take(struct hf_broker *b, struct hf_source *s)
 		size_t i;
 
 		/* Without this a full descriptor table would spin the loop. */
-		hf_log(HF_LOG_WARN, "cannot accept: %s; pausing until a connection closes",
+		hf_log(HF_LOG_WARN, "cannot accept: %s; pausing until a descriptor is free",
 		       strerror(errno));
 		b->accept_paused = true;
 		for (i = 0; i < b->n_listeners; i++)
@@ -180,7 +238,6 @@ static void bury(struct hf_broker *b, struct hf_conn *c)
 void hf_conn_reap(struct hf_broker *b)
 {
 	struct hf_conn *c, *next;
-	size_t i;
 
 	if (!b->dead_conns)
 		return;
@@ -190,9 +247,6 @@ void hf_conn_reap(struct hf_broker *b)
 		if (c->dead)
 			bury(b, c);
 	}
-	for (i = 0; b->accept_paused && i < b->n_listeners; i++)
-		(void)hf_loop_watch(b, &b->listeners[i].source, EPOLLIN, NULL);
-	b->accept_paused = false;
 }
 
 static void flush(struct hf_broker *b, struct hf_conn *c)
@@ -316,4 +370,6 @@ static void conn_ready(struct hf_broker *b, struct hf_source *s, uint32_t events
 	}
 	c->used = c->greeted;
 	hf_ops_run(b, c);
+	if (c->greeted && !c->used)
+		b->conns_due = 1; /* that it has to say hello is over; look anew */
 }

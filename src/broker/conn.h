@@ -16,6 +16,9 @@ void hf_conn_accept(struct hf_broker *b, struct hf_source *s, uint32_t events);
 /* Closes now; hf_conn_reap() drops its queued jobs and frees it, after each turn of the loop. */
 void hf_conn_close(struct hf_broker *b, struct hf_conn *c);
 void hf_conn_reap(struct hf_broker *b);
+/* Closes those without hello in time, and the idle ones; when the next one is over its time, in ms;
+ * 0: none. */
+uint64_t hf_conn_expire(struct hf_broker *b, uint64_t now);
 
 /* Sends b->reply with the result @rc (message from @e); may close the connection. */
 void hf_conn_reply(struct hf_broker *b, struct hf_conn *c, uint32_t id, enum hf_rc rc,

@@ -245,3 +245,67 @@ def test_every_no_comes_within_50_ms_beside_a_crowd():
                 assert took[94] <= 50 and took[-1] <= 500, (what, took[90:])
         finally:
             loadclients.stop(floods)
+
+
+# ------------------------------------------------------------------- the door
+
+def test_users_without_any_right_hold_no_place():
+    """Ten of them with 64 connections each would be all that there are. They are told why, at once."""
+    with crowd([VICTIM]) as b:
+        for uid in range(40000, 40010):
+            for _ in range(64):
+                with contextlib.closing(client_of(b, uid, hello=False)) as c:
+                    said = c.reply()
+                assert said.status == pb.DENIED and "any right on socket main" in said.message
+        assert b.client().create("k").status == pb.OK
+        assert client_of(b, VICTIM).sign("k").status == pb.OK
+
+
+def test_who_does_not_say_hello_is_shown_out():
+    with crowd([]) as b:
+        begin = time.monotonic()
+        silent, other = Client(b.socket, hello=False), b.client()
+        assert silent.sock.recv(10) == b""
+        assert 1.5 < time.monotonic() - begin < 10
+        assert other.call(status_get=pb.StatusGet()).status == pb.OK
+
+
+def test_places_that_are_all_held_by_silent_or_deaf_ones_can_be_had():
+    """A user who has fewer gets one of whoever has the most: one that says nothing, or that does not
+    read; and root has one on main even while all others are at work."""
+    holders = range(30050, 30058)
+    b = crowd([VICTIM, *holders], tokens=("tpm", "other"))
+    b.settings["limits"].update(connections=64, connections_per_principal=8)
+    for t in b.settings["tokens"]:
+        t["timeout_ms"] = 600000
+    b.configure()
+    with b:
+        with contextlib.closing(b.client()) as admin:
+            assert admin.create("k").status == pb.OK
+            assert admin.create("hung", usage=9, token="other").status == pb.OK
+        silent = [client_of(b, uid) for uid in holders for _ in range(8)]
+        with contextlib.closing(until(lambda: welcome(b, VICTIM))) as c:
+            assert c.sign("k").status == pb.OK
+        for c in silent:
+            c.close()
+        b.mood("derive:hang")
+        at_work = [until(lambda uid=uid: welcome(b, uid)) for uid in holders for _ in range(8)]
+        for c in at_work:
+            hang(c)
+        assert until(lambda: not welcome(b, VICTIM))
+        assert b.client().call(status_get=pb.StatusGet()).status_reply.connections == 65
+
+
+def welcome(b, uid):
+    """A client who was let in and greeted; None: he was turned away."""
+    c = client_of(b, uid, hello=False)
+    with contextlib.suppress(BrokenPipeError):
+        c.send(hello=pb.Hello(version=1))
+    try:
+        said = c.reply()
+    except ConnectionResetError:  # Linux says so once; what was said before is there all the same
+        said = c.reply()
+    if said.status == pb.OK:
+        return c
+    c.close()
+    return None

@@ -218,16 +218,7 @@ def test_root_has_no_right_where_it_was_given_none():
         with user(USERS[0]):
             c = Client(side)
         assert c.call(key_list=pb.KeyList()).status == pb.OK
-        root = Client(side, hello=False)
-        reply = root.call(hello=pb.Hello(version=1, software="test"))
-        if reply.status == pb.OK:
-            for op in ({"key_create": pb.KeyCreate(name="k", algorithm="ec-p256", usage=1)},
-                       {"sign": pb.Sign(key=pb.KeyRef(name="k"), scheme="ecdsa-sha256", data=b"d" * 32)},
-                       {"key_delete": pb.KeyDelete(name="k")}):
-                assert root.call(**op).status == pb.NO_KEY, op
-            assert not root.call(key_list=pb.KeyList()).key_list.keys
-        else:
-            assert reply.status == pb.NO_KEY, reply.message
+        assert Client(side, hello=False).reply().status == pb.DENIED
         assert b.client().call(token_list=pb.TokenList()).status == pb.OK  # on main it has
 
 
@@ -370,16 +361,15 @@ def test_what_names_no_key_is_in_the_log_and_does_not_fill_it():
         assert 0 < len(lines) <= 100 and {x["result"] for x in lines} == {str(pb.BUSY)}
         first.sock.send(b"\xff" * 40)
         assert first.reply().status == pb.PROTOCOL
-        def packets():
+
+        def accounted_for():
             with contextlib.closing(Client(b.socket, hello=False)) as c:
-                c.sock.send(b"\xff" * 40)
-                c.reply()
-            return [x for x in audit_lines(b) if x["op"] == '"malformed"' or "more" in x]
-        last = until(packets)[-1]
-        assert last["result"] in (str(pb.PROTOCOL), str(pb.BUSY))
-        total = sum(1 + int(x.get("more", 0)) for x in audit_lines(b)
-                    if x["op"] in ('"connect"', '"malformed"'))
-        assert total >= 200, total  # none is unaccounted for
+                with contextlib.suppress(OSError):  # turned away meanwhile
+                    c.sock.send(b"\xff" * 40)
+                    c.reply()
+            return sum(1 + int(x.get("more", 0)) for x in audit_lines(b)
+                       if x["op"] in ('"connect"', '"malformed"')) >= 200
+        until(accounted_for)
 
 
 def test_what_was_refused_is_in_the_log_with_its_scheme():
