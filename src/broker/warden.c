@@ -20,11 +20,12 @@
 #include "broker/confined.h"
 #include "broker/launch.h"
 
-#define STOP_MS	     5000u
-#define DELAY_MIN_MS 50u
-#define DELAY_MAX_MS 5000u
-#define STEADY_MS    10000u /* lived this long: the next death is a new story */
-#define SEATS	     (HF_TOKENS_MAX * HF_WORKERS_MAX)
+#define STOP_MS		    5000u
+#define DELAY_MIN_MS	    50u
+#define DELAY_MAX_MS	    5000u
+#define BROKER_DELAY_MAX_MS 500u   /* of the one that everybody waits for */
+#define STEADY_MS	    10000u /* lived this long: the next death is a new story */
+#define SEATS		    (HF_TOKENS_MAX * HF_WORKERS_MAX)
 
 /* A child: the broker or one keeper. */
 struct child {
@@ -75,7 +76,7 @@ static void die_with_parent(pid_t parent)
 		_exit(1);
 }
 
-static void died(struct child *c, const char *name, int status)
+static void died(struct child *c, const char *name, int status, unsigned delay_max)
 {
 	uint64_t now = hf_now_ms();
 
@@ -90,8 +91,8 @@ static void died(struct child *c, const char *name, int status)
 	c->replaced = false;
 	c->due = now + c->delay;
 	c->delay = c->delay ? c->delay * 2 : DELAY_MIN_MS;
-	if (c->delay > DELAY_MAX_MS)
-		c->delay = DELAY_MAX_MS;
+	if (c->delay > delay_max)
+		c->delay = delay_max;
 }
 
 static void start_keeper(struct warden *w, size_t i)
@@ -186,7 +187,7 @@ static void broker_died(struct warden *w, int status)
 	if (w->stopping)
 		w->broker.pid = 0;
 	else
-		died(&w->broker, "the broker", status);
+		died(&w->broker, "the broker", status, BROKER_DELAY_MAX_MS);
 }
 
 static void reap(struct warden *w)
@@ -210,7 +211,7 @@ static void reap(struct warden *w)
 			if (w->stopping || w->control < 0)
 				w->keepers[i] = (struct child){ .serial = w->keepers[i].serial };
 			else
-				died(&w->keepers[i], name, status);
+				died(&w->keepers[i], name, status, DELAY_MAX_MS);
 		}
 	}
 }

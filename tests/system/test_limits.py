@@ -204,6 +204,19 @@ def test_the_mode_of_the_socket_is_the_configured_one():
         assert b.client().call(key_list=pb.KeyList()).status == pb.OK
 
 
+def test_a_broker_that_is_killed_again_and_again_is_back_in_half_a_second():
+    """The warden's back-off is for keepers: whoever asks waits for the broker."""
+    with Broker() as b:
+        gaps, last = [], None
+        for _ in range(9):
+            last = until(lambda: (p := b.children().get("holdfastd")) != last and p)
+            begin = time.monotonic()
+            os.kill(last, signal.SIGKILL)
+            with contextlib.closing(b.client()):  # its socket is there all the time
+                gaps.append(time.monotonic() - begin)
+        assert max(gaps) < 2.5, gaps  # 3.2 and 5 s when the delay doubled each time
+
+
 @pytest.mark.root
 def test_root_has_no_right_where_it_was_given_none():
     """uid 0 of a container is uid 0 on the socket that it got."""

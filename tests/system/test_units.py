@@ -50,6 +50,20 @@ def lines(name):
         return f.read().splitlines()
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_that_died_comes_back_at_once_however_often(name):
+    got = lines(name)
+    assert "RestartSec=100ms" in got and "Restart=on-failure" in got
+    unit = got[got.index("[Unit]"):got.index("[Service]")]
+    assert "StartLimitIntervalSec=0" in unit
+
+
+def test_the_limits_of_the_unit_let_the_configuration_have_its_own():
+    """All connections that [limits] can allow; 8 tokens with 8 keepers, two of ours, and threads."""
+    got = dict(line.split("=", 1) for line in lines("holdfastd.service") if "=" in line)
+    assert int(got["LimitNOFILE"]) > 65536 and int(got["TasksMax"]) > 8 * 8 + 2
+
+
 def test_the_audit_is_not_rate_limited():
     assert "LogRateLimitIntervalSec=0" in lines("holdfastd.service")
 
