@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
@@ -153,19 +154,31 @@ enum hf_rc hf_principal_read(struct hf_principal *who, int fd, const char *socke
 	return HF_OK;
 }
 
-enum hf_rc hf_principal_check_namespace(struct hf_err *e)
+/* One line that maps all ids there are to themselves. */
+static enum hf_rc check_map(const char *path, const char *what, struct hf_err *e)
 {
 	unsigned long inside, outside, length;
-	FILE *f = fopen("/proc/self/uid_map", "re");
+	FILE *f = fopen(path, "re");
 	int n;
 
+	if (!f && errno == ENOENT && !access("/proc/self/stat", F_OK))
+		return HF_OK; /* a kernel without user namespaces */
 	if (!f)
-		return HF_OK; /* no user namespaces, no /proc: nothing to confuse uids */
+		return hf_fail_errno(e, HF_REFUSED,
+				     "%s, which says whether clients can be told apart", path);
 	n = fscanf(f, "%lu %lu %lu", &inside, &outside, &length);
 	(void)fclose(f);
 	if (n == 3 && inside == 0 && length >= 0xffffffffUL)
 		return HF_OK;
 	return hf_fail(e, HF_REFUSED,
-		       "this user namespace maps only some uids: clients could not be told apart; "
-		       "run holdfastd outside of it (in systemd: PrivateUsers=no)");
+		       "this user namespace maps only some %s: clients could not be told apart; "
+		       "run holdfastd outside of it (in systemd: PrivateUsers=no)",
+		       what);
+}
+
+enum hf_rc hf_principal_check_namespace(struct hf_err *e)
+{
+	enum hf_rc rc = check_map("/proc/self/uid_map", "uids", e);
+
+	return rc ? rc : check_map("/proc/self/gid_map", "gids", e);
 }

@@ -66,7 +66,8 @@ bool hf_peer_rate(struct hf_peer *peer, size_t rule, uint32_t rate, uint64_t now
 enum hf_rc hf_principal_read(struct hf_principal *who, int fd, const char *socket,
 			     struct hf_err *e);
 
-/* HF_REFUSED in a user namespace that does not map every uid (security.md P1). */
+/* HF_REFUSED in a user namespace that does not map every uid and gid, or if nobody can tell
+ * (security.md P1). */
 enum hf_rc hf_principal_check_namespace(struct hf_err *e);
 
 #endif

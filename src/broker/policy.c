@@ -48,6 +48,8 @@ static bool is_about(const struct hf_grant *g, const struct hf_principal *who)
 		return false;
 	if (g->gid < 0)
 		return true;
+	if ((gid_t)g->gid == HF_GID_OVERFLOW)
+		return false;
 	for (i = 0; i < who->n_groups; i++)
 		if (who->groups[i] == (gid_t)g->gid)
 			return true;

@@ -24,7 +24,8 @@ enum hf_right {
 	HF_RIGHT_ADMIN = 256,
 };
 
-#define HF_UID_OVERFLOW 65534u
+#define HF_UID_OVERFLOW 65534u /* whom the kernel cannot name; so the group */
+#define HF_GID_OVERFLOW 65534u
 #define HF_GROUPS_MAX	64
 
 /* A client, as the kernel recorded it when it connected. */

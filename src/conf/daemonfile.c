@@ -15,6 +15,8 @@
 
 /* ---------------------------------------------------------------- sockets */
 
+#define OVERFLOW_ID 65534 /* /proc/sys/kernel/overflowuid: everybody whom a namespace hides */
+
 static bool user_exists(const char *name, int64_t *id)
 {
 	const struct passwd *pw = getpwnam(name);
@@ -153,11 +155,19 @@ static int64_t who(const struct hf_making *m, const struct hf_node *table, const
 		   const char *name, const char *kind, bool (*exists)(const char *, int64_t *))
 {
 	const struct hf_node *by_id = hf_node_get(table, id), *by_name = hf_node_get(table, name);
+	int64_t found;
 
 	if (by_id && by_name)
 		hf_problem_add(m->p, HF_PROBLEM_ERROR, by_name,
 			       "[[principal]] has both %s and %s; write one of them", id, name);
-	return by_id ? by_id->number : account(m, table, name, kind, exists);
+	found = by_id ? by_id->number : account(m, table, name, kind, exists);
+	if (found == OVERFLOW_ID)
+		hf_problem_add(
+			m->p, HF_PROBLEM_ERROR, by_id ? by_id : by_name,
+			"[[principal]] %s 65534 is whoever the kernel cannot name, which is nobody "
+			"in particular; use an account of its own",
+			id);
+	return found;
 }
 
 /* A word that no scheme has would deny everything, in silence. */

@@ -13,7 +13,7 @@ import time
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from brokerlib import RIGHTS, Broker, Client, WithFakeKeeper
+from brokerlib import HOLDFASTD, RIGHTS, Broker, Client, WithFakeKeeper
 from keeperlib import BUILD, Swtpm, pb, until
 from test_keeper_ca import certificate
 
@@ -215,6 +215,22 @@ def test_a_broker_that_is_killed_again_and_again_is_back_in_half_a_second():
             with contextlib.closing(b.client()):  # its socket is there all the time
                 gaps.append(time.monotonic() - begin)
         assert max(gaps) < 2.5, gaps  # 3.2 and 5 s when the delay doubled each time
+
+
+@pytest.mark.root
+def test_a_namespace_that_hides_groups_is_refused():
+    """All uids are there, of the groups one: all others would be 65534."""
+    with WithFakeKeeper() as b:
+        b.stop()
+        p = subprocess.Popen(["unshare", "--user", "sh", "-c",
+                              'read go && exec "$@"', "sh", HOLDFASTD, "--root", b.dir, "--keeper",
+                              b.keeper], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        until(lambda: os.readlink("/proc/%d/ns/user" % p.pid) != os.readlink("/proc/self/ns/user"))
+        for name, text in ("uid_map", "0 0 4294967295"), ("gid_map", "0 0 1"):
+            with open("/proc/%d/%s" % (p.pid, name), "w") as f:
+                f.write(text)
+        said = p.communicate("go\n", timeout=20)[1]
+        assert p.returncode == 3 and "maps only some gids" in said, (p.returncode, said)
 
 
 @pytest.mark.root

@@ -113,6 +113,10 @@ static void nobody(void **state)
 	grant.uid = 0; /* root has what is granted to it, and only that */
 	who.uid = 0;
 	assert_true(hf_policy_allows(&s, &who, "k", HF_RIGHT_PUBLIC));
+	grant.uid = -1;
+	grant.gid = 65534; /* nor a group: all those that a namespace hides are in it */
+	who.groups[0] = 65534;
+	assert_false(hf_policy_allows(&s, &who, "k", HF_RIGHT_PUBLIC));
 	s.n_grants = 0;
 	assert_false(hf_policy_allows(&s, &who, "k", HF_RIGHT_PUBLIC));
 	assert_false(hf_policy_holds(&s, &who, ~0u));
