@@ -74,11 +74,22 @@ static enum hf_rc bind_path(int fd, const struct hf_socket_conf *c, struct hf_er
 	    (int)sizeof(at.sun_path))
 		return hf_fail(e, HF_ARGUMENT, "socket path %s is too long; %zu bytes are possible",
 			       c->path, sizeof(at.sun_path) - sizeof(".new"));
+	rc = check_path(at.sun_path, e);
+	if (rc)
+		return rc;
 	(void)unlink(at.sun_path); /* of a start that was cut short; the lock is ours */
 	/* It gets its name when it is ready: nobody finds a socket that refuses, or is too open. */
-	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) || lchown(at.sun_path, uid, gid) ||
-	    chmod(at.sun_path, c->mode) || listen(fd, 512) || rename(at.sun_path, c->path)) {
-		(void)hf_fail_errno(e, HF_IO, "cannot listen at %s", c->path);
+	if (bind(fd, (struct sockaddr *)&at, sizeof(at)))
+		return hf_fail_errno(e, HF_IO, "cannot listen at %s", c->path);
+	if (lchown(at.sun_path, uid, gid))
+		rc = hf_fail_errno(
+			e, HF_IO,
+			"socket %s cannot be given to '%s:%s' by who is neither root nor in "
+			"that group; see [[socket]] in holdfast-config(5)",
+			c->path, c->owner, c->group);
+	else if (chmod(at.sun_path, c->mode) || listen(fd, 512) || rename(at.sun_path, c->path))
+		rc = hf_fail_errno(e, HF_IO, "cannot listen at %s", c->path);
+	if (rc) {
 		(void)unlink(at.sun_path);
 		return e->rc;
 	}

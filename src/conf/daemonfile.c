@@ -46,6 +46,44 @@ static int64_t account(const struct hf_making *m, const struct hf_node *table, c
 	return id;
 }
 
+static bool is_member(const char *user, gid_t group)
+{
+	const struct passwd *pw = getpwnam(user);
+	gid_t groups[256];
+	int i, n = HF_COUNT(groups);
+
+	if (!pw || getgrouplist(user, pw->pw_gid, groups, &n) < 0)
+		return true; /* of so many groups one may be it */
+	for (i = 0; i < n && groups[i] != group; i++)
+		;
+	return i < n;
+}
+
+/* holdfastd is no root: it would not start for a socket that it cannot give away. */
+static void check_owner(const struct hf_making *m, const struct hf_node *table)
+{
+	const struct hf_node *owner = hf_node_get(table, "owner");
+	const struct hf_node *group = hf_node_get(table, "group");
+	int64_t gid = account(m, table, "group", "group", group_exists);
+
+	(void)account(m, table, "owner", "user", user_exists);
+	if (!m->paths->system || !getpwnam(HF_KEYS_USER)) /* not the machine that it is for */
+		return;
+	if (owner && owner->text[0] && strcmp(owner->text, HF_KEYS_USER))
+		hf_problem_add(
+			m->p, HF_PROBLEM_ERROR, owner,
+			"owner: holdfastd runs as " HF_KEYS_USER " and cannot give a socket to "
+			"\"%s\"; leave it out and use group, or have systemd make the socket: a "
+			"unit like holdfastd.socket with FileDescriptorName= this name",
+			owner->text);
+	if (group && gid >= 0 && !is_member(HF_KEYS_USER, (gid_t)gid))
+		hf_problem_add(m->p, HF_PROBLEM_ERROR, group,
+			       "group: holdfastd runs as " HF_KEYS_USER
+			       ", which is not in \"%s\" and "
+			       "cannot give it a socket; run 'usermod -aG %s " HF_KEYS_USER "'",
+			       group->text, group->text);
+}
+
 static json_object *socket_of(const char *name, const char *path, const char *owner,
 			      const char *group, unsigned mode)
 {
@@ -87,8 +125,7 @@ static void add_sockets(const struct hf_making *m, json_object *out)
 		unsigned mode = 0;
 
 		(void)hf_value_mode(hf_making_text(&t, "mode"), &mode);
-		(void)account(m, n, "owner", "user", user_exists);
-		(void)account(m, n, "group", "group", group_exists);
+		check_owner(m, n);
 		json_object_array_add(list, socket_of(hf_making_text(&t, "name"),
 						      hf_making_text(&t, "path"),
 						      hf_making_text(&t, "owner"),
@@ -271,8 +308,7 @@ static void add_metrics(const struct hf_making *m, json_object *out)
 				"a [[socket]] cannot be called \"metrics\" beside [metrics]");
 	if (n) {
 		(void)hf_value_mode(hf_making_text(&t, "mode"), &mode);
-		(void)account(m, n, "owner", "user", user_exists);
-		(void)account(m, n, "group", "group", group_exists);
+		check_owner(m, n);
 		json_object_array_add(list, socket_of("metrics", hf_making_text(&t, "path"),
 						      hf_making_text(&t, "owner"),
 						      hf_making_text(&t, "group"), mode));

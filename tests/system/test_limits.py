@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The broker's bounds, filled for real; and what every decision leaves in the log."""
 import contextlib
+import grp
 import hashlib
 import os
 import re
@@ -231,6 +232,51 @@ def test_a_namespace_that_hides_groups_is_refused():
                 f.write(text)
         said = p.communicate("go\n", timeout=20)[1]
         assert p.returncode == 3 and "maps only some gids" in said, (p.returncode, said)
+
+
+def two_sockets(b, group, uid):
+    """main as it is, and one for a group, below a holdfastd that is no root."""
+    b.stop()
+    side = os.path.join(b.dir, "run", "side.sock")
+    b.settings["sockets"].append({"name": "side", "path": side, "owner": "", "group": group,
+                                  "mode": 0o620})
+    b.settings["principals"].append(grant(uid))
+    b.configure()
+    subprocess.run(["chown", "-R", str(uid), b.dir], check=True)
+    return side
+
+
+@pytest.mark.root
+def test_each_socket_has_the_group_and_mode_of_its_own():
+    """holdfastd is in that group, as config apply demands."""
+    tty = grp.getgrnam("tty").gr_gid
+    with WithFakeKeeper() as b:
+        side = two_sockets(b, "tty", USERS[0])
+        b.process, ready = b.spawn(user=USERS[0], group=USERS[0], extra_groups=[tty])
+        assert ready, b.text()
+        for path, group, mode in (b.socket, USERS[0], 0o660), (side, tty, 0o620):
+            st = os.stat(path)
+            assert (st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode)) == (USERS[0], group, mode), path
+
+
+@pytest.mark.root
+def test_a_socket_that_cannot_be_given_away_says_so():
+    with WithFakeKeeper() as b:
+        side = two_sockets(b, "tty", USERS[0])
+        b.process, ready = b.spawn(user=USERS[0], group=USERS[0], extra_groups=[])
+        assert not ready and "cannot be given to ':tty'" in b.text(), b.text()
+        assert not os.path.exists(side) and not os.path.exists(side + ".new")
+
+
+def test_what_is_in_the_way_of_a_new_socket_is_left_alone():
+    with WithFakeKeeper() as b:
+        b.stop()
+        with open(b.socket + ".new", "w") as f:
+            f.write("mine")
+        b.process, ready = b.spawn()
+        assert not ready and "is in the way and is not a socket" in b.text()
+        with open(b.socket + ".new") as f:
+            assert f.read() == "mine"
 
 
 @pytest.mark.root

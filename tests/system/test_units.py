@@ -64,6 +64,12 @@ def test_the_limits_of_the_unit_let_the_configuration_have_its_own():
     assert int(got["LimitNOFILE"]) > 65536 and int(got["TasksMax"]) > 8 * 8 + 2
 
 
+def test_sockets_of_the_configuration_can_be_made():
+    """Where they are by default, by who runs as the keys' user and has the rest read-only."""
+    assert "ReadWritePaths=-/run/holdfast" in lines("holdfastd.service")
+    assert "d /run/holdfast 0755 aziotks aziotks -" in lines("holdfast.tmpfiles")
+
+
 def test_the_audit_is_not_rate_limited():
     assert "LogRateLimitIntervalSec=0" in lines("holdfastd.service")
 
