@@ -193,7 +193,7 @@ static enum hf_rc check_rate(struct hf_call *c, const struct hf_grant *g, unsign
 		       (unsigned)g->rate);
 }
 
-/* Unknown and forbidden look the same, but to an administrator. */
+/* Unknown and forbidden look the same, but to who administers keys of that name. */
 static enum hf_rc decide_key(struct hf_call *c)
 {
 	const struct hf_settings *s = c->b->settings;
@@ -218,7 +218,7 @@ static enum hf_rc decide_key(struct hf_call *c)
 				scheme_of(&c->b->request), NULL);
 	if (grant && (c->key || c->op->target == HF_TARGET_NEW))
 		return check_rate(c, grant, right);
-	if (!hf_policy_holds(s, who, HF_RIGHT_ADMIN))
+	if (!hf_policy_allows(s, who, name, HF_RIGHT_ADMIN))
 		return hf_fail(&c->err, HF_NO_KEY, "no such key, or not yours");
 	if (!c->key && c->op->target == HF_TARGET_KEY) /* clients put "key NAME" before the rest */
 		return hf_fail(&c->err, HF_NO_KEY,
@@ -232,6 +232,8 @@ static enum hf_rc decide_key(struct hf_call *c)
 
 static enum hf_rc decide(struct hf_call *c)
 {
+	const struct hf_principal *who = &c->conn->who;
+
 	c->op = find_op(&c->b->request);
 	if (!c->op)
 		return hf_fail(&c->err, HF_UNSUPPORTED,
@@ -242,12 +244,16 @@ static enum hf_rc decide(struct hf_call *c)
 	}
 	if (c->op->target != HF_TARGET_NONE)
 		return decide_key(c);
-	if (!c->op->right || hf_policy_holds(c->b->settings, &c->conn->who, c->op->right))
+	/* What is about no key is about all of them: who administers some has no part in it. */
+	if (!c->op->right ||
+	    (c->op->right == HF_RIGHT_ADMIN ? hf_policy_on_all(c->b->settings, who, HF_RIGHT_ADMIN)
+					    : hf_policy_holds(c->b->settings, who, c->op->right)))
 		return HF_OK;
 	return hf_fail(&c->err, HF_DENIED,
 		       "no [[principal]] in config.toml gives this user (uid %u) "
-		       "any right to %s",
-		       (unsigned)c->conn->who.uid, c->op->name);
+		       "any right to %s%s",
+		       (unsigned)who->uid, c->op->name,
+		       c->op->right == HF_RIGHT_ADMIN ? ", which is admin on \"*\"" : "");
 }
 
 static void audit_call(struct hf_call *c, enum hf_rc rc)

@@ -94,6 +94,20 @@ bool hf_policy_allows(const struct hf_settings *s, const struct hf_principal *wh
 	return hf_policy_grant(s, who, key, right, NULL, NULL);
 }
 
+bool hf_policy_on_all(const struct hf_settings *s, const struct hf_principal *who, unsigned right)
+{
+	size_t i, k;
+
+	for (i = 0; i < s->n_grants; i++) {
+		const struct hf_grant *g = &s->grants[i];
+
+		for (k = 0; (g->rights & right) && k < g->n_keys; k++)
+			if (!strcmp(g->keys[k], "*") && is_about(g, who))
+				return true;
+	}
+	return false;
+}
+
 bool hf_policy_holds(const struct hf_settings *s, const struct hf_principal *who, unsigned wanted)
 {
 	size_t i;

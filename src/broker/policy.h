@@ -55,6 +55,9 @@ const struct hf_grant *hf_policy_grant(const struct hf_settings *s, const struct
 bool hf_policy_allows(const struct hf_settings *s, const struct hf_principal *who, const char *key,
 		      unsigned right);
 
+/* Has @who @right on all keys, by the pattern "*"? */
+bool hf_policy_on_all(const struct hf_settings *s, const struct hf_principal *who, unsigned right);
+
 /* Has @who any of @rights on whatever key? */
 bool hf_policy_holds(const struct hf_settings *s, const struct hf_principal *who, unsigned rights);
 

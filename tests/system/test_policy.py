@@ -126,6 +126,23 @@ def test_what_was_revoked_stays_so_when_the_broker_dies(when):
         assert ("loaded last stay in force" in broker.text()) == (when == "broken")
 
 
+def test_who_administers_some_keys_learns_nothing_of_others():
+    """Nor has he a say in what concerns all: the token, and what others may do."""
+    with WithFakeKeeper(principals=[grant(), grant(keys=["web-*"], rights=["admin"])]) as b:
+        c = b.client()
+        assert c.create("edge-ca").status == c.create("web-1").status == pb.OK
+        b.settings["principals"] = b.settings["principals"][1:]
+        b.configure()
+        b.process.send_signal(signal.SIGHUP)
+        until(lambda: "1 principals are in force" in b.text())
+        for name in "edge-ca", "none":
+            assert c.sign(name).message == "no such key, or not yours"
+        assert "key web-2: no such key" in c.sign("web-2").message
+        assert "the right to sign" in c.sign("web-1").message
+        assert c.call(token_provision=pb.TokenProvision()).status == pb.DENIED
+        assert explain(c).status == pb.DENIED
+
+
 def explain(client, uid=ME, name="k", right="sign", **more):
     return client.call(policy_explain=pb.PolicyExplain(uid=uid, name=name, right=right, **more))
 
