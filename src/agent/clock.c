@@ -147,7 +147,14 @@ static bool is_good(struct hf_clock *c)
 {
 	char is[40], was[40];
 
-	if (c->wall < c->floor && c->wall >= BUILT && synchronised())
+	if (c->wall < BUILT) { /* whoever says that it is right */
+		(void)snprintf(c->reason, sizeof(c->reason),
+			       "it says %s, but %s has been already (when this program was "
+			       "built); set it, or have it synchronised",
+			       date(is, sizeof(is), c->wall), date(was, sizeof(was), BUILT));
+		return false;
+	}
+	if (c->wall < c->floor && synchronised())
 		lower(c, "the kernel says");
 	if (c->wall < c->floor) {
 		(void)snprintf(c->reason, sizeof(c->reason),
