@@ -54,6 +54,7 @@ struct hf_job *hf_job_new(struct hf_broker *b, struct hf_worker *w, struct hf_co
 {
 	const size_t room = hf_KeeperCertificate_size + 64; /* of all but the data */
 	struct hf_job *j;
+	uint8_t *less;
 	size_t n;
 
 	if (c && check_room(b, c->peer, e))
@@ -73,7 +74,8 @@ struct hf_job *hf_job_new(struct hf_broker *b, struct hf_worker *w, struct hf_co
 		free(j);
 		return NULL;
 	}
-	j->packet = realloc(j->packet, n); /* shrinks: what is queued is what is counted */
+	less = realloc(j->packet, n); /* what is queued is what is counted */
+	j->packet = less ? less : j->packet;
 	j->n = n;
 	j->worker = w;
 	j->conn = c;

@@ -372,6 +372,10 @@ struct hf_outcome hf_ops_outcome(const hf_KeeperReply *rep)
 		const hf_KeeperSecret *s = &rep->result.secret;
 
 		o.input_sha256 = s->input_sha256.size == HF_ID_SIZE ? s->input_sha256.bytes : NULL;
+	} else if (rep && rep->which_result == hf_KeeperReply_attested_tag) {
+		const hf_KeeperAttested *a = &rep->result.attested;
+
+		o.input_sha256 = a->input_sha256.size == HF_ID_SIZE ? a->input_sha256.bytes : NULL;
 	}
 	return o;
 }

@@ -177,7 +177,7 @@ void hf_ops_staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *
 	memset(&b->reply, 0, sizeof(b->reply));
 	if (!rc)
 		rc = made_of(rep, &made, e);
-	if (!rc && !k)
+	if (!rc && (!k || k->usage != j->usage || strcmp(k->token, j->worker->token->name)))
 		rc = hf_fail(e, HF_NO_KEY, "key %s was deleted meanwhile", j->name);
 	if (!rc)
 		rc = algorithm_of(j, rep, &made, e);

@@ -57,11 +57,14 @@ struct hf_item *hf_queue_pop(struct hf_queue *q, bool (*may)(const struct hf_ite
 	struct hf_flow *f, *best = NULL;
 	struct hf_item *i;
 
-	for (f = q->flows; f; f = f->next)
-		if ((!best || f->tag < best->tag ||
-		     (f->tag == best->tag && f->turn < best->turn)) &&
-		    (!may || may(f->head)))
+	for (f = q->flows; f; f = f->next) {
+		if (may && !may(f->head)) { /* who waits for himself saves up no time */
+			f->tag = f->tag > q->now ? f->tag : q->now;
+			continue;
+		}
+		if (!best || f->tag < best->tag || (f->tag == best->tag && f->turn < best->turn))
 			best = f;
+	}
 	if (!best)
 		return NULL;
 	i = best->head;

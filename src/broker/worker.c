@@ -328,7 +328,9 @@ static void keeper_ready(struct hf_broker *b, struct hf_source *source, uint32_t
 	for (j = rc ? NULL : TAILQ_FIRST(&s->jobs); j && j->id != rep->id;
 	     j = TAILQ_NEXT(j, of_seat))
 		;
-	if (!j) {
+	if (!j) { /* it may hold a secret all the same */
+		explicit_bzero(b->packet, n < sizeof(b->packet) ? n : sizeof(b->packet));
+		explicit_bzero(rep, sizeof(*rep));
 		keeper_gone(b, s, HF_UNAVAILABLE, "its keeper answered what nobody asked");
 		return;
 	}

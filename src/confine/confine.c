@@ -28,18 +28,23 @@ static const char common[] =
 	"getcwd dup dup2 dup3 poll ppoll select pselect6 pipe2 eventfd2 "
 	"epoll_create1 epoll_ctl epoll_wait epoll_pwait signalfd4 timerfd_create "
 	"timerfd_settime sendto recvfrom sendmsg recvmsg send recv shutdown accept accept4 "
-	"getsockopt setsockopt getsockname getpeername socketpair";
+	"getsockopt setsockopt getsockname getpeername socketpair "
+	/* the same on 32-bit machines, which libseccomp does not translate */
+	"mmap2 _llseek _newselect ugetrlimit sigreturn sigprocmask set_tls cacheflush stat64 "
+	"lstat64 getuid32 geteuid32 getgid32 getegid32 getgroups32 clock_gettime64 "
+	"clock_getres_time64 clock_nanosleep_time64 futex_time64 ppoll_time64 pselect6_time64 "
+	"timerfd_settime64";
 
 /* What belongs to one set. */
 static const struct {
 	unsigned set;
 	const char *names;
 } sets[] = {
-	{ HF_CONFINE_READ, "getdents64 getdents fadvise64 flock" },
+	{ HF_CONFINE_READ, "getdents64 getdents fadvise64 fadvise64_64 arm_fadvise64_64 flock" },
 	{ HF_CONFINE_WRITE,
 	  "open openat creat mkdir mkdirat rename renameat renameat2 unlink unlinkat rmdir "
 	  "fsync fdatasync ftruncate fallocate chmod fchmod fchmodat chown lchown fchown "
-	  "fchownat link linkat utimensat" },
+	  "fchownat link linkat utimensat utimensat_time64 ftruncate64 chown32 fchown32 lchown32" },
 	{ HF_CONFINE_UNIX, "connect bind listen" },
 	{ HF_CONFINE_INET, "connect" },
 	{ HF_CONFINE_DEVICE, "ioctl" },

@@ -100,8 +100,10 @@ static uint32_t nv_look(struct hf_tpm2 *t, uint32_t index, uint32_t *attributes,
 static uint32_t nv_read(struct hf_tpm2 *t, uint32_t index, size_t size, uint32_t attributes,
 			struct hf_buf *out)
 {
-	/* The index's own password is empty where it may be used; else the owner's has to be. */
-	uint32_t who = attributes & TPMA_NV_AUTHREAD ? index : TPM2_RH_OWNER, code;
+	/* The index's own password is tried, as an empty one, only where a wrong one is not counted
+	 * towards the lockout; else the owner's has to be empty. */
+	const uint32_t own = TPMA_NV_AUTHREAD | TPMA_NV_NO_DA;
+	uint32_t who = (attributes & own) == own ? index : TPM2_RH_OWNER, code;
 	size_t at, n;
 
 	for (at = 0; at < size; at += n) {

@@ -147,7 +147,7 @@ uint32_t hf_tpm2_receive(struct hf_tpm2_link *link, struct hf_tpm2_rsp *rsp,
 	size_t n = sizeof(link->buffer);
 	uint32_t rc;
 
-	*rsp = (struct hf_tpm2_rsp){ 0, { NULL, 0, true } };
+	*rsp = HF_TPM2_NO_RSP;
 	if (!link->tcti || !link->sent)
 		return TSS2_TCTI_RC_BAD_SEQUENCE;
 	rc = wait_for(link, link->sent->timeout_ms ? link->sent->timeout_ms : link->alive_ms);
@@ -164,7 +164,11 @@ uint32_t hf_tpm2_call(struct hf_tpm2_link *link, struct hf_tpm2_cmd *c, struct h
 		      struct hf_tpm2_session *session)
 {
 	struct hf_tpm2_rsp ignored;
-	uint32_t rc = hf_tpm2_send(link, c, session);
+	uint32_t rc;
 
-	return rc ? rc : hf_tpm2_receive(link, rsp ? rsp : &ignored, session);
+	if (!rsp)
+		rsp = &ignored;
+	*rsp = HF_TPM2_NO_RSP; /* callers read before they look at the code */
+	rc = hf_tpm2_send(link, c, session);
+	return rc ? rc : hf_tpm2_receive(link, rsp, session);
 }

@@ -26,6 +26,13 @@ struct hf_tpm2_rsp {
 	struct hf_rd params;
 };
 
+/* Of a command that did not get that far: whoever reads it finds nothing. */
+#define HF_TPM2_NO_RSP                                                                             \
+	(struct hf_tpm2_rsp)                                                                       \
+	{                                                                                          \
+		0, { NULL, 0, true }                                                               \
+	}
+
 /* All of these answer with a TSS2_RC, 0 is success; tpm2_error.h explains it. */
 uint32_t hf_tpm2_connect(struct hf_tpm2_link *link, const char *tcti);
 void hf_tpm2_disconnect(struct hf_tpm2_link *link);

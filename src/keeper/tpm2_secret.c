@@ -39,6 +39,7 @@ uint32_t hf_tpm2_call_secret(struct hf_tpm2 *t, struct hf_tpm2_cmd *c, const uin
 {
 	uint32_t code = session_ready(t);
 
+	*rsp = HF_TPM2_NO_RSP;
 	if (code)
 		return code;
 	memcpy(t->session.name, name, sizeof(t->session.name));
