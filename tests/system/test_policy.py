@@ -2,6 +2,8 @@
 """Who may do what: schemes, rates, and what `policy explain` says of it."""
 import contextlib
 import os
+import random
+import re
 import signal
 import time
 
@@ -12,10 +14,11 @@ from clilib import Home, Running
 from keeperlib import pb, until
 
 ME = os.getuid()
+MINE = {"uid": ME, "gid": -1, "socket": "main", "keys": ["*"], "rights": RIGHTS}
 
 
 def grant(**more):
-    return {"uid": ME, "gid": -1, "socket": "main", "keys": ["*"], "rights": RIGHTS, **more}
+    return {**MINE, **more}
 
 
 def test_schemes():
@@ -169,6 +172,73 @@ def test_explain_over_the_wire():
 def test_explain_is_for_administrators():
     with WithFakeKeeper(principals=[grant(rights=["public", "sign"])]) as b:
         assert explain(b.client()).status == pb.DENIED
+
+
+# An evaluator of the policy in another language, to compare the broker's with.
+
+def fits(pattern, text):
+    parts = {"*": ".*", "?": "."}
+    return re.fullmatch("".join(parts.get(c) or re.escape(c) for c in pattern), text) is not None
+
+
+def about(rule, uid, gids, socket):
+    who = [rule["uid"] == uid if rule["uid"] != -1 else rule["gid"] != -1,
+           rule["gid"] in set(gids) - {65534} if rule["gid"] != -1 else True,
+           rule["socket"] in ("", socket), uid != 65534]
+    return all(who)
+
+
+def evaluate(rules, uid, gids, socket, key, right, scheme):
+    """(number of the rule from 1, pattern), or None."""
+    for number, rule in enumerate(rules, 1):
+        patterns = [p for p in rule["keys"] if fits(p, key)]
+        schemes = rule.get("schemes") or ["*"]
+        if about(rule, uid, gids, socket) and right in rule["rights"] and patterns and \
+                (not scheme or any(fits(s, scheme) for s in schemes)):
+            return number, patterns[0]
+    return None
+
+
+def dealt(rng):
+    """Fourteen rules; mine, without which nobody could ask, is among them."""
+    rules = []
+    for _ in range(14):
+        rule = {"uid": rng.choice([-1, 0, 1000, 4711, 65534]), "gid": rng.choice([-1, -1, 7, 65534]),
+                "socket": rng.choice(["", "main", "other"]),
+                "keys": rng.sample(["*", "edge-*", "x?", "edge-ca", "*-ca", "?*-?*"], rng.randint(1, 3)),
+                "rights": rng.sample(RIGHTS, rng.randint(1, 5))}
+        if rng.random() < .6:
+            rule["schemes"] = rng.sample(["ecdsa-*", "rsa-pss-sha256", "ecd?", "*-sha256"], 2)
+        if rng.random() < .3:
+            rule["rate"] = rng.randint(1, 1000)
+        rules.append(rule)
+    rules.insert(rng.randrange(len(rules)), MINE)
+    return rules
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_every_cell(seed):
+    rules = dealt(random.Random(seed))
+    cells = [(uid, gids, socket, key, right, scheme)
+             for uid in (0, 1000, 4711, 65534) for gids in ([], [5, 7], [65534])
+             for socket in ("main", "other") for key in ("edge-ca", "web-ca", "xy", "z")
+             for right in RIGHTS for scheme in ("", "ecdsa-sha256", "rsa-pss-sha256", "ecdh")]
+    seen = set()
+    with WithFakeKeeper(principals=rules) as b:
+        c = b.client()
+        for cell in cells:
+            uid, gids, socket, key, right, scheme = cell
+            got = c.call(policy_explain=pb.PolicyExplain(
+                uid=uid, gids=gids, socket=socket, name=key, right=right, scheme=scheme))
+            assert got.status == pb.OK, got
+            d, want = got.policy, evaluate(rules, *cell)
+            seen.add(want)
+            assert ((d.rule, d.pattern) if d.allowed else None) == want, cell
+            rule = rules[want[0] - 1] if want else {"uid": 0, "gid": 0, "socket": "", "rights": []}
+            assert (d.uid, d.gid, d.socket) == (rule["uid"], rule["gid"], rule["socket"])
+            assert sorted(d.rights) == sorted(rule["rights"])
+            assert list(d.schemes) == rule.get("schemes", []) and d.rate == rule.get("rate", 0)
+    assert None in seen and len({rule for rule, _ in seen - {None}}) >= 5, seen
 
 
 @pytest.fixture(scope="module", name="run")

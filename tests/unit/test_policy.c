@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The policy against an evaluator that was written independently: who gives it, and by which pattern,
+ * The policy against an evaluator that was written independently: who gives it, by which pattern,
  * over every cell of a matrix, under many sets of grants.
  */
 #include <setjmp.h>
@@ -158,7 +158,8 @@ static void compare(const struct hf_settings *s, const struct hf_principal *who,
 }
 
 /* Of no key, and of all of them. */
-static void compare_wide(const struct hf_settings *s, const struct hf_principal *who, unsigned right)
+static void compare_wide(const struct hf_settings *s, const struct hf_principal *who,
+			 unsigned right)
 {
 	bool any = false, all = false;
 	size_t i, k;
