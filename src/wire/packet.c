@@ -47,15 +47,27 @@ static bool write_view(pb_ostream_t *stream, const pb_field_t *field, void *cons
 	       (pb_encode_tag_for_field(stream, field) && pb_encode_string(stream, v->p, v->n));
 }
 
-/* A stream over memory keeps its position in state: the bytes can be borrowed. */
+struct place {
+	const uint8_t *p;
+	size_t n;
+	struct hf_view *data;
+};
+
+/*
+ * A stream over memory keeps its position in state: the bytes can be borrowed. But those of a
+ * number, which a field of bytes is not, are on nanopb's stack by now.
+ */
 static bool read_view(pb_istream_t *stream, const pb_field_t *field, void **arg)
 {
-	struct hf_view *v = *arg;
+	const struct place *in = *arg;
+	uintptr_t at = (uintptr_t)stream->state, first = (uintptr_t)in->p;
 
 	(void)field;
-	v->p = stream->state;
-	v->n = stream->bytes_left;
-	return v->n <= HF_DATA_MAX && pb_read(stream, NULL, stream->bytes_left);
+	if (at < first || at - first > in->n || in->n - (at - first) < stream->bytes_left)
+		return false;
+	in->data->p = stream->state;
+	in->data->n = stream->bytes_left;
+	return in->data->n <= HF_DATA_MAX && pb_read(stream, NULL, stream->bytes_left);
 }
 
 enum hf_rc hf_keeper_encode(hf_KeeperRequest *req, struct hf_view data, uint8_t *out, size_t size,
@@ -69,10 +81,15 @@ enum hf_rc hf_keeper_encode(hf_KeeperRequest *req, struct hf_view data, uint8_t 
 enum hf_rc hf_keeper_decode(const uint8_t *p, size_t n, hf_KeeperRequest *req, struct hf_view *data,
 			    struct hf_err *e)
 {
+	struct place in = { p, n, data };
+	enum hf_rc rc;
+
 	*data = (struct hf_view){ NULL, 0 };
 	req->data.funcs.decode = read_view;
-	req->data.arg = data;
-	return hf_packet_decode(hf_KeeperRequest_fields, p, n, req, e);
+	req->data.arg = &in;
+	rc = hf_packet_decode(hf_KeeperRequest_fields, p, n, req, e);
+	req->data.arg = NULL;
+	return rc;
 }
 
 static enum hf_rc socket_failed(struct hf_err *e, const char *what)

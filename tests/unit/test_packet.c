@@ -222,6 +222,26 @@ static void keepers_read_data_in_place(void **state)
 	assert_int_equal(hf_keeper_decode(packet, n, &keeper, &data, &e), HF_PROTOCOL);
 }
 
+/* Of another wire type the field is on nanopb's stack, and then nowhere. */
+static void keepers_data_is_no_number(void **state)
+{
+	static const struct {
+		const char *p;
+		size_t n;
+	} rows[] = {
+		{ "\x08\x01\x10\x05", 4 },
+		{ "\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11 },
+		{ "\x15" "1234", 5 },
+		{ "\x11" "12345678", 9 },
+		{ "\x12\x01x\x10\x05", 5 }, /* after one that is right */
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < HF_COUNT(rows); i++)
+		assert_int_equal(keeper_decode((const uint8_t *)rows[i].p, rows[i].n), HF_PROTOCOL);
+}
+
 static void bounds_are_kept(void **state)
 {
 	static const uint8_t id_only[] = { 0x08, 0x05 };
@@ -333,7 +353,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_survive),	      cmocka_unit_test(replies_survive),
-		cmocka_unit_test(keepers_read_data_in_place), cmocka_unit_test(bounds_are_kept),
+		cmocka_unit_test(keepers_read_data_in_place), cmocka_unit_test(keepers_data_is_no_number),
+		cmocka_unit_test(bounds_are_kept),
 		cmocka_unit_test(ids_of_replies), cmocka_unit_test(last_words),	      cmocka_unit_test(sockets),
 	};
 
