@@ -11,8 +11,10 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,6 +26,7 @@
 static hf_Request request;
 static hf_Reply reply;
 static hf_KeeperRequest keeper;
+static hf_KeeperReply keeper_reply;
 static uint8_t packet[HF_KEEPER_PACKET_MAX], again[HF_KEEPER_PACKET_MAX], third[HF_KEEPER_PACKET_MAX];
 
 /* How one type of message is read and written. */
@@ -68,9 +71,20 @@ static enum hf_rc keeper_encode(uint8_t *out, size_t *n)
 	return hf_keeper_encode(&keeper, data, out, sizeof(packet), n, NULL);
 }
 
+static enum hf_rc keeper_reply_decode(const uint8_t *p, size_t n)
+{
+	return hf_packet_decode(hf_KeeperReply_fields, p, n, &keeper_reply, NULL);
+}
+
+static enum hf_rc keeper_reply_encode(uint8_t *out, size_t *n)
+{
+	return hf_packet_encode(hf_KeeperReply_fields, &keeper_reply, out, sizeof(packet), n, NULL);
+}
+
 static const struct kind requests = { request_decode, request_encode };
 static const struct kind replies = { reply_decode, reply_encode };
 static const struct kind keepers = { keeper_decode, keeper_encode };
+static const struct kind keeper_replies = { keeper_reply_decode, keeper_reply_encode };
 
 /* What can be decoded can be encoded, and that is a fixed point. */
 static bool settles(const struct kind *k, const uint8_t *p, size_t n)
@@ -222,6 +236,60 @@ static void keepers_read_data_in_place(void **state)
 	assert_int_equal(hf_keeper_decode(packet, n, &keeper, &data, &e), HF_PROTOCOL);
 }
 
+/* One file of corpus-wire: a byte that says what it is, and a packet of a broker with a TPM. */
+static size_t frame(const char *name, unsigned *what)
+{
+	char path[512];
+	uint8_t first;
+	size_t n;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", HF_TEST_FRAMES, name);
+	f = fopen(path, "rb");
+	assert_non_null(f);
+	assert_int_equal(fread(&first, 1, 1, f), 1);
+	n = fread(packet, 1, sizeof(packet), f);
+	assert_true(n > 0 && feof(f));
+	(void)fclose(f);
+	*what = first % 4;
+	return n;
+}
+
+/* Each operation, and each result, of clients and of keepers. */
+static void golden_frames(void **state)
+{
+	static const struct {
+		const struct kind *k;
+		const pb_size_t *which;
+		pb_size_t last; /* of its oneof, whose tags begin with 16 */
+	} rows[] = {
+		{ &requests, &request.which_op, hf_Request_token_activate_tag },
+		{ &replies, &reply.which_result, hf_Reply_attestation_tag },
+		{ &keepers, &keeper.which_op, hf_KeeperRequest_activate_tag },
+		{ &keeper_replies, &keeper_reply.which_result, hf_KeeperReply_attested_tag },
+	};
+	bool seen[HF_COUNT(rows)][64] = { { false } };
+	DIR *dir = opendir(HF_TEST_FRAMES);
+	struct dirent *d;
+	unsigned what, tag;
+	size_t n;
+
+	(void)state;
+	assert_non_null(dir);
+	while ((d = readdir(dir))) {
+		if (d->d_name[0] == '.' || !strncmp(d->d_name, "admin-", 6)) /* as user-, once more */
+			continue;
+		n = frame(d->d_name, &what);
+		assert_int_equal(rows[what].k->decode(packet, n), HF_OK);
+		seen[what][*rows[what].which % 64] = true;
+		attack(rows[what].k, packet, n);
+	}
+	(void)closedir(dir);
+	for (what = 0; what < HF_COUNT(rows); what++)
+		for (tag = 16; tag <= rows[what].last; tag++)
+			assert_true(seen[what][tag]);
+}
+
 /* Of another wire type the field is on nanopb's stack, and then nowhere. */
 static void keepers_data_is_no_number(void **state)
 {
@@ -352,10 +420,15 @@ static void sockets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(requests_survive),	      cmocka_unit_test(replies_survive),
-		cmocka_unit_test(keepers_read_data_in_place), cmocka_unit_test(keepers_data_is_no_number),
+		cmocka_unit_test(requests_survive),
+		cmocka_unit_test(replies_survive),
+		cmocka_unit_test(keepers_read_data_in_place),
+		cmocka_unit_test(keepers_data_is_no_number),
+		cmocka_unit_test(golden_frames),
 		cmocka_unit_test(bounds_are_kept),
-		cmocka_unit_test(ids_of_replies), cmocka_unit_test(last_words),	      cmocka_unit_test(sockets),
+		cmocka_unit_test(ids_of_replies),
+		cmocka_unit_test(last_words),
+		cmocka_unit_test(sockets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
