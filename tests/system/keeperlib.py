@@ -71,7 +71,26 @@ def until(what, timeout=20):
     return held
 
 
-class Swtpm:
+class Asked:
+    """What a TPM says of itself to who has a command() for raw bytes."""
+
+    def handles(self, first):
+        rsp = self.command(struct.pack(">HIIIII", 0x8001, 22, 0x17A, 1, first, 64))
+        (count,) = struct.unpack(">I", rsp[15:19])
+        return list(struct.unpack(">%dI" % count, rsp[19:19 + 4 * count]))
+
+    def objects(self):
+        return self.handles(0x80000000)
+
+    def sessions(self):
+        return self.handles(0x02000000) + self.handles(0x03000000)
+
+    def lockout_counter(self):
+        rsp = self.command(struct.pack(">HIIIII", 0x8001, 22, 0x17A, 6, 0x20E, 1))
+        return struct.unpack(">I", rsp[23:27])[0]
+
+
+class Swtpm(Asked):
     """A TPM of our own in a directory with a short path; `tcti` names it."""
 
     def __init__(self, directory=None):
@@ -119,25 +138,11 @@ class Swtpm:
             s.sendall(b"".join(words))
             return s.recv(8192)
 
-    def handles(self, first):
-        rsp = self.command(struct.pack(">HIIIII", 0x8001, 22, 0x17A, 1, first, 64))
-        (count,) = struct.unpack(">I", rsp[15:19])
-        return list(struct.unpack(">%dI" % count, rsp[19:19 + 4 * count]))
 
-    def objects(self):
-        return self.handles(0x80000000)
-
-    def sessions(self):
-        return self.handles(0x02000000) + self.handles(0x03000000)
-
-    def lockout_counter(self):
-        rsp = self.command(struct.pack(">HIIIII", 0x8001, 22, 0x17A, 6, 0x20E, 1))
-        return struct.unpack(">I", rsp[23:27])[0]
-
-
-class Proxy:
+class Proxy(Asked):
     """Between keeper and TPM. `commands` lists (name, command, response); `change`, if set,
-    is called with (name, command, response) and gives the response to pass on."""
+    is called with (name, command, response) and gives the response to pass on. command() asks the
+    TPM something between two commands of the keeper that came last."""
 
     def __init__(self, tpm):
         self.tpm = tpm
@@ -146,6 +151,7 @@ class Proxy:
         self.tcti = "swtpm:path=" + self.path
         self.commands = []
         self.change = None
+        self.current = None
         self.connections = set()
         self.listeners = []
         for suffix in ("", ".ctrl"):
@@ -164,7 +170,7 @@ class Proxy:
             threading.Thread(target=self._serve, args=(client, suffix), daemon=True).start()
 
     def _serve(self, client, suffix):
-        server = socket.socket(socket.AF_UNIX)
+        server, turn = socket.socket(socket.AF_UNIX), threading.Lock()
         self.connections |= {client, server}
         try:
             server.connect(self.tpm.path + suffix)
@@ -172,8 +178,11 @@ class Proxy:
                 request = self._read(client, suffix)
                 if not request:
                     return
-                server.sendall(request)
-                response = self._read(server, suffix)
+                with turn:
+                    server.sendall(request)
+                    response = self._read(server, suffix)
+                if not suffix:
+                    self.current = server, turn
                 if not response:
                     return
                 if not suffix:
@@ -199,6 +208,12 @@ class Proxy:
                 return b""
             data += more
         return data
+
+    def command(self, *words):
+        server, turn = self.current
+        with turn:
+            server.sendall(b"".join(words))
+            return self._read(server, "")
 
     def names(self):
         return [c[0] for c in self.commands]

@@ -3,10 +3,19 @@
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
-RUN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "load", "run")
+from keeperlib import fixture_keeper, fixture_proxy, fixture_tpm  # noqa: F401
+
+LOAD = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "load")
+RUN = os.path.join(LOAD, "run")
+sys.path.append(LOAD)
+import measure  # noqa: E402
+
+# TPM2_StartAuthSession with neither key nor object
+SESSION = bytes.fromhex("80010000002b0000017640000007400000070010" + 16 * "5a" + "0000000010000b")
 pytestmark = [pytest.mark.root, pytest.mark.plain]
 
 
@@ -21,6 +30,31 @@ def test_a_crowd_with_hostile_users_in_it(tmp_path):
     got = load(tmp_path, "crowd", "--signatures", "1280", "--threads", "32")
     assert got["done"] == got["wanted"] == 1280 and got["wrong"] == got["lost"] == 0, got
     assert got["handles"] == 0 and got["same_processes"] and got["holds"], got
+
+
+def test_a_handle_that_is_left_is_seen(tpm, proxy, keeper):  # noqa: F811
+    """What the crowd's count is worth: the keeper goes on, and one session is too many."""
+    keeper.open(proxy)
+
+    def take():
+        return measure.look(proxy, keeper.process.pid, keeper.process.pid)
+    before = take()
+    assert proxy.command(SESSION)[6:10] == bytes(4)
+    after = measure.settled(take, before, timeout=0)
+    sessions = before["sessions"]
+    assert measure.leaks(before, before, after, after) == [
+        "sessions: %d, %d after it" % (sessions, sessions + 1)]
+    keeper.ping()
+
+
+def test_what_a_leak_is():
+    at = dict(objects=2, sessions=1, broker_fds=9, keeper_fds=7, broker_kib=2000, keeper_kib=6000)
+    assert measure.leaks(at, at, at, at) == []
+    for k in measure.held(at):
+        assert measure.leaks(at, at, at, at | {k: at[k] + 1}) != [], k
+    assert measure.leaks(at, at, at | {"keeper_fds": 8}, at) != []
+    assert measure.leaks(at, at, at | {"broker_fds": 80}, at) == []  # connections come and go
+    assert measure.grown(at, at | {"keeper_kib": 6500}) == {"broker": 0, "keeper": 500}
 
 
 @pytest.mark.parametrize("how", [[], ["--activated"]], ids=["own-socket", "activated"])
