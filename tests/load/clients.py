@@ -14,6 +14,7 @@ from brokerlib import Client
 from keeperlib import pb
 
 DEPTH = 32  # requests under way of one flood
+RATE = 5  # signatures a second of who behaves
 
 
 def patient(path, seconds=60):
@@ -29,6 +30,15 @@ def patient(path, seconds=60):
 
 def sign_request(key):
     return dict(sign=pb.Sign(key=pb.KeyRef(name=key), scheme="ecdsa-sha256", data=os.urandom(32)))
+
+
+def well_behaved(path):
+    """A few signatures a second, one after the other on one connection."""
+    c, start, i = patient(path), time.monotonic(), 0
+    while True:
+        time.sleep(max(0, start + i / RATE - time.monotonic()))
+        assert c.sign("loud", os.urandom(32)).status == pb.OK
+        i += 1
 
 
 def flood(path):
@@ -51,11 +61,20 @@ def half_open(path):
         time.sleep(0.005)
 
 
+def unread(path, ask):
+    """Asks, and takes no answer, until the broker takes no more either."""
+    with contextlib.closing(Client(path, timeout=0.2)) as c:
+        while True:
+            ask(c)
+
+
 def no_read(path):
-    """Asks, and takes no answer."""
-    c = Client(path, timeout=0.2)
-    while True:
-        c.send(key_list=pb.KeyList())
+    unread(path, lambda c: c.send(key_list=pb.KeyList()))
+
+
+def no_read_sign(path):
+    """The same with signatures, for which the TPM has worked."""
+    unread(path, lambda c: c.send(**sign_request("loud")))
 
 
 def random_bytes(path):
@@ -98,8 +117,9 @@ def kill_mid_operation(path):
         os.waitpid(child, 0)
 
 
-MODES = {"flood": flood, "half-open": half_open, "no-read": no_read, "random-bytes": random_bytes,
-         "fd-bomb": fd_bomb, "kill": kill_mid_operation}
+MODES = {"well-behaved": well_behaved, "flood": flood, "half-open": half_open, "no-read": no_read,
+         "no-read-sign": no_read_sign, "random-bytes": random_bytes, "fd-bomb": fd_bomb,
+         "kill": kill_mid_operation}
 
 
 def start(mode, uid, path):
