@@ -357,6 +357,8 @@ def systemctl(args):
     if verb == "daemon-reload":
         return 0
     units = [Unit(name) for name in names]
+    if verb == "is-failed":  # whoever is not there was stopped, or never started
+        return 1
     if verb in ("is-active", "status", "show"):
         for unit in units:
             said = "active" if unit.active() else "inactive"

@@ -102,7 +102,7 @@ int main(int argc, char **argv)
 	l.settings = hf_agent_settings_load(config, &err);
 	if (!l.settings) {
 		hf_log(HF_LOG_ERR, "%s", err.msg);
-		return hf_rc_exit(err.rc);
+		return err.rc == HF_IO ? 2 : hf_rc_exit(err.rc); /* no file */
 	}
 	if (hf_listen_take(l.settings, &err)) {
 		hf_log(HF_LOG_ERR, "%s", err.msg);

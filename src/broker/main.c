@@ -117,8 +117,9 @@ int main(int argc, char **argv)
 		a.settings = hf_settings_load(config, &err);
 	if (!a.settings || hf_listeners_open(&listeners, a.settings, &err)) {
 		hf_log(HF_LOG_ERR, "%s", err.msg);
+		done = !a.settings && err.rc == HF_IO ? 2 : hf_rc_exit(err.rc); /* no file */
 		hf_settings_free(a.settings);
-		return hf_rc_exit(err.rc);
+		return done;
 	}
 	done = hf_warden_main(&a);
 	hf_listeners_close(&listeners);

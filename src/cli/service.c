@@ -56,9 +56,12 @@ enum hf_rc hf_service_take(const char *daemon, bool restart, enum hf_service *wh
 		return rc;
 	if (code == 3 || code == 4) { /* systemctl(1): not active, no such unit */
 		*what = HF_SERVICE_STOPPED;
-		return HF_OK;
-	}
-	if (!code)
+		rc = code == 4 ? HF_OK : systemctl("is-failed", daemon, &code, e);
+		if (rc || code)
+			return rc;
+		rc = systemctl("restart", daemon, &code, e);
+		restart = true;
+	} else if (!code)
 		rc = systemctl(restart ? "try-restart" : "try-reload-or-restart", daemon, &code, e);
 	if (!rc && code)
 		rc = hf_fail(e, HF_FAILED,

@@ -16,7 +16,9 @@ enum hf_service {
 
 /*
  * Has a running @daemon ("holdfastd") take its configuration, by a restart if @restart. One that
- * does not run is not started. @what tells what was done. HF_FAILED: it does not run with it.
+ * does not run is not started, but one that failed is: systemd has given up on a broken
+ * configuration (RestartPreventExitStatus=). @what tells what was done. HF_FAILED: it does not run
+ * with it.
  */
 enum hf_rc hf_service_take(const char *daemon, bool restart, enum hf_service *what,
 			   struct hf_err *e);

@@ -123,6 +123,7 @@ echo "$@" >>/etc/calls
 echo noise
 case $2 in
 is-active) exit $(cat /etc/active) ;;
+is-failed) exit $(cat /etc/failed) ;;
 *) exit $(cat /etc/result) ;;
 esac
 """
@@ -142,7 +143,8 @@ class System:
     def write(self, text):
         self.home.write(text, "sys/aziot/config.toml")
 
-    def systemd(self, active, result):
+    def systemd(self, active, result, failed=1):
+        self.home.write(str(failed), "sys/failed")
         self.home.write(str(active), "sys/active")
         self.home.write(str(result), "sys/result")
 
@@ -214,9 +216,22 @@ def test_system_daemon_that_does_not_run(home):
     system.systemd(3, 1)
     p = system.apply()
     assert "does not run" in p.out
-    assert system.calls() == ["is-active holdfastd.service", "is-active holdfast-agent.service"]
+    assert system.calls() == ["is-active holdfastd.service", "is-failed holdfastd.service",
+                              "is-active holdfast-agent.service", "is-failed holdfast-agent.service"]
     system.systemd(1, 0)  # systemctl itself is in trouble
     system.apply(code=1)
+
+
+@pytest.mark.root
+def test_system_daemon_that_has_failed_is_started(home):
+    """systemd has given up on it: with a configuration that was broken, until now."""
+    system = System(home)
+    system.systemd(3, 0, failed=0)
+    assert system.apply("--json").json["daemon"] == "restarted"
+    assert system.calls()[:3] == ["is-active holdfastd.service", "is-failed holdfastd.service",
+                                  "restart holdfastd.service"]
+    system.systemd(3, 1, failed=0)
+    assert "did not restart" in system.apply(code=1).err
 
 
 @pytest.mark.root

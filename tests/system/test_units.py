@@ -19,6 +19,8 @@ EXEMPT = {"holdfast-hook@.service": "nobody but him knows what it is for"}
 OTHERS = ["holdfastd.socket", "holdfastd-metrics.socket", "holdfast-agent-certd.socket",
           "holdfast-agent-workload.socket", "holdfast-hook@.path", "holdfast-trust.path"]
 DROP_IN = os.path.join(SYSTEMD, "holdfastd-hsm.conf")
+BINARIES = {"holdfastd.service": os.path.join(BUILD, "src", "broker", "holdfastd"),
+            "holdfast-agent.service": os.path.join(BUILD, "src", "agent", "holdfast-agent")}
 
 
 def text_of(name):
@@ -146,6 +148,50 @@ def test_every_word_is_known_to_systemd(name, tmp_path):
     wrong = [line for line in p.stderr.splitlines()
              if unit in line or str(tmp_path / name) in line or "Unknown" in line]
     assert not wrong, wrong
+
+
+def never_again(name):
+    (line,) = [x for x in lines(name) if x.startswith("RestartPreventExitStatus=")]
+    return [int(code) for code in line.partition("=")[2].split()]
+
+
+BROKEN = {"not there": None, "empty": "", "no JSON": "{", "of another kind": "[]",
+          "unknown": '{"version": 1, "colour": "red"}'}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.parametrize("name", DAEMONS)
+def test_a_broken_configuration_is_tried_once(name, what, tmp_path):
+    """systemd would start it ten times a second, for ever."""
+    path = tmp_path / "config.json"
+    if BROKEN[what] is not None:
+        path.write_text(BROKEN[what])
+        path.chmod(0o600)
+    p = subprocess.run([BINARIES[name], "--config", str(path)], capture_output=True, text=True,
+                       timeout=60)
+    assert p.returncode == 2 and 2 in never_again(name), (p.returncode, p.stderr)
+    assert str(path) in p.stderr, p.stderr
+
+
+@pytest.mark.parametrize("name", DAEMONS)
+def test_wrong_options_are_tried_once(name):
+    p = subprocess.run([BINARIES[name], "--colour"], capture_output=True, timeout=60)
+    assert p.returncode == 2 and 2 in never_again(name)
+
+
+def test_a_configuration_that_others_may_write_is_tried_once(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text("{}")
+    path.chmod(0o666)
+    p = subprocess.run([BINARIES["holdfastd.service"], "--config", str(path)], capture_output=True,
+                       text=True, timeout=60)
+    assert p.returncode == 3 and 3 in never_again("holdfastd.service"), (p.returncode, p.stderr)
+
+
+@pytest.mark.parametrize("name", DAEMONS)
+def test_what_may_pass_is_tried_again(name):
+    """1 is a failure, 4 that something is not there yet; a signal is no exit status."""
+    assert not {0, 1, 4} & set(never_again(name))
 
 
 # What the unit takes away of files, capabilities and networks; system calls are systemd's to filter.
