@@ -18,6 +18,22 @@ void hf_process_harden(void)
 	(void)umask(077);
 }
 
+uint64_t hf_process_files(uint64_t want)
+{
+	struct rlimit have;
+
+	if (getrlimit(RLIMIT_NOFILE, &have))
+		return 0;
+	if (have.rlim_cur < want) {
+		rlim_t before = have.rlim_cur;
+
+		have.rlim_cur = have.rlim_max < want ? have.rlim_max : (rlim_t)want;
+		if (setrlimit(RLIMIT_NOFILE, &have))
+			return before;
+	}
+	return have.rlim_cur;
+}
+
 uint64_t hf_now_ms(void)
 {
 	struct timespec ts;

@@ -11,6 +11,12 @@
  */
 void hf_process_harden(void);
 
+/*
+ * Raises the soft limit of descriptors to @want, as far as the hard one lets it; never lowers it.
+ * Returns what the limit is then.
+ */
+uint64_t hf_process_files(uint64_t want);
+
 /* Monotonic clock in milliseconds; for deadlines, never for dates. */
 uint64_t hf_now_ms(void);
 

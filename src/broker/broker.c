@@ -57,6 +57,23 @@ static void renew_locked_out(struct hf_broker *b)
 			hf_worker_renew(b, &b->workers[i]);
 }
 
+/* Beside clients: keepers, sockets and their locks, readers of metrics, files that are open. */
+#define OWN_FILES 256
+
+/* Of the broker alone: a vendor's module may know no descriptor above 1023 (select). */
+static void take_files(const struct hf_settings *s)
+{
+	uint64_t want = (uint64_t)s->limits.connections + OWN_FILES, have = hf_process_files(want);
+
+	if (have < want)
+		hf_log(HF_LOG_WARN,
+		       "[limits] connections = %u takes %llu descriptors, and the hard limit is "
+		       "%llu (LimitNOFILE= in a drop-in, or ulimit -Hn): clients beyond it have to "
+		       "wait",
+		       (unsigned)s->limits.connections, (unsigned long long)want,
+		       (unsigned long long)have);
+}
+
 /* A broken file changes nothing. Sockets and tokens need a restart, and that is said. */
 static void reload(struct hf_broker *b)
 {
@@ -76,6 +93,7 @@ static void reload(struct hf_broker *b)
 	for (i = 0; i < b->n_workers; i++)
 		b->workers[i].token = &fresh->tokens[i];
 	b->settings = fresh;
+	take_files(fresh);
 	b->conns_due = 1; /* there may be another limit for idle ones */
 	hf_settings_free(old);
 	renew_locked_out(b);
@@ -239,6 +257,7 @@ int hf_broker_main(struct hf_settings *s, const char *config, bool confined,
 	b->config = config;
 	b->listeners = listeners;
 	b->n_listeners = n_listeners;
+	take_files(s);
 	rc = open_state(b, &err);
 	if (!rc)
 		rc = open_loop(b, control, &err);

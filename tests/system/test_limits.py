@@ -5,6 +5,7 @@ import grp
 import hashlib
 import os
 import re
+import resource
 import signal
 import socket
 import stat
@@ -456,3 +457,45 @@ def test_what_was_refused_is_in_the_log_with_its_scheme():
         create, sign, explain = audit_lines(b)
         assert sign["scheme"] == '"ecdsa-sha256"' and sign["result"] == str(pb.NO_KEY)
         assert explain["op"] == '"policy-explain"' and explain["result"] == "0"
+
+
+def descriptors(pid):
+    with open("/proc/%d/limits" % pid) as f:
+        return tuple(map(int, re.search(r"Max open files +(\d+) +(\d+)", f.read()).groups()))
+
+
+def test_the_broker_takes_the_descriptors_that_its_limits_need():
+    """The soft limit of a shell or a unit is for programs that use select(); the hard one is what
+    somebody meant. Keepers stay as they are."""
+    with WithFakeKeeper() as b:
+        b.stop()
+        b.settings["limits"] = dict(LIMITS, connections=700, connections_per_principal=700)
+        b.configure()
+        b.process, ready = b.spawn(preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, (128, 1200)))
+        assert ready, b.text()
+        broker = b.pid("holdfastd")
+        assert descriptors(broker) == (700 + 256, 1200)
+        assert descriptors(b.process.pid) == (128, 1200)
+        assert descriptors([p for n, p in b.children().items() if n != "holdfastd"][0]) == (128, 1200)
+        clients = [b.client() for _ in range(300)]
+        assert all(c.call(hello=pb.Hello(version=1)).status != pb.BUSY for c in clients)
+        for c in clients:
+            c.close()
+        assert "descriptors" not in b.text()
+        b.settings["limits"]["connections"] = 2000  # more than there can be, while it runs
+        b.configure()
+        os.kill(b.process.pid, signal.SIGHUP)
+        until(lambda: "connections = 2000 takes 2256 descriptors, and the hard limit is 1200" in
+              b.text())
+        assert descriptors(broker) == (1200, 1200)
+
+
+def test_too_low_a_hard_limit_is_said_at_the_start():
+    with WithFakeKeeper() as b:
+        b.stop()
+        b.process, ready = b.spawn(preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, (128, 300)))
+        assert ready, b.text()
+        assert "connections = 512 takes 768 descriptors, and the hard limit is 300" in b.text()
+        assert b.client().create("k").status == pb.OK
