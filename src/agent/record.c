@@ -71,25 +71,52 @@ static void set_aside(const char *path, const char *why)
 		hf_log(HF_LOG_ERR, "%s; it is now %s, and nothing is remembered", why, aside);
 }
 
-void hf_record_load(struct hf_record *r, const char *state_dir, const char *id)
+/* What an older version did not know yet is as in a new record. */
+static void fill_in(json_object *o)
+{
+	const struct hf_row *row;
+
+	if (!json_object_is_type(o, json_type_object))
+		return;
+	for (row = rows + 1; row->name; row++) {
+		if (json_object_object_get_ex(o, row->name, NULL))
+			continue;
+		json_object_object_add(o, row->name,
+				       row->kind == HF_ROW_TEXT	    ? json_object_new_string("")
+				       : row->kind == HF_ROW_NUMBER ? json_object_new_int64(0)
+								    : json_object_new_boolean(0));
+	}
+}
+
+/* Of a file that is there. */
+static enum hf_rc read_record(struct hf_record *r, const char *path, struct hf_err *e)
 {
 	HF_AUTO_BUF file = HF_BUF(RECORD_MAX);
+	json_object *json = NULL;
+	enum hf_rc rc = hf_file_read(path, true, &file, e);
+
+	if (!rc)
+		rc = hf_reader_parse((const char *)file.p, file.n, path, &json, e);
+	if (!rc) {
+		fill_in(json);
+		rc = hf_reader_table(r, rows, json, &(struct hf_reader){ path, NULL, 0 }, e);
+	}
+	json_object_put(json);
+	return rc;
+}
+
+void hf_record_load(struct hf_record *r, const char *state_dir, const char *id)
+{
 	struct hf_err err = HF_ERR_INIT;
 	char path[HF_PATH_MAX];
-	json_object *json = NULL;
 
 	hf_record_init(r);
 	if (path_of(path, state_dir, id, NULL))
 		return;
 	if (access(path, F_OK))
 		return;
-	if (!hf_file_read(path, true, &file, &err) &&
-	    !hf_reader_parse((const char *)file.p, file.n, path, &json, &err) &&
-	    !hf_reader_table(r, rows, json, &(struct hf_reader){ path, NULL, 0 }, &err)) {
-		json_object_put(json);
+	if (!read_record(r, path, &err))
 		return;
-	}
-	json_object_put(json);
 	set_aside(path, err.msg);
 	hf_record_init(r);
 }

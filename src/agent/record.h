@@ -35,7 +35,8 @@ int64_t hf_record_renewed(const struct hf_record *r);
 
 void hf_record_init(struct hf_record *r);
 
-/* One that is not there is an empty one. A damaged one is set aside and said, never an end. */
+/* One that is not there is an empty one; so is a member that an older version did not write. A
+ * damaged one is set aside and said, never an end. */
 void hf_record_load(struct hf_record *r, const char *state_dir, const char *id);
 /* Durable. */
 enum hf_rc hf_record_save(const struct hf_record *r, const char *state_dir, const char *id,

@@ -78,6 +78,32 @@ static void comes_back_as_it_was(void **state)
 	assert_int_equal(back.tried, r.tried);
 }
 
+/* As the first version wrote it: an update forgets neither a pending request nor a failure. */
+static void of_an_older_version(void **state)
+{
+	static const char old[] = "{\"version\":1,\"transaction\":\"aa\",\"staged\":\"bb\","
+				  "\"wanted\":true,\"tried\":1800000000,\"failures\":7}";
+	static const char none[] = "{\"transaction\":\"aa\"}";
+	struct hf_record r;
+	char path[80];
+
+	(void)state;
+	write_it(old, sizeof(old) - 1);
+	hf_record_load(&r, dir, "id");
+	assert_string_equal(r.transaction, "aa");
+	assert_string_equal(r.staged, "bb");
+	assert_true(r.wanted && !r.rotate && !r.hook_due);
+	assert_int_equal(r.failures, 7);
+	assert_int_equal(r.renewals, 0);
+	assert_string_equal(r.hook_result, "");
+	(void)snprintf(path, sizeof(path), "%s/id.json.damaged", dir);
+	assert_int_not_equal(access(path, F_OK), 0);
+	write_it(none, sizeof(none) - 1); /* but of what version it is has to be said */
+	hf_record_load(&r, dir, "id");
+	assert_string_equal(r.transaction, "");
+	assert_int_equal(unlink(path), 0);
+}
+
 static void missing_is_empty(void **state)
 {
 	struct hf_record r;
@@ -157,9 +183,8 @@ static int end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(comes_back_as_it_was),
-		cmocka_unit_test(missing_is_empty),
-		cmocka_unit_test(every_bit_flipped),
+		cmocka_unit_test(comes_back_as_it_was), cmocka_unit_test(of_an_older_version),
+		cmocka_unit_test(missing_is_empty),	cmocka_unit_test(every_bit_flipped),
 		cmocka_unit_test(every_length),
 	};
 
