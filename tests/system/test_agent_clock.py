@@ -121,6 +121,20 @@ def test_a_synchronised_clock_is_put_on_record_at_once(device):
     device.until(lambda: saved(device) > device.now() - DAY)
 
 
+def test_back_from_a_time_on_record_without_a_restart(device):
+    """Whoever sets the clock back below what was good: it is noticed by the run that put it there."""
+    api = Api(device)
+    device.synchronised()
+    device.set_clock(400 * DAY)
+    assert api.certd("GET", "/holdfast/v1/modules").code == 200
+    assert saved(device) > device.now() - DAY
+    device.synchronised(False)
+    device.set_clock(0)
+    assert api.server("m", csr=csr()).code == 503
+    device.until(lambda: not device.status()["clock"]["trusted"])
+    assert "holdfast clock accept" in device.status()["clock"]["reason"]
+
+
 def test_asleep_for_months(device):
     """CLOCK_BOOTTIME goes on: nobody has set the clock."""
     before = device.fingerprint()
