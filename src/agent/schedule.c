@@ -132,7 +132,8 @@ int64_t hf_schedule_next(const struct hf_schedule *s, int64_t now)
 	at = hf_schedule_due(s);
 	if (at == HF_NEVER)
 		return HF_NEVER;
-	if (hf_schedule_hurried(s))
-		at = earlier(s->renewed, now) + MINUTE;
+	/* What a clock that was wrong says of the past must not put it off for ever. */
+	if (s->renewed <= now && hf_schedule_hurried(s))
+		at = s->renewed + MINUTE;
 	return in_window(s, later(at, now));
 }

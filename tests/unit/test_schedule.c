@@ -141,6 +141,20 @@ static void short_lives_are_not_renewed_all_the_time(void **state)
 	}
 }
 
+/* A minute after what has not been is a minute after each look: never. */
+static void a_renewal_of_the_future_does_not_block(void **state)
+{
+	struct hf_renew r = renewal(80, 0);
+	struct hf_schedule s = schedule(&r);
+	int64_t now = START + 80 * DAY;
+
+	(void)state;
+	s.renewed = now + 3650LL * DAY;
+	assert_int_equal(hf_schedule_next(&s, now), now);
+	s.renewed = now; /* but one of now does */
+	assert_int_equal(hf_schedule_next(&s, now), now + 60);
+}
+
 static void failures_are_retried_for_ever(void **state)
 {
 	struct hf_renew r = renewal(80, 0);
@@ -327,6 +341,7 @@ int main(void)
 		cmocka_unit_test(disabled_means_disabled),
 		cmocka_unit_test(jitter_spreads_and_is_bounded),
 		cmocka_unit_test(short_lives_are_not_renewed_all_the_time),
+		cmocka_unit_test(a_renewal_of_the_future_does_not_block),
 		cmocka_unit_test(failures_are_retried_for_ever),
 		cmocka_unit_test(local_failures_heal_soon),
 		cmocka_unit_test(a_server_may_say_when),
