@@ -72,15 +72,13 @@ static void warn_of_schedule(struct hf_credential *c)
 static void look_at(struct hf_agent *a, struct hf_credential *c)
 {
 	if (!strcmp(c->conf->method, "files")) {
-		if (c->recover_at <= a->clock.wall ||
-		    c->recover_at > a->clock.wall + LOOK_MS / 1000)
+		if (c->recover_at <= a->clock.wall)
 			hf_renew_watch(a, c);
 		if (c->record.hook_due && !c->trouble[0])
 			hf_hook_run(a, c);
 		return;
 	}
-	if (c->recovered &&
-	    (c->recover_at <= a->clock.wall || c->recover_at > a->clock.wall + LOOK_MS / 1000)) {
+	if (c->recovered && c->recover_at <= a->clock.wall) {
 		c->recover_at = a->clock.wall + LOOK_MS / 1000;
 		hf_commit_restore(a, c);
 	}
@@ -100,15 +98,29 @@ static void look_at(struct hf_agent *a, struct hf_credential *c)
 	warn_of_schedule(c);
 }
 
-static void look(struct hf_agent *a)
+/* The clock was set, maybe back: no time at which to look again means anything any more. */
+static void plan_anew(struct hf_agent *a)
 {
-	bool stepped, trusted = a->clock.trusted;
-	int64_t now = hf_clock_look(&a->clock, &stepped);
 	size_t i;
 
-	if (stepped)
-		hf_log(HF_LOG_NOTICE, "the clock was set; everything is planned anew");
-	a->changed = a->changed || stepped || trusted != a->clock.trusted;
+	if (a->clock_steps == a->clock.steps)
+		return;
+	hf_log(HF_LOG_NOTICE, "the clock was set; everything is planned anew");
+	a->clock_steps = a->clock.steps;
+	a->changed = true;
+	a->modules_next = a->store_next = a->bundle_next = 0;
+	for (i = 0; i < a->n; i++)
+		a->credentials[i].recover_at = 0;
+}
+
+static void look(struct hf_agent *a)
+{
+	bool trusted = a->clock.trusted;
+	int64_t now = hf_clock_look(&a->clock);
+	size_t i;
+
+	plan_anew(a);
+	a->changed = a->changed || trusted != a->clock.trusted;
 	for (i = 0; i < a->n && !a->stopping; i++)
 		look_at(a, &a->credentials[i]);
 	hf_modules_look(a);
@@ -220,7 +232,6 @@ static enum hf_rc open_all(struct hf_agent *a, struct hf_err *e)
 {
 	const struct hf_agent_settings *s = a->settings;
 	sigset_t mask;
-	bool stepped;
 	enum hf_rc rc;
 
 	(void)sigemptyset(&mask);
@@ -241,7 +252,7 @@ static enum hf_rc open_all(struct hf_agent *a, struct hf_err *e)
 		return rc;
 	sweep(s);
 	hf_clock_init(&a->clock, s->state_dir, s->clock.wait_for_ntp);
-	(void)hf_clock_look(&a->clock, &stepped);
+	(void)hf_clock_look(&a->clock);
 	a->http = hf_http_new(s, hf_api_serve, a, e);
 	if (!a->http)
 		return e->rc;

@@ -37,6 +37,7 @@ struct hf_agent {
 	size_t n;
 	struct hf_keys *keys;
 	struct hf_clock clock;
+	unsigned clock_steps; /* of it that everything is planned for */
 	int control, signals, timer;
 	unsigned serial;
 	struct hf_running running[HF_RUNNING_MAX];

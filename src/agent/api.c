@@ -324,10 +324,9 @@ void hf_api_serve(void *arg, const struct hf_http_request *q, struct hf_http_rep
 	struct hf_api_call c = { .a = a, .q = q, .reply = reply };
 	struct hf_err err = HF_ERR_INIT;
 	const struct hf_route *r;
-	bool known, stepped;
+	bool known;
 
-	(void)hf_clock_look(&a->clock, &stepped);
-	a->changed = a->changed || stepped;
+	(void)hf_clock_look(&a->clock); /* the loop sees if it was set */
 	r = find_route(&c, &known);
 	if (!r || !good_version(&c, r->version) || !good_body(&c, r))
 		goto out;

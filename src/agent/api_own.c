@@ -19,11 +19,10 @@ enum hf_rc hf_api_status(struct hf_api_call *c, struct hf_err *e)
 enum hf_rc hf_api_clock_accept(struct hf_api_call *c, struct hf_err *e)
 {
 	struct hf_agent *a = c->a;
-	bool stepped;
 
 	if (hf_clock_accept(&a->clock, e))
 		return e->rc;
-	(void)hf_clock_look(&a->clock, &stepped);
+	(void)hf_clock_look(&a->clock);
 	a->changed = true;
 	hf_api_json(c, hf_status_clock(a));
 	return HF_OK;

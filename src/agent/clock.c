@@ -177,7 +177,7 @@ static bool is_good(struct hf_clock *c)
 	return true;
 }
 
-int64_t hf_clock_look(struct hf_clock *c, bool *stepped)
+int64_t hf_clock_look(struct hf_clock *c)
 {
 	struct timespec mono = { 0, 0 };
 	int64_t now = (int64_t)time(NULL), step = 0;
@@ -186,7 +186,7 @@ int64_t hf_clock_look(struct hf_clock *c, bool *stepped)
 	(void)clock_gettime(CLOCK_BOOTTIME, &mono);
 	if (c->known)
 		step = hf_clock_step(now, c->wall, mono.tv_sec, c->mono);
-	*stepped = llabs(step) > STEP_S;
+	c->steps += llabs(step) > STEP_S;
 	c->wall = now;
 	c->mono = mono.tv_sec;
 	judge(c, step);

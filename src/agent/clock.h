@@ -22,6 +22,7 @@ struct hf_clock {
 	int64_t saved;	    /* what the file says */
 	int64_t wall, mono; /* at the last look */
 	int64_t since;	    /* on the latter: since when it runs evenly */
+	unsigned steps;	    /* how often it was set, as far as we saw */
 	bool wait_for_ntp, trusted, known;
 	bool unsure;		    /* ahead of all that is known: nothing is forgotten for it */
 	char floor_is[HF_PATH_MAX]; /* for people: what says so */
@@ -39,10 +40,10 @@ void hf_clock_floor(struct hf_clock *c, int64_t t, const char *id);
 enum hf_rc hf_clock_accept(struct hf_clock *c, struct hf_err *e);
 
 /*
- * Looks at the clocks. Returns the wall clock's time; c->trusted says what it is worth. *@stepped:
- * it has jumped since the last look by more than a few seconds.
+ * Looks at the clocks. Returns the wall clock's time; c->trusted says what it is worth, and
+ * c->steps is another one if it has jumped since the last look by more than a few seconds.
  */
-int64_t hf_clock_look(struct hf_clock *c, bool *stepped);
+int64_t hf_clock_look(struct hf_clock *c);
 
 /* When what has ended may be forgotten: the time, or 0, when nothing may be. */
 int64_t hf_clock_ended(const struct hf_clock *c);

@@ -534,7 +534,7 @@ void hf_modules_look(struct hf_agent *a)
 
 	if (!ca || !ca->held.leaf || !a->clock.trusted || ca->trouble[0])
 		return;
-	if (a->store_next <= a->clock.wall || a->store_next > a->clock.wall + DAY_S) {
+	if (a->store_next <= a->clock.wall) {
 		a->store_next = a->clock.wall + DAY_S;
 		(void)hf_certstore_collect(a->settings->state_dir, hf_clock_ended(&a->clock));
 	}

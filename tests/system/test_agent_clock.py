@@ -135,6 +135,22 @@ def test_back_from_a_time_on_record_without_a_restart(device):
     assert "holdfast clock accept" in device.status()["clock"]["reason"]
 
 
+def test_back_by_hours_everything_is_looked_at_again():
+    """Also when it is a request that sees it first; a minute from then would be hours from now."""
+    with Device(config(keys="token")) as device:
+        api = Api(device)
+        assert api.server("m").code == 201
+        name = next(n for n in os.listdir(device.certs) if n.startswith("module-"))
+        for n, clock in (1, 6 * 3600), (2, 0):
+            os.unlink(device.path(name))
+            os.unlink(device.path("edge-ca.pem"))
+            device.set_clock(clock)
+            assert api.certd("GET", "/holdfast/v1/status").code == 200
+            device.until(lambda: device.log().count("the clock was set; everything is planned anew") == n)
+            device.until(lambda: os.path.exists(device.path("edge-ca.pem")))
+            device.until(lambda: os.path.exists(device.path(name)))
+
+
 def test_asleep_for_months(device):
     """CLOCK_BOOTTIME goes on: nobody has set the clock."""
     before = device.fingerprint()
