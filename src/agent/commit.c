@@ -173,7 +173,12 @@ static enum hf_rc settle(struct hf_agent *a, struct hf_credential *c, const char
 	r->last = a->clock.wall;
 	(void)hf_copy(r->result, sizeof(r->result), "ok");
 	r->message[0] = '\0';
-	hf_credential_settings(c->conf, r->settings);
+	/* What waited since before the configuration was changed is not what is wanted now. */
+	if (r->asked[0])
+		(void)hf_copy(r->settings, sizeof(r->settings), r->asked);
+	else
+		hf_credential_settings(c->conf, r->settings);
+	r->asked[0] = '\0';
 	hf_hook_want(c, old);
 	a->changed = true;
 	rc = hf_record_save(r, a->settings->state_dir, c->conf->id, e);

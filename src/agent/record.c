@@ -16,6 +16,7 @@ static const struct hf_row rows[] = {
 	HF_ROW_OF_TEXT(struct hf_record, transaction, 0),
 	HF_ROW_OF_TEXT(struct hf_record, staged, 0),
 	HF_ROW_OF_TEXT(struct hf_record, settings, 0),
+	HF_ROW_OF_TEXT(struct hf_record, asked, 0),
 	HF_ROW_OF_TEXT(struct hf_record, seen, 0),
 	HF_ROW_OF_TEXT(struct hf_record, hook_old, 0),
 	HF_ROW_OF_TEXT(struct hf_record, hook_result, 0),

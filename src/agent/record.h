@@ -13,6 +13,7 @@ struct hf_record {
 	char transaction[33]; /* hex; "": no generation was asked for */
 	char staged[65];      /* hex of its SPKI's SHA-256, once known */
 	char settings[65];    /* of what the certificate was made for */
+	char asked[65];	      /* and the one that is under way; "": none is */
 	char seen[65];	      /* fingerprint of a file that others make, as it was last */
 	char hook_old[65]; /* fingerprint of the certificate before, while its hook is to be run */
 	char hook_result[64];		/* of its last run; "": it never ran */

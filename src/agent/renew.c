@@ -105,17 +105,18 @@ static enum hf_rc stage(struct hf_agent *a, struct hf_credential *c, uint8_t spk
 	return rc;
 }
 
-/* The key pair that the next certificate is for, and on the disk that it is so. */
+/* The key pair that the next certificate is for, and for what it is; on the disk, too. */
 static enum hf_rc choose_key(struct hf_agent *a, struct hf_credential *c, uint8_t spki[32],
 			     struct hf_err *e)
 {
 	bool rotate = c->record.wanted ? c->record.rotate : c->conf->renew.rotate_key;
 	struct hf_key_state key;
 	enum hf_rc rc = get_key(a, c, &key, e);
-	char hex[65];
+	char hex[65], asked[65];
 
 	if (rc)
 		return rc;
+	hf_credential_settings(c->conf, asked);
 	if (c->held.leaf && hf_keys_generation(&key, c->held.spki_sha256) && rotate)
 		rc = stage(a, c, spki, e);
 	else if (c->record.transaction[0]) /* begun, whatever has changed since */
@@ -124,9 +125,11 @@ static enum hf_rc choose_key(struct hf_agent *a, struct hf_credential *c, uint8_
 		memcpy(spki, c->held.spki_sha256, 32);
 	else
 		memcpy(spki, key.current, 32);
-	if (rc || !strcmp(hf_hex(hex, sizeof(hex), spki, 32), c->record.staged))
+	if (rc || (!strcmp(hf_hex(hex, sizeof(hex), spki, 32), c->record.staged) &&
+		   !strcmp(asked, c->record.asked)))
 		return rc;
 	(void)hf_copy(c->record.staged, sizeof(c->record.staged), hex);
+	(void)hf_copy(c->record.asked, sizeof(c->record.asked), asked);
 	return hf_record_save(&c->record, a->settings->state_dir, c->conf->id, e);
 }
 

@@ -130,6 +130,24 @@ def test_a_changed_lifetime_is_reissued(device):
     assert 30 <= days_of(device.cert()) < 30.1
 
 
+def test_what_waited_is_of_the_configuration_of_then(device):
+    """A certificate that came, and that the disk took only after a change: it is replaced as well."""
+    path = device.path("edge-ca.pem")
+    os.rename(path, path + ".kept")
+    os.mkdir(path)  # in its way
+    device.cli("cert", "renew", "edge-ca", "--root", device.dir, code=None)
+    device.until(lambda: os.path.exists(os.path.join(device.dir, "agent", "edge-ca.new.pem")))
+    device.until(lambda: device.credential("edge-ca")["state"] == "failed")
+    device.stop_agent()
+    os.rmdir(path)
+    os.rename(path + ".kept", path)
+    device.apply("[edge_ca]\nauto_generated_edge_ca_expiry_days = 30\n")
+    device.start_agent()
+    device.until(lambda: days_of(device.cert()) < 30.1)
+    assert "its configuration has changed" in device.log()
+    assert not os.path.exists(os.path.join(device.dir, "agent", "edge-ca.new.pem"))
+
+
 def test_a_broken_configuration_changes_nothing(device):
     before = device.fingerprint()
     with open(os.path.join(device.dir, "etc", "agent.json"), "w") as f:
