@@ -10,12 +10,11 @@
 
 #include "base/log.h"
 
-#define BUILT	HF_BUILD_TIME /* seconds since 1970, from meson (SOURCE_DATE_EPOCH if it is set) */
-#define SAVE_S	86400	      /* a flash should not wear out for it */
-#define NEAR_S	172800	      /* that far ahead of what is saved, a start needs no second thought */
-#define HOLD_S	21600	      /* after which a time is taken for the right one, if nobody knows */
-#define STEP_S	5
-#define AHEAD_S 300 /* as far may a certificate be ahead of us */
+#define BUILT  HF_BUILD_TIME /* seconds since 1970, from meson (SOURCE_DATE_EPOCH if it is set) */
+#define SAVE_S 86400	     /* a flash should not wear out for it */
+#define NEAR_S 172800	     /* that far ahead of what is saved, a start needs no second thought */
+#define HOLD_S 21600	     /* after which a time is taken for the right one, if nobody knows */
+#define STEP_S 5
 
 #define TIMESYNC "/run/systemd/timesync/synchronized"
 
@@ -56,6 +55,7 @@ void hf_clock_init(struct hf_clock *c, const char *dir, bool wait_for_ntp)
 
 void hf_clock_floor(struct hf_clock *c, int64_t t, const char *id)
 {
+	t -= HF_CLOCK_AHEAD_S; /* its issuer's clock is not ours */
 	if (t <= c->floor)
 		return;
 	c->floor = t;
@@ -88,8 +88,9 @@ static void save(struct hf_clock *c)
 	if (hf_file_replace(path, text, strlen(text), 0600, &err))
 		hf_log(HF_LOG_WARN, "the time cannot be remembered for the next start: %s",
 		       err.msg);
-	else if (c->wall - AHEAD_S > c->floor) { /* for this run as well as for the next one */
-		c->floor = c->wall - AHEAD_S;
+	else if (c->wall - HF_CLOCK_AHEAD_S >
+		 c->floor) { /* for this run as well as for the next one */
+		c->floor = c->wall - HF_CLOCK_AHEAD_S;
 		(void)hf_copy(c->floor_is, sizeof(c->floor_is), path);
 	}
 	c->saved = c->wall; /* not again before tomorrow, in any case */

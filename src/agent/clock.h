@@ -17,6 +17,8 @@
 
 #include "base/file.h"
 
+#define HF_CLOCK_AHEAD_S 300 /* so far may others' clocks be ahead of ours */
+
 struct hf_clock {
 	int64_t floor;	    /* seconds since 1970 */
 	int64_t saved;	    /* what the file says */
@@ -33,7 +35,7 @@ struct hf_clock {
 /* @dir: the agent's state directory. */
 void hf_clock_init(struct hf_clock *c, const char *dir, bool wait_for_ntp);
 
-/* The certificate @id of ours began at @t: it is not earlier than that. */
+/* The certificate @id of ours began at @t: it is not earlier than that, or not by much. */
 void hf_clock_floor(struct hf_clock *c, int64_t t, const char *id);
 
 /* Somebody who knows says that it is right. HF_REFUSED: it is not, this program is younger. */

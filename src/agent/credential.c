@@ -10,11 +10,11 @@
 
 #include <openssl/evp.h>
 
+#include "agent/clock.h"
 #include "agent/keys.h"
 #include "est/certs.h"
 
 #define CHAIN_MAX 16
-#define AHEAD_S	  300
 
 int64_t hf_time_of(const ASN1_TIME *t)
 {
@@ -66,7 +66,7 @@ void hf_held_finish(struct hf_held *h)
 
 bool hf_held_is_ahead(const struct hf_held *h, int64_t now)
 {
-	return h->leaf && h->not_before > now + AHEAD_S;
+	return h->leaf && h->not_before > now + HF_CLOCK_AHEAD_S;
 }
 
 static uint32_t seed_of(const struct hf_credential *c)
