@@ -12,7 +12,8 @@
 #include "est/certs.h"
 #include "est/est.h"
 
-#define HEAD "trust " /* the first line: PEM has room for it */
+#define HEAD "trust "	   /* the first line: PEM has room for it */
+#define BARE "-----BEGIN " /* an older version wrote none */
 
 bool hf_anchors_trust(const struct hf_est_conf *est, const char *pem, char trust[65])
 {
@@ -83,6 +84,8 @@ void hf_anchors_load(const struct hf_agent *a, const struct hf_credential *c, co
 	text = file.p ? (const char *)file.p : "";
 	if (!rc && strlen(text) != file.n)
 		rc = hf_fail(&err, HF_CORRUPT, "it is no PEM");
+	if (!strncmp(text, BARE, strlen(BARE)))
+		n = 0; /* what it came by is not known: as before the update, that goes on */
 	if (!rc && strncmp(text, head, n) != 0) {
 		hf_log(HF_LOG_NOTICE,
 		       "certificate %s: its EST server, or what is trusted for it, is another one "
@@ -128,6 +131,8 @@ void hf_anchors_give(const struct hf_credential *c, const char *pem)
 	HF_AUTO_BUF old = HF_BUF(4 * HF_ANCHORS_MAX);
 	struct hf_err err = HF_ERR_INIT;
 
+	if (path[0])
+		hf_file_sweep(path); /* what a crash has left beside it */
 	if (!path[0] || (!hf_file_read(path, false, &old, NULL) && old.n == strlen(pem) &&
 			 !memcmp(old.p, pem, old.n)))
 		return;

@@ -2,7 +2,7 @@
 /*
  * anchors.h: the CA certificates that an EST server has handed on, one file for each credential
  * (state/ID.anchors.pem). They are as good as what they came by: another server, or other trust in
- * it, and they are forgotten.
+ * it, and they are forgotten. Those of a version that did not write down what that was are kept.
  */
 #ifndef HF_AGENT_ANCHORS_H
 #define HF_AGENT_ANCHORS_H

@@ -279,6 +279,22 @@ def test_what_came_of_other_trust_is_forgotten(what):
         assert not site.posts()[1:] and not other.requests and not os.path.exists(anchors(site))
 
 
+def test_anchors_of_an_older_version():
+    """It did not write by what they came: an update must not cut devices off in the midst of a move."""
+    with Site(BOTH) as site:
+        before = site.run()
+        with open(anchors(site)) as f:
+            head, bare = f.read().split("\n", 1)
+        assert head.startswith("trust ")
+        with open(anchors(site), "w") as f:
+            f.write(bare)
+        move(site)
+        site.due()
+        site.renewed(before)
+        assert "are forgotten" not in site.log()
+        site.until(lambda: open(anchors(site)).read().startswith(head[:6]))
+
+
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "nul", "long"])
 def test_damaged_anchors(damage):
     """They are set aside; what is configured goes on, and they come anew."""
@@ -560,7 +576,8 @@ def test_what_is_tolerated():
         site.start_broker()
         site.start_agent()
         assert "another subject" in site.failed("answer")
-        site.apply(with_settings('tolerate = ["subject"]') % dict(trust=site.trust, url=site.url))
+        words = 'tolerate = ["subject", "subject", "eku", "subject"]'  # the last of them counts, too
+        site.apply(with_settings(words) % dict(trust=site.trust, url=site.url))
         site.wake()
         site.until(lambda: site.credential("web")["state"] == "ok")
         assert site.cert("web").subject == other
@@ -584,9 +601,26 @@ def test_ca_certificates_for_others():
             assert f.read() == ROOT_CA.pem
         assert os.stat(path).st_mode & 0o777 == 0o644
         site.server.handlers.update(BOTH)
+        with open(path + ".~abc123", "w"):
+            pass  # as a crash leaves it
         site.due()
         site.renewed(before)
         site.until(lambda: os.stat(path).st_size > len(ROOT_CA.pem))
         with open(path) as f:
             assert sorted(f.read().split("-----BEGIN")) == sorted(
                 (ROOT_CA.pem + NEW_ROOT.pem).split("-----BEGIN"))
+        assert os.listdir(os.path.dirname(path)) == ["ca.pem"]
+
+
+def test_a_server_whose_clock_is_a_little_ahead():
+    """Its certificate begins in some minutes: that makes no time of ours one that cannot be."""
+    with Site() as site:
+        site.server.handlers["simpleenroll"] = lambda r: certs(
+            issue(r, ROOT_CA, begins=(site.offset + 240) / DAY, days=site.offset / DAY + 90).der)
+        site.run()
+        site.turn()
+        site.turn()  # the status is written at the end of one
+        assert site.status()["clock"]["trusted"] and site.credential("web")["renewals"] == 1
+        site.set_clock(-200)
+        site.turn()
+        site.until(lambda: not site.status()["clock"]["trusted"])
