@@ -264,6 +264,8 @@ static void check_others(struct looking *l, const struct hf_cred *k)
 		check_trusted(l, k->est.trusted);
 	if (k->method == HF_CRED_EST && k->est.password_file[0])
 		(void)is_missing(l, k->at, k->est.password_file, "password_file");
+	if (k->method == HF_CRED_EST && k->est.token_file[0])
+		(void)is_missing(l, k->at, k->est.token_file, "token_file");
 	if (exec && exec->children && access(exec->children->text, X_OK))
 		hf_problem_add(l->p, HF_PROBLEM_WARNING, exec,
 			       "the hook of %s cannot be run: there is no program %s", k->id,

@@ -100,6 +100,21 @@ static void add_texts(json_object *out, const char *name, const struct hf_node *
 		add_text(to, *standard);
 }
 
+/* Words of a few; one that is there twice says nothing more, and the agent has no room for it. */
+static void add_words(json_object *out, const char *name, const struct hf_node *list)
+{
+	json_object *to = list_in(out, name);
+	const struct hf_node *n, *before;
+
+	for (n = list ? list->children : NULL; n; n = n->next) {
+		for (before = list->children; before != n; before = before->next)
+			if (!strcmp(before->text, n->text))
+				break;
+		if (before == n)
+			add_text(to, n->text);
+	}
+}
+
 static void add_trust(struct hf_creds *c, json_object *out, const struct hf_cred_est *e)
 {
 	json_object *o = object_in(out, "trust"), *files;
@@ -133,7 +148,7 @@ static void add_est(struct hf_creds *c, json_object *out, const struct hf_cred *
 	hf_making_set_text(o, "client_chain", e->client_chain);
 	hf_making_set_text(o, "binding", e->binding);
 	hf_making_set_text(o, "csrattrs", e->csrattrs);
-	add_texts(o, "tolerate", e->tolerate, NULL);
+	add_words(o, "tolerate", e->tolerate);
 	set_flag(o, "follow_redirects", e->follow_redirects);
 	hf_making_set_text(o, "proxy", e->proxy);
 	hf_making_set_text(o, "cacerts_file", e->cacerts_file);

@@ -339,7 +339,7 @@ client_chain = "leaf"
 binding = "tls-unique"
 follow_redirects = true
 csrattrs = "ignore"
-tolerate = ["subject", "eku"]
+tolerate = ["subject", "eku", "subject", "eku"]
 cacerts_file = "/etc/ssl/est-ca.pem"
 proxy = "http://proxy.example.org:3128"
 [[credential]]
@@ -495,7 +495,13 @@ hook = { exec = ["/no/such/program"] }
 [credential.est]
 username = "u"
 password_file = "/no/such/password"
+[[credential]]
+id = "vpn"
+method = "est"
+common_name = "x"
+[credential.est]
+token_file = "/no/such/token"
 """)
-    assert len(found) == 3 and all(line.startswith("warning") for line in found)
-    for text in ("est-id-ca.pem", "/no/such/program", "/no/such/password"):
+    assert len(found) == 4 and all(line.startswith("warning") for line in found)
+    for text in ("est-id-ca.pem", "/no/such/program", "/no/such/password", "/no/such/token"):
         assert any(text in line for line in found), text
