@@ -211,6 +211,8 @@ enum hf_rc hf_commit(struct hf_agent *a, struct hf_credential *c, const char *pe
 	rc = hf_commit_follow(a, c, NULL, e);
 	if (!rc)
 		rc = settle(a, c, old, e);
+	if (rc == HF_REFUSED) /* by the broker: the certificate is none the worse for it */
+		rc = e->rc = HF_FAILED;
 	if (rc)
 		return rc;
 	(void)unlink(waiting);
