@@ -2,6 +2,7 @@
 /* cred_est.c: how a certificate is got from an EST server, and with which identity. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "conf/credmake.h"
 
@@ -236,6 +237,34 @@ void hf_cred_unused_auth(struct hf_creds *c)
 	(void)pair(c, auth, "bootstrap_identity_cert", "bootstrap_identity_pk");
 }
 
+/* Up to the path: host and port. */
+static size_t authority(const char *url, const char **from)
+{
+	const char *after = strstr(url, "://");
+
+	*from = after ? after + 3 : url;
+	return strcspn(*from, "/");
+}
+
+/* What was written for one server goes to whatever another certificate's URL names. */
+static void warn_of_secret(struct hf_creds *c, const struct hf_cred *k, const struct hf_node *table)
+{
+	const char *own = hf_cred_text(table, "url"), *all = url_of(c, k), *here, *there;
+	bool secret = k->est.password[0] || k->est.password_file[0] || k->est.token_file[0];
+	size_t n, m;
+
+	if (!secret || !own || !all)
+		return;
+	n = authority(own, &here);
+	m = authority(all, &there);
+	if (n == m && !strncasecmp(here, there, n))
+		return;
+	hf_problem_add(c->m->p, HF_PROBLEM_WARNING, hf_node_get(table, "url"),
+		       "%.*s is told the password or token of [" EST ".auth], like %.*s; if it is "
+		       "not meant for both, write one for %s beside its url",
+		       (int)n, here, (int)m, there, k->id);
+}
+
 void hf_cred_enroll(struct hf_creds *c, struct hf_cred *k, const struct hf_node *table)
 {
 	const struct hf_node *auth = has_auth(table) ? table : hf_cred_table(c, EST ".auth");
@@ -246,6 +275,8 @@ void hf_cred_enroll(struct hf_creds *c, struct hf_cred *k, const struct hf_node 
 	take_url(c, k, table);
 	take_options(c, k, table);
 	take_password(c, k, auth);
+	if (auth != table)
+		warn_of_secret(c, k, table);
 	if (identity)
 		(void)hf_copy(k->est.identity, sizeof(k->est.identity), identity);
 	if (bootstrap)

@@ -379,6 +379,32 @@ password = "x"
     assert c["third"]["est"]["identity"] == "vpn" and c["third"]["est"]["bootstrap"] == ""
 
 
+def test_a_secret_of_all_for_another_server(home):
+    """It is said; one that is for there, and the same host under another path, are none."""
+    text = """[cert_issuance.est.auth]
+username = "u"
+%s = "/etc/secret"
+[cert_issuance.est.urls]
+default = "https://example.org/.well-known/est"
+[[credential]]
+id = "vpn"
+method = "est"
+common_name = "pump-7"
+[credential.est]
+url = "https://%s/.well-known/est/x"
+"""
+    def said(host, more="", kind="password_file"):
+        return [line for line in problems(home, text % (kind, host) + more) if "there is no file" not in line]
+
+    for host in "other.example.org", "example.org:8443", "example.org.other":
+        (line,) = said(host)
+        assert line.startswith("warning") and host in line and "[cert_issuance.est.auth]" in line
+    assert said("Example.org") == []
+    assert said("other.example.org", 'username = "o"\npassword_file = "/etc/other"\n') == []
+    only_token = text.replace('username = "u"\n', "") % ("token_file", "other.example.org")
+    assert any("other.example.org" in line for line in problems(home, only_token))
+
+
 def test_settings_of_the_agent(home):
     home.write("""[edge_ca]
 [certificates]
