@@ -32,9 +32,12 @@ static bool is_missing(struct looking *l, const struct hf_node *at, const char *
 	return true;
 }
 
-/* The file of a certificate is everybody's to read, and so is all that is in it. */
+/*
+ * The file of a certificate is everybody's to read, and so is all that is in it. An @error where it
+ * is a key of this device; somebody's CA in one file with its key is his to protect, and works.
+ */
 static void check_alone(struct looking *l, const struct hf_node *at, const char *path,
-			const char *what)
+			const char *what, bool error)
 {
 	HF_AUTO_BUF file = HF_BUF(HF_SOFTKEY_MAX);
 	struct hf_err ignored = HF_ERR_INIT;
@@ -42,7 +45,7 @@ static void check_alone(struct looking *l, const struct hf_node *at, const char 
 	if (!hf_file_read(path, false, &file, &ignored) &&
 	    memmem(file.p, file.n, "PRIVATE KEY-----", 16))
 		hf_problem_add(
-			l->p, HF_PROBLEM_ERROR, at,
+			l->p, error ? HF_PROBLEM_ERROR : HF_PROBLEM_WARNING, at,
 			"%s: %s holds a private key, too, for everybody who may read the "
 			"certificate. 'holdfast convert %s --key NAME --out DIR' puts the key "
 			"into the token and the certificates into a file",
@@ -50,15 +53,15 @@ static void check_alone(struct looking *l, const struct hf_node *at, const char 
 }
 
 /* NULL: it is not there, or damaged, which has been said. */
-static STACK_OF(X509) *
-	read_certs(struct looking *l, const struct hf_node *at, const char *path, const char *what)
+static STACK_OF(X509) * read_certs(struct looking *l, const struct hf_node *at, const char *path,
+				   const char *what, bool ours)
 {
 	STACK_OF(X509) *certs = NULL;
 	struct hf_err e = HF_ERR_INIT;
 
 	if (is_missing(l, at, path, what))
 		return NULL;
-	check_alone(l, at, path, what);
+	check_alone(l, at, path, what, ours);
 	if (!hf_certview_read(path, &certs, &e))
 		return certs;
 	hf_certview_free(certs);
@@ -188,7 +191,7 @@ static void check_pair(struct looking *l, const struct hf_cred *k, X509 *leaf)
 
 static void check_certificate(struct looking *l, const struct hf_cred *k)
 {
-	STACK_OF(X509) *certs = read_certs(l, k->at, k->file, k->id);
+	STACK_OF(X509) *certs = read_certs(l, k->at, k->file, k->id, k->key.name[0]);
 	char cn[HF_NAME_MAX];
 	X509 *leaf;
 
@@ -253,7 +256,7 @@ static void check_trusted(struct looking *l, const struct hf_node *list)
 	l->seen[l->n_seen++] = list;
 	for (n = list->children; n; n = n->next)
 		if (hf_cred_path(l->c, n, path))
-			hf_certview_free(read_certs(l, n, path, "trusted_certs"));
+			hf_certview_free(read_certs(l, n, path, "trusted_certs", false));
 }
 
 static void check_others(struct looking *l, const struct hf_cred *k)
@@ -312,7 +315,7 @@ void hf_config_check_files(struct hf_creds *c, struct hf_problems *p)
 	check_keys(&l);
 	check_modules(&l);
 	if (bundle && hf_cred_path(c, bundle, path))
-		hf_certview_free(read_certs(&l, bundle, path, "trust_bundle_cert"));
+		hf_certview_free(read_certs(&l, bundle, path, "trust_bundle_cert", false));
 	for (i = 0; i < c->n; i++) {
 		if (c->list[i]->method == HF_CRED_FILES)
 			check_certificate(&l, c->list[i]);

@@ -487,6 +487,10 @@ def test_certificates_that_are_there_are_looked_at(home, pki):
         f.write(key.read())
     (line,) = problems(home, device % f"file://{both}")
     assert line.startswith("error") and "holds a private key" in line and "holdfast convert" in line
+    # somebody's CA, of which the certificates alone are taken, is not to stop anything
+    for text in f'trust_bundle_cert = "file://{both}"\n', f'[preloaded_certs]\nsite = "file://{both}"\n':
+        (line,) = problems(home, text)
+        assert line.startswith("warning") and "holds a private key" in line
 
 
 def test_edge_ca_of_files_is_looked_at(home, pki):
