@@ -179,6 +179,7 @@ static enum hf_rc settle(struct hf_agent *a, struct hf_credential *c, const char
 	else
 		hf_credential_settings(c->conf, r->settings);
 	r->asked[0] = '\0';
+	(void)hf_hex(r->seen, sizeof(r->seen), c->held.sha256, 32);
 	hf_hook_want(c, old);
 	a->changed = true;
 	rc = hf_record_save(r, a->settings->state_dir, c->conf->id, e);
@@ -208,6 +209,10 @@ enum hf_rc hf_commit(struct hf_agent *a, struct hf_credential *c, const char *pe
 	if (!c->held.leaf)
 		return hf_fail(e, HF_IO, "%s: it was written and cannot be read: %s", c->conf->file,
 			       c->held.error);
+	(void)hf_hex(fresh, sizeof(fresh), c->held.sha256, 32);
+	/* A crash came when the file was there already. Without seen: of an older version. */
+	if (!strcmp(old, fresh) && (c->record.seen[0] || !c->record.renewals))
+		(void)hf_copy(old, sizeof(old), c->record.seen);
 	rc = hf_commit_follow(a, c, NULL, e);
 	if (!rc)
 		rc = settle(a, c, old, e);
@@ -219,7 +224,7 @@ enum hf_rc hf_commit(struct hf_agent *a, struct hf_credential *c, const char *pe
 	free(c->answer); /* @pem itself, or one that came to the same end by the file */
 	c->answer = NULL;
 	hf_log(HF_LOG_NOTICE, "certificate %s: a new one is in use, fingerprint %s, key %s",
-	       c->conf->id, hf_hex(fresh, sizeof(fresh), c->held.sha256, 32), c->conf->key.name);
+	       c->conf->id, fresh, c->conf->key.name);
 	hf_bundle_update(a);
 	return HF_OK;
 }

@@ -14,7 +14,7 @@ struct hf_record {
 	char staged[65];      /* hex of its SPKI's SHA-256, once known */
 	char settings[65];    /* of what the certificate was made for */
 	char asked[65];	      /* and the one that is under way; "": none is */
-	char seen[65];	      /* fingerprint of a file that others make, as it was last */
+	char seen[65];	      /* fingerprint of its certificate, as it was last */
 	char hook_old[65]; /* fingerprint of the certificate before, while its hook is to be run */
 	char hook_result[64];		/* of its last run; "": it never ran */
 	int64_t hook_at, hook_failures; /* when that was; how often in a row it failed */

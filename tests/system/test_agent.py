@@ -298,6 +298,28 @@ def test_hook(tmp_path):
         d.until(lambda: "hook of web: done" in d.log())
 
 
+def test_hook_after_a_crash_between_the_file_and_the_record(tmp_path):
+    """It is told what there was before: the same one twice would tell it to do nothing."""
+    out, script = tmp_path / "out", tmp_path / "hook"
+    script.write_text('#!/bin/sh\necho $HOLDFAST_OLD_FINGERPRINT $HOLDFAST_NEW_FINGERPRINT >> %s\n' % out)
+    script.chmod(0o755)
+    with Device(HOOK % script) as d:
+        d.until(lambda: "hook of web: done" in d.log())
+        before, path, waiting = d.fingerprint("web"), d.path("web.pem"), os.path.join(d.dir, "agent", "web.new.pem")
+        os.rename(path, path + ".kept")
+        os.mkdir(path)  # in its way
+        d.cli("cert", "renew", "web", "--root", d.dir, code=None)
+        d.until(lambda: os.path.exists(waiting) and d.credential("web")["state"] == "failed")
+        d.stop_agent()
+        os.rmdir(path)
+        os.unlink(path + ".kept")
+        with open(waiting) as f, open(path, "w") as to:
+            to.write(f.read())
+        d.start_agent()
+        d.until(lambda: d.log().count("hook of web: done") == 2)
+        assert out.read_text().splitlines()[1].split() == [before, d.fingerprint("web")] != [before] * 2
+
+
 def test_a_renewal_while_the_hook_runs(tmp_path):
     """It runs again, for the newer certificate."""
     out, gate, script = tmp_path / "out", tmp_path / "gate", tmp_path / "hook"
