@@ -135,8 +135,7 @@ json_object *hf_status_clock(const struct hf_agent *a)
 
 json_object *hf_status_make(struct hf_agent *a)
 {
-	json_object *o = json_object_new_object(), *part = json_object_new_object();
-	json_object *list = json_object_new_array();
+	json_object *o = json_object_new_object(), *list = json_object_new_array(), *part;
 	size_t i;
 
 	number(o, "version", 1);

@@ -458,7 +458,7 @@ def test_socket_path_that_is_not_ours(broker, what, code, words):
 
 
 @pytest.mark.parametrize("text, code, words", [
-    (None, 1, "holdfast config apply"),
+    (None, 2, "holdfast config apply"),
     ("{", 2, "not JSON"),
     ('{"version": 1, "statedir": "/x"}', 2, "statedir"),
 ])
