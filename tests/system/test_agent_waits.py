@@ -15,13 +15,14 @@ from apilib import Api, config, csr
 from keeperlib import BUILD
 
 SHIM = os.path.join(BUILD, "tests", "system", "libunsynced.so")
+CLOCK = os.path.join(BUILD, "tests", "system", "libclock.so")
 
 
 def test_nothing_before_the_clock_is_synchronised():
     with Device(start=False) as d:
         synced = os.path.join(d.dir, "synced")
         d.apply("[certificates]\nwait_for_ntp = true\n")
-        d.preload = SHIM + " " + d.preload
+        d.preload = d.preload.replace(CLOCK, SHIM + " " + CLOCK)  # a sanitizer has to be the first
         d.start_broker()
         d.start_agent(HOLDFAST_TEST_NTP=synced)
         assert "not synchronised yet" in d.log()
