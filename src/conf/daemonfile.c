@@ -59,7 +59,8 @@ static bool is_member(const char *user, gid_t group)
 	return i < n;
 }
 
-/* holdfastd is no root: it would not start for a socket that it cannot give away. */
+/* holdfastd is no root: it does not start for a socket that it cannot give away. Whether systemd
+ * makes that one is not known here. */
 static void check_owner(const struct hf_making *m, const struct hf_node *table)
 {
 	const struct hf_node *owner = hf_node_get(table, "owner");
@@ -71,16 +72,17 @@ static void check_owner(const struct hf_making *m, const struct hf_node *table)
 		return;
 	if (owner && owner->text[0] && strcmp(owner->text, HF_KEYS_USER))
 		hf_problem_add(
-			m->p, HF_PROBLEM_ERROR, owner,
+			m->p, HF_PROBLEM_WARNING, owner,
 			"owner: holdfastd runs as " HF_KEYS_USER " and cannot give a socket to "
 			"\"%s\"; leave it out and use group, or have systemd make the socket: a "
 			"unit like holdfastd.socket with FileDescriptorName= this name",
 			owner->text);
 	if (group && gid >= 0 && !is_member(HF_KEYS_USER, (gid_t)gid))
-		hf_problem_add(m->p, HF_PROBLEM_ERROR, group,
+		hf_problem_add(m->p, HF_PROBLEM_WARNING, group,
 			       "group: holdfastd runs as " HF_KEYS_USER
-			       ", which is not in \"%s\" and "
-			       "cannot give it a socket; run 'usermod -aG %s " HF_KEYS_USER "'",
+			       ", which is not in \"%s\" and cannot give it a socket; unless "
+			       "systemd makes it (a unit like holdfastd.socket), run 'usermod -aG "
+			       "%s " HF_KEYS_USER "'",
 			       group->text, group->text);
 }
 
