@@ -161,21 +161,12 @@ enum hf_rc hf_key_restrict(struct hf_key *key, const OSSL_PARAM params[], struct
 	return rc;
 }
 
-/* A file that asks for a password is none of ours; nobody is asked at a terminal for it. */
-static int no_password(char *buf, int size, int writing, void *arg)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)arg;
-	return -1;
-}
-
 /* The SubjectPublicKeyInfo of the first certificate in a file, PEM or DER. */
 static enum hf_rc cert_spki(const struct hf_provider *p, const char *path, uint8_t *spki,
 			    size_t size, size_t *n, struct hf_err *e)
 {
 	HF_AUTO_BUF file = HF_BUF(CERT_MAX);
+	char none[] = ""; /* the password: nobody is asked at a terminal for one */
 	unsigned char *der = NULL;
 	X509 *x = NULL;
 	BIO *bio;
@@ -186,7 +177,7 @@ static enum hf_rc cert_spki(const struct hf_provider *p, const char *path, uint8
 	ERR_set_mark();
 	bio = BIO_new_mem_buf(file.p ? (const void *)file.p : "", (int)file.n);
 	x = X509_new_ex(p->libctx, NULL);
-	if (bio && x && !PEM_read_bio_X509(bio, &x, no_password, NULL)) {
+	if (bio && x && !PEM_read_bio_X509(bio, &x, NULL, none)) {
 		const unsigned char *at = file.p;
 
 		X509_free(x); /* half filled, perhaps */

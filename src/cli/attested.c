@@ -90,19 +90,10 @@ static bool base64_of(json_object *o, const char *name, struct hf_buf *out)
 	return out->n && !out->bad;
 }
 
-/* A certificate has no password; nobody is asked at a terminal for one. */
-static int no_password(char *buf, int size, int writing, void *arg)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)arg;
-	return -1;
-}
-
 static bool read_members(struct hf_attested *a, json_object *o)
 {
 	const char *pem = hf_out_get(o, "ek_certificate"), *nonce = hf_out_get(o, "nonce");
+	char none[] = ""; /* the password: nobody is asked at a terminal for one */
 	uint8_t bytes[NONCE_MAX];
 	size_t i;
 	BIO *bio;
@@ -112,7 +103,7 @@ static bool read_members(struct hf_attested *a, json_object *o)
 	hf_buf_add(&a->nonce, bytes, strlen(nonce) / 2);
 	if (*pem) {
 		bio = BIO_new_mem_buf(pem, -1);
-		a->ek_certificate = bio ? PEM_read_bio_X509(bio, NULL, no_password, NULL) : NULL;
+		a->ek_certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, none) : NULL;
 		BIO_free(bio);
 	}
 	for (i = 0; i < HF_ATTESTED_PARTS; i++)
