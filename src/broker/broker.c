@@ -96,6 +96,7 @@ static void reload(struct hf_broker *b)
 	take_files(fresh);
 	b->conns_due = 1; /* there may be another limit for idle ones */
 	hf_settings_free(old);
+	hf_conn_recheck(b);
 	renew_locked_out(b);
 	hf_log(HF_LOG_NOTICE, "reload: %zu principals are in force", fresh->n_grants);
 }

@@ -147,6 +147,16 @@ uint64_t hf_conn_expire(struct hf_broker *b, uint64_t now)
 	return b->conns_due;
 }
 
+void hf_conn_recheck(struct hf_broker *b)
+{
+	struct hf_conn *c;
+
+	for (c = b->conns; c; c = c->next)
+		if (!c->dead && !c->unsent && LIST_EMPTY(&c->jobs) &&
+		    !hf_policy_holds(b->settings, &c->who, ~0u))
+			hf_conn_close(b, c);
+}
+
 static void admit(struct hf_broker *b, int fd, const char *socket)
 {
 	struct hf_conn *c = calloc(1, sizeof(*c));

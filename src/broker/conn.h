@@ -19,6 +19,9 @@ void hf_conn_reap(struct hf_broker *b);
 /* Closes those without hello in time, and the idle ones; when the next one is over its time, in ms;
  * 0: none. */
 uint64_t hf_conn_expire(struct hf_broker *b, uint64_t now);
+/* After the policy has changed: who has no right left, and is not at work, holds no place either.
+ * He is told why when he connects again. */
+void hf_conn_recheck(struct hf_broker *b);
 
 /* Sends b->reply with the result @rc (message from @e); may close the connection. */
 void hf_conn_reply(struct hf_broker *b, struct hf_conn *c, uint32_t id, enum hf_rc rc,

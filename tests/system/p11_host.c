@@ -526,7 +526,11 @@ static void *signer(void *arg)
 	return arg;
 }
 
-/* Others are inside of the module, and of libcrypto, at the moment of the fork. */
+/*
+ * Others are inside of the module, and of libcrypto, at the moment of the fork. Not for the first
+ * time in this process: then libcrypto reads its configuration, with locks that a child would find
+ * locked for ever.
+ */
 static void forks_of_threads(const char *label)
 {
 	struct ck_c_initialize_args args = { .flags = CKF_OS_LOCKING_OK };
@@ -536,6 +540,8 @@ static void forks_of_threads(const char *label)
 
 	label_of_threads = label;
 	OK(f->C_Initialize(&args));
+	s = open_session();
+	sign_and_verify(s, find(s, CKO_PRIVATE_KEY, label), find(s, CKO_PUBLIC_KEY, label));
 	for (i = 0; i < 8; i++)
 		if (pthread_create(&t[i], NULL, signer, NULL))
 			exit(1);
@@ -550,8 +556,10 @@ static void forks_of_threads(const char *label)
 			OK(f->C_Finalize(NULL));
 			_exit(0); /* exit() is for threads that are there */
 		}
-		if (wait(&status) < 0 || status)
+		if (wait(&status) < 0 || status) {
+			fprintf(stderr, "child %d: status 0x%x\n", i, status);
 			exit(1);
+		}
 	}
 	atomic_store(&enough, true);
 	for (i = 0; i < 8; i++)

@@ -27,17 +27,18 @@ def test_short_form(tmp_path):
 
 @pytest.mark.plain
 def test_workers_short_form(tmp_path):
-    """One round in which both workers were at it is enough: others want the cores, too."""
+    """How fast they are nobody knows while others want the cores, too; but that both were at it."""
     def run(*more):
         return subprocess.run([ROOT + "/tests/bench/run-pkcs11", *more], text=True, timeout=120,
                               capture_output=True, env=dict(os.environ, HOLDFAST_BUILD=BUILD))
 
     out = tmp_path / "figures.json"
-    p = run("--rounds", "9", "--seconds", "0.15", "--json", str(out))
+    p = run("--rounds", "3", "--seconds", "0.15", "--json", str(out))
     assert p.returncode == 0, p.stdout + p.stderr
     figures = json.loads(out.read_text())
     assert figures["workers"] == 2 and figures["several"]["rate"] > 1
-    assert figures["best"] > 1.2 or figures["cores"] < 2, p.stdout
+    assert figures["one"]["at_work"] == 1 and figures["several"]["at_work"] == 2, p.stdout
+    assert figures["raw one"]["rate"] > 1 and figures["raw several"]["rate"] > 1
     for required, code in ((1000, 1), (0, 0)):
         p = run("--quick", "--require", str(required))
         assert p.returncode == (77 if "not measured" in p.stdout else code), p.stdout + p.stderr
