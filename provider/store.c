@@ -20,6 +20,7 @@
 #include "key.h"
 
 #define CERT_MAX (256u * 1024)
+#define SPKI_MAX 4096u
 
 /*
  * A load that failed must not look like the end of the store (libcrypto asks eof() at once
@@ -39,6 +40,8 @@ struct store {
 	BIO *certs;	    /* what was not read of it yet */
 	unsigned char *der; /* the next of its certificates */
 	long der_n;
+	const char *type; /* of the public half that comes next, NULL: none */
+	struct hf_buf spki;
 };
 
 static void *store_open(void *provctx, const char *text)
@@ -51,6 +54,7 @@ static void *store_open(void *provctx, const char *text)
 		return NULL;
 	s->provider = p;
 	s->file.max = CERT_MAX;
+	s->spki.max = SPKI_MAX;
 	if (hf_uri_parse(text, &s->uri, &e)) {
 		free(s);
 		(void)HF_RAISE(p, &e);
@@ -144,18 +148,31 @@ static int pass(OSSL_CALLBACK *cb, void *cbarg, int type, const char *data_type,
 	return cb(params, cbarg);
 }
 
-/* Who wants a public key gets one of the default provider: it is faster and knows more. */
-static int pass_key(struct hf_key *key, int expect, OSSL_CALLBACK *cb, void *cbarg)
+static int pass_public(struct store *s, OSSL_CALLBACK *cb, void *cbarg)
+{
+	int ok = pass(cb, cbarg, OSSL_OBJECT_PKEY, s->type, "SubjectPublicKeyInfo",
+		      OSSL_OBJECT_PARAM_DATA, s->spki.p, s->spki.n);
+
+	s->type = NULL;
+	return ok;
+}
+
+/*
+ * Who wants a public key gets one of the default provider: it is faster and knows more. Who does
+ * not say what he wants gets the key, and then its public half: BIND takes a pair.
+ */
+static int pass_key(struct store *s, struct hf_key *key, OSSL_CALLBACK *cb, void *cbarg)
 {
 	const char *type = hf_key_type(key);
-	int ok;
+	int ok = 1;
 
-	if (expect == OSSL_STORE_INFO_PUBKEY)
-		ok = pass(cb, cbarg, OSSL_OBJECT_PKEY, type, "SubjectPublicKeyInfo",
-			  OSSL_OBJECT_PARAM_DATA, key->ref.spki, key->ref.spki_n);
-	else
+	hf_buf_add(&s->spki, key->ref.spki, key->ref.spki_n);
+	s->type = s->spki.bad || s->expect == OSSL_STORE_INFO_PKEY ? NULL : type;
+	if (s->expect != OSSL_STORE_INFO_PUBKEY)
 		ok = pass(cb, cbarg, OSSL_OBJECT_PKEY, type, NULL, OSSL_OBJECT_PARAM_REFERENCE,
 			  &key, sizeof(key));
+	else
+		ok = s->type && pass_public(s, cb, cbarg);
 	hf_key_free(key); /* NULL if km_load() has taken it */
 	return ok;
 }
@@ -223,7 +240,7 @@ static int load_key(struct store *s, OSSL_CALLBACK *cb, void *cbarg, struct hf_e
 		*e = (struct hf_err)HF_ERR_INIT; /* nothing was found: an empty store */
 		return 1;
 	}
-	return pass_key(key, s->expect, cb, cbarg);
+	return pass_key(s, key, cb, cbarg);
 }
 
 /* holdfast: is a directory: its entries are URIs. */
@@ -253,7 +270,7 @@ static int load_name(struct store *s, OSSL_CALLBACK *cb, void *cbarg, struct hf_
 
 static bool more(const struct store *s)
 {
-	return s->der || (s->uri.kind == HF_URI_ALL && s->list &&
+	return s->der || s->type || (s->uri.kind == HF_URI_ALL && s->list &&
 			  (s->at < s->list->keys_count || s->list->more));
 }
 
@@ -274,6 +291,8 @@ static int store_load(void *ctx, OSSL_CALLBACK *cb, void *cbarg, OSSL_PASSPHRASE
 		ok = load_cert(s, cb, cbarg, &e);
 	else if (s->expect == OSSL_STORE_INFO_CRL || s->expect == OSSL_STORE_INFO_PARAMS)
 		ok = 1;
+	else if (s->type)
+		ok = pass_public(s, cb, cbarg);
 	else
 		ok = load_key(s, cb, cbarg, &e);
 	s->state = !ok ? STATE_FAILED : more(s) ? STATE_OPEN : STATE_END;
@@ -300,6 +319,7 @@ static int store_close(void *ctx)
 	BIO_free(s->certs);
 	OPENSSL_free(s->der);
 	hf_buf_finish(&s->file);
+	hf_buf_finish(&s->spki);
 	free(s->list);
 	free(s);
 	return 1;

@@ -42,6 +42,7 @@ void hf_audit_write(struct hf_broker *b, const struct hf_audit *a)
 	add_text(&line, "socket", a->socket);
 	add_text(&line, "op", a->op);
 	add_text(&line, "key", a->key);
+	add_text(&line, "token", a->token);
 	add_bytes(&line, "generation", a->generation, HF_ID_SIZE);
 	add_text(&line, "scheme", a->scheme);
 	add_bytes(&line, "input", a->input_sha256, HF_ID_SIZE);

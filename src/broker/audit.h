@@ -9,7 +9,7 @@ struct hf_audit {
 	uid_t uid;
 	pid_t pid;
 	const char *socket;			  /* that the client came in by */
-	const char *op, *key, *scheme;		  /* NULL or "": not there */
+	const char *op, *key, *token, *scheme;	  /* NULL or "": not there */
 	const uint8_t *generation, *input_sha256; /* 32 bytes or NULL */
 	const hf_Issued *issued;		  /* NULL: nothing was */
 	enum hf_rc rc;

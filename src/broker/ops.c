@@ -318,6 +318,7 @@ struct hf_job *hf_ops_job(struct hf_call *c, struct hf_worker *w, struct hf_view
 void hf_ops_allow_time(const struct hf_call *c, struct hf_job *j)
 {
 	j->keeper_ms = HF_CREATE_MS;
+	j->item.cost = HF_COST_LONG;
 	if (!c->b->request.timeout_ms)
 		j->deadline += HF_CREATE_MS;
 }
@@ -336,6 +337,8 @@ static void audit_job(struct hf_broker *b, const struct hf_job *j, enum hf_rc rc
 			      .gone = !j->conn,
 			      .started_us = j->started_us };
 
+	if (!j->name[0])
+		a.token = j->worker->token->name;
 	if (memcmp(j->generation, none, sizeof(none)))
 		a.generation = j->generation;
 	if (o) {

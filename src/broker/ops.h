@@ -68,7 +68,8 @@ void hf_gather_put(struct hf_gather *g);
 void hf_ops_key_info(struct hf_broker *b, const struct hf_key *k, const struct hf_generation *g);
 /* A job that answers @c's request: copies what the audit wants to know. */
 struct hf_job *hf_ops_job(struct hf_call *c, struct hf_worker *w, struct hf_view data);
-/* The token may make a key for it: on a slow chip that takes its time. */
+/* The token may make a key for it: on a slow chip that takes its time, and has its price. */
+#define HF_COST_LONG 1000u
 void hf_ops_allow_time(const struct hf_call *c, struct hf_job *j);
 /* What the keeper says that it has worked on, for the audit. Either may be NULL. */
 struct hf_outcome {

@@ -215,7 +215,7 @@ static enum hf_rc ask_create(struct hf_call *c, struct hf_worker *w, const char 
 	if (!j)
 		return c->err.rc;
 	hf_ops_allow_time(c, j);
-	j->item.cost = slow ? 1000 : 10;
+	j->item.cost = slow ? HF_COST_LONG : 10;
 	j->making = slow;
 	j->peer->making += slow;
 	j->algorithm = a;

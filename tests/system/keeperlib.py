@@ -62,6 +62,10 @@ def _protobuf():
 pb = _protobuf()
 
 
+# TPM2_StartAuthSession with neither key nor object
+SESSION = bytes.fromhex("80010000002b0000017640000007400000070010" + 16 * "5a" + "0000000010000b")
+
+
 def until(what, timeout=20):
     """Waits for a condition that another process brings about; returns what held."""
     end = time.monotonic() + timeout
@@ -141,8 +145,9 @@ class Swtpm(Asked):
 
 class Proxy(Asked):
     """Between keeper and TPM. `commands` lists (name, command, response); `change`, if set,
-    is called with (name, command, response) and gives the response to pass on. command() asks the
-    TPM something between two commands of the keeper that came last."""
+    is called with (name, command, response) and gives the response to pass on; `before`, if set, with
+    each command before the TPM gets it. command() asks the TPM something between two commands of the
+    keeper that came last."""
 
     def __init__(self, tpm):
         self.tpm = tpm
@@ -150,7 +155,7 @@ class Proxy(Asked):
         self.path = os.path.join(self.dir, "tpm")
         self.tcti = "swtpm:path=" + self.path
         self.commands = []
-        self.change = None
+        self.change = self.before = None
         self.current = None
         self.connections = set()
         self.listeners = []
@@ -178,11 +183,13 @@ class Proxy(Asked):
                 request = self._read(client, suffix)
                 if not request:
                     return
+                if not suffix:
+                    self.current = server, turn
+                    if self.before:
+                        self.before(request)
                 with turn:
                     server.sendall(request)
                     response = self._read(server, suffix)
-                if not suffix:
-                    self.current = server, turn
                 if not response:
                     return
                 if not suffix:

@@ -83,7 +83,7 @@ WITHOUT_US = {"nginx.md": "unsupported", "apache.md": "AH02579",
               "stunnel.md": "unsupported", "mosquitto.md": "Unable to load server key file"}
 
 
-ELSEWHERE = {"attestation.md", "certificates.md", "check.md", "convert.md", "est.md", "hsm-gateway.md", "iot-edge.md",
+ELSEWHERE = {"attestation.md", "bind.md", "certificates.md", "check.md", "convert.md", "est.md", "hsm-gateway.md", "iot-edge.md",
              "migrate-from-files.md", "migrate-from-tpm2-openssl.md", "migrate-from-tpm2-pkcs11.md",
              "modules.md", "pkcs11-programs.md"}
 

@@ -266,7 +266,7 @@ def test_who_may(tmp_path):
         log = run.read("log").decode()
         assert re.search(r'op="key-attest" key="mine" generation=\w{64} input=\w{64} result=0', log)
         assert re.search(r'op="key-attest" key="other".* result=4', log)
-        assert re.search(r'op="token-activate" input=\w{64} result=0', log)
+        assert re.search(r'op="token-activate" token="\w+" input=\w{64} result=0', log)
         assert re.search(r'op="token-activate" result=5', log)
     finally:
         run.close()

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from keeperlib import fixture_keeper, fixture_proxy, fixture_tpm  # noqa: F401
+from keeperlib import SESSION, fixture_keeper, fixture_proxy, fixture_tpm  # noqa: F401
 
 LOAD = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "load")
 RUN = os.path.join(LOAD, "run")
@@ -15,8 +15,6 @@ sys.path.append(LOAD)
 import clients  # noqa: E402
 import measure  # noqa: E402
 
-# TPM2_StartAuthSession with neither key nor object
-SESSION = bytes.fromhex("80010000002b0000017640000007400000070010" + 16 * "5a" + "0000000010000b")
 MEMORY = ["--any-memory"] if "HOLDFAST_TEST_PRELOAD" in os.environ else []
 
 
@@ -48,6 +46,13 @@ def test_a_handle_that_is_left_is_seen(tpm, proxy, keeper):  # noqa: F811
     assert measure.leaks(before, before, after, after) == [
         "sessions: %d, %d after it" % (sessions, sessions + 1)]
     keeper.ping()
+
+
+def test_signatures_beside_a_session_that_is_saved_and_loaded():
+    """A11: the short form of tests/load/sessions."""
+    done = subprocess.run([os.path.join(LOAD, "sessions"), "--signatures", "1100"],
+                          capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0 and "1100 signatures, all good" in done.stdout, done.stdout + done.stderr
 
 
 def test_what_a_leak_is():

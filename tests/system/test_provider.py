@@ -302,6 +302,10 @@ def test_store(openssl, broker):
     assert "Total found: %d" % len(broker.keys) in out
     assert "1: Pkey" not in openssl("storeutl", "-keys", "holdfast:ec").text
     openssl("storeutl", "-keys", "HOLDFAST:ec")
+    # who does not say what he wants gets the pair; one who wants the key or the public key, that one
+    for want, kinds in (((), ["Pkey", "Public key"]), (("-keys",), ["Pkey"])):
+        said = openssl("storeutl", "-noout", *want, "holdfast:ec").text
+        assert re.findall(r"^\d: (.*)$", said, re.M) == kinds, said
     assert "Certificate" not in openssl("storeutl", "-certs", "holdfast:ec").text
     hash_uri = "holdfast:sha256:" + broker.keys["ec"].current.hash.hex()
     assert b"KEY REFERENCE" in openssl("pkey", "-in", hash_uri).out
