@@ -149,7 +149,9 @@ seen=$(stat -c %%s $log)
 
 cp /etc/aziot/config.d/haproxy.toml /root/rule
 sed -i '/^.*principal/,$d' /etc/aziot/config.d/haproxy.toml; holdfast config apply
-fails rule; saw 'SSL handshake failure'; [ "$(lines 'socket="haproxy".*result=4')" -gt 0 ]
+fails rule; saw 'SSL handshake failure'; [ "$(lines 'socket="haproxy" op="connect" result=5')" -gt 0 ]
+sed 's/^keys = .*/keys = ["another"]/' /root/rule > /etc/aziot/config.d/haproxy.toml; holdfast config apply
+fails keys; saw 'SSL handshake failure'; [ "$(lines 'socket="haproxy".*result=4')" -gt 0 ]
 cp /root/rule /etc/aziot/config.d/haproxy.toml; holdfast config apply
 try
 
@@ -173,7 +175,7 @@ grep -iE 'No Private Key found|unable to load private key' /root/said
 def test_what_goes_wrong_with_haproxy():
     """It says less than the others, so that its table is another one."""
     told = guides.troubles("haproxy.md")
-    assert told == ["SSL handshake failure", "SSL handshake failure", "unable to load private key",
+    assert told == 3 * ["SSL handshake failure"] + ["unable to load private key",
                     "already active, refusing"]
     as_written("haproxy.md", HAPROXY % {"try": HTTPS % (443, 443)})
 
