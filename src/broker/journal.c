@@ -21,12 +21,13 @@ struct hf_serial {
 /* Serials are random, so their last bytes are a hash. */
 static struct hf_serial *slot_of(const struct hf_journal *j, const uint8_t *serial, size_t n)
 {
-	size_t h = 0, i;
+	uint64_t h = 0;
+	size_t i;
 
 	for (i = n > 8 ? n - 8 : 0; i < n; i++)
 		h = h << 8 | serial[i];
 	for (h *= 0x9e3779b97f4a7c15u;; h++) {
-		struct hf_serial *s = &j->slots[h & (j->cap - 1)];
+		struct hf_serial *s = &j->slots[(size_t)h & (j->cap - 1)];
 
 		if (!s->n || (s->n == n && !memcmp(s->serial, serial, n)))
 			return s;
