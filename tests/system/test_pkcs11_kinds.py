@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens that can do less than SoftHSM, or want it said otherwise: SoftHSM behind p11shim.so."""
+import contextlib
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -49,9 +50,11 @@ def test_a_token_that_unpads_by_itself(lacking):
         with pytest.raises(Failed):
             keeper.decrypt(key, scheme, public.encrypt(
                 b"m", padding.OAEP(padding.MGF1(h), h, label or None)), label)
-    for bad in (block(256, b"m", b"\0\1"), b"\0\2" + b"\x55" * 254):
-        with pytest.raises(Failed):
-            keeper.decrypt(key, "rsa-pkcs1", raw(public, bad))
+    # an error, or, from OpenSSL 3.2 on below SoftHSM, bytes that have nothing to do with the message
+    for bad in (block(256, b"message", b"\0\1"), b"\0\2" + b"\x55" * 254):
+        with contextlib.suppress(Failed):
+            got = keeper.decrypt(key, "rsa-pkcs1", raw(public, bad))
+            assert got != b"message" and b"\x55" * 8 not in got
     with pytest.raises(Failed, match="would tell by its time"):
         keeper.decrypt(key, "rsa-pkcs1-tls", raw(public, block(256, b"\3\3" + b"p" * 46)),
                        versions=(0x303, 0))

@@ -71,7 +71,8 @@ def test_ed25519_has_no_digest(anyhow):
                 ["pkeyutl", "-verify", "-rawin", "-digest", "sha256", "-inkey", "holdfast:ed",
                  "-in", "data", "-sigfile", "sig"]):
         r = openssl.fails(*how)
-        assert "invalid digest" in r.errors, r.errors
+        # ours; from 3.5 on pkeyutl does not come as far as that
+        assert "invalid digest" in r.errors or "not supported with ED25519" in r.errors, r.errors
     r = openssl.run("openssl", "cms", "-sign", "-signer", "x.pem", "-inkey", "holdfast:ed", "-in", "data")
     assert r.code == 0 or "no default digest" in r.errors, r.errors  # 3.0: cannot; later: can
 
