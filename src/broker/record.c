@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
+#include "conf/strict.h"
 #include "wire/packet.h"
 
 static void add_hex(json_object *to, const char *name, const void *p, size_t n)
@@ -106,7 +107,7 @@ static json_object *parse(struct hf_view text, struct hf_err *e)
 	uint64_t version = 0;
 
 	if (tokener && text.n && text.n <= HF_RECORD_MAX) {
-		json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+		json_tokener_set_flags(tokener, hf_json_strict());
 		v = json_tokener_parse_ex(tokener, (const char *)text.p, (int)text.n);
 	}
 	if (tokener)

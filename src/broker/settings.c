@@ -10,6 +10,7 @@
 
 #include "base/glob.h"
 #include "broker/policy.h"
+#include "conf/strict.h"
 #include "wire/mech.h"
 #include "wire/packet.h"
 
@@ -448,7 +449,7 @@ struct hf_settings *hf_settings_parse(const char *text, size_t n, const char *wh
 	enum hf_rc rc = HF_NO_MEMORY;
 
 	if (s && tokener && n < INT32_MAX) {
-		json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+		json_tokener_set_flags(tokener, hf_json_strict());
 		v = json_tokener_parse_ex(tokener, text, (int)n);
 		if (!v || !json_object_is_type(v, json_type_object))
 			rc = hf_fail(e, HF_ARGUMENT, "%s: not JSON (%s at byte %zu)", where,

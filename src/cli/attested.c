@@ -11,6 +11,7 @@
 #include "base/rd.h"
 #include "cli/certview.h"
 #include "cli/output.h"
+#include "conf/strict.h"
 #include "wire/mech.h"
 
 /* TPM 2.0 Library, part 2: algorithms, structure tags and TPMA_OBJECT */
@@ -120,7 +121,7 @@ enum hf_rc hf_attested_read(struct hf_attested *a, struct hf_view text, struct h
 	bool good;
 
 	if (tokener && text.n && text.n <= HF_ATTESTED_MAX) {
-		json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+		json_tokener_set_flags(tokener, hf_json_strict());
 		o = json_tokener_parse_ex(tokener, (const char *)text.p, (int)text.n);
 	}
 	json_tokener_free(tokener);

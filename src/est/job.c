@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "conf/strict.h"
 
 enum kind { TEXT, FLAG, NUMBER, WORD, OBJECT, LIST };
 
@@ -286,7 +287,7 @@ enum hf_rc hf_est_job_read(struct hf_est_job *job, const void *p, size_t n, stru
 	job->timeout_ms = 60000;
 	if (!t)
 		return hf_fail(e, HF_NO_MEMORY, "out of memory");
-	json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(t, hf_json_strict() | JSON_TOKENER_VALIDATE_UTF8);
 	o = n <= HF_EST_JOB_MAX ? json_tokener_parse_ex(t, p, (int)n) : NULL;
 	if (!o || json_tokener_get_parse_end(t) != n) {
 		hf_fail(e, HF_ARGUMENT, "the job is not one JSON object of at most %u bytes (%s)",
