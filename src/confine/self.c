@@ -23,18 +23,18 @@ static const int commands[] = {
 static int if_first(scmp_filter_ctx f, int call, int value)
 {
 	return seccomp_rule_add(f, SCMP_ACT_ALLOW, call, 1,
-				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)value));
+				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)value, 0));
 }
 
 static int allow_fcntl(scmp_filter_ctx f, int call)
 {
-	int failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, call, 2, SCMP_A1(SCMP_CMP_EQ, F_SETFL),
+	int failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, call, 2, SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0),
 				      SCMP_A2(SCMP_CMP_MASKED_EQ, O_ASYNC, 0));
 	size_t i;
 
 	for (i = 0; i < HF_COUNT(commands); i++)
 		failed |= seccomp_rule_add(f, SCMP_ACT_ALLOW, call, 1,
-					   SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));
+					   SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i], 0));
 	return failed;
 }
 
