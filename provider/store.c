@@ -164,7 +164,7 @@ static int pass_public(struct store *s, OSSL_CALLBACK *cb, void *cbarg)
 static int pass_key(struct store *s, struct hf_key *key, OSSL_CALLBACK *cb, void *cbarg)
 {
 	const char *type = hf_key_type(key);
-	int ok = 1;
+	int ok;
 
 	hf_buf_add(&s->spki, key->ref.spki, key->ref.spki_n);
 	s->type = s->spki.bad || s->expect == OSSL_STORE_INFO_PKEY ? NULL : type;
@@ -270,8 +270,9 @@ static int load_name(struct store *s, OSSL_CALLBACK *cb, void *cbarg, struct hf_
 
 static bool more(const struct store *s)
 {
-	return s->der || s->type || (s->uri.kind == HF_URI_ALL && s->list &&
-			  (s->at < s->list->keys_count || s->list->more));
+	return s->der || s->type ||
+	       (s->uri.kind == HF_URI_ALL && s->list &&
+		(s->at < s->list->keys_count || s->list->more));
 }
 
 static int store_load(void *ctx, OSSL_CALLBACK *cb, void *cbarg, OSSL_PASSPHRASE_CALLBACK *pw_cb,

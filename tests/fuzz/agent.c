@@ -10,6 +10,7 @@
 
 #include "agent/module.h"
 #include "agent/settings.h"
+#include "fuzz.h"
 
 #define NOW 1800000000 /* 2027-01-15 */
 
@@ -109,11 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 
 	if (!n)
 		return 0;
-	copy = malloc(n); /* exactly as long, so that a sanitizer sees what is beyond */
-	if (!copy)
-		return 0;
-	memcpy(copy, p + 1, n - 1);
-	copy[n - 1] = '\0';
+	copy = fuzz_input(p, n, true);
 	readers[p[0] % HF_COUNT(readers)](copy, n - 1);
 	ERR_clear_error();
 	free(copy);

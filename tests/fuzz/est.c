@@ -17,6 +17,7 @@
 #include "est/names.h"
 #include "est/pkcs7.h"
 #include "est/url.h"
+#include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -41,8 +42,7 @@ static void fuzz_pkcs7(const uint8_t *p, size_t n, const char *text)
 	char name[80];
 
 	(void)text;
-	if (certs && out && known &&
-	    !hf_est_pkcs7((struct hf_view){ p, n }, 4, certs, &odd, &e)) {
+	if (certs && out && known && !hf_est_pkcs7((struct hf_view){ p, n }, 4, certs, &odd, &e)) {
 		if (!sk_X509_num(certs) || sk_X509_num(certs) > 4)
 			abort();
 		(void)hf_cacerts_choose(certs, known, true, 1800000000, out, &dropped);
@@ -148,11 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 
 	if (!n)
 		return 0;
-	copy = malloc(n); /* exactly as long, so that a sanitizer sees what is beyond */
-	if (!copy)
-		return 0;
-	memcpy(copy, p + 1, n - 1);
-	copy[n - 1] = 0; /* for those that take text */
+	copy = fuzz_input(p, n, true);
 	parsers[p[0] % HF_COUNT(parsers)](copy, n - 1, (const char *)copy);
 	ERR_clear_error();
 	free(copy);

@@ -13,6 +13,7 @@
 #include "keeper/der.h"
 #include "keeper/keyfile.h"
 #include "keeper/public.h"
+#include "fuzz.h"
 
 #define NOW  1800000000 /* 2027-01-15, as in tests/unit/cafixture.h */
 #define DAYS 90
@@ -135,10 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 
 	if (n < 2)
 		return 0;
-	copy = malloc(n - 1); /* exactly as long, so that a sanitizer sees what is beyond */
-	if (!copy)
-		return 0;
-	memcpy(copy, p + 1, n - 1);
+	copy = fuzz_input(p, n, false);
 	readers[p[0] % HF_COUNT(readers)]((struct hf_view){ copy, n - 1 });
 	ERR_clear_error();
 	free(copy);

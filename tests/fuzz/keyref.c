@@ -13,6 +13,7 @@
 #include "tss2.h"
 #include "uri.h"
 #include "wire/mech.h"
+#include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -57,8 +58,7 @@ static void fuzz_p11uri(const uint8_t *p, size_t n)
 
 	(void)n;
 	/* what is left of it after the PIN was taken out is one again */
-	if (!hf_p11uri_parse(&uri, (const char *)p) &&
-	    !hf_p11uri_within("pkcs11:", uri.token))
+	if (!hf_p11uri_parse(&uri, (const char *)p) && !hf_p11uri_within("pkcs11:", uri.token))
 		abort();
 }
 
@@ -74,11 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 
 	if (!n)
 		return 0;
-	copy = malloc(n); /* exactly as long, so that a sanitizer sees what is beyond */
-	if (!copy)
-		return 0;
-	memcpy(copy, p + 1, n - 1);
-	copy[n - 1] = 0; /* for those that take text */
+	copy = fuzz_input(p, n, true);
 	readers[p[0] % HF_COUNT(readers)](copy, n - 1);
 	ERR_clear_error();
 	free(copy);

@@ -16,6 +16,7 @@
 #include "broker/journal.h"
 #include "broker/record.h"
 #include "broker/settings.h"
+#include "fuzz.h"
 
 /* The name of a generation's files is the hash in its record; this one is in the corpus. */
 #define ID "0101010101010101010101010101010101010101010101010101010101010101"
@@ -68,7 +69,8 @@ static void fuzz_directory(const char *text, size_t n)
 	static const char *const names[] = { "keys/k/key.json", "keys/k/" ID ".json",
 					     "keys/k/" ID ".pem", "journal/k" };
 	static const char *const dirs[] = { "", "/keys", "/keys/k", "/journal" };
-	struct hf_issued issued = { .serial = { 1, 2, 3, 4, 5, 6, 7, 8 }, .n_serial = 8,
+	struct hf_issued issued = { .serial = { 1, 2, 3, 4, 5, 6, 7, 8 },
+				    .n_serial = 8,
 				    .subject = "CN=a" };
 	char root[] = "/tmp/hf-fuzz.XXXXXX", path[64];
 	struct hf_journals journals = { .first = NULL };
@@ -113,11 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (!n)
 		return 0;
 	hf_log_init("fuzz", (enum hf_log_level)0);
-	copy = malloc(n); /* exactly as long, so that a sanitizer sees what is beyond */
-	if (!copy)
-		return 0;
-	memcpy(copy, p + 1, n - 1);
-	copy[n - 1] = '\0';
+	copy = fuzz_input(p, n, true);
 	readers[p[0] % HF_COUNT(readers)](copy, n - 1);
 	free(copy);
 	return 0;

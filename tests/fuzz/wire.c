@@ -2,8 +2,8 @@
 /*
  * The wire: whatever is decoded can be encoded again, and means the same; and a broker, in this
  * process and without a token, to which a client sends it. The first byte chooses: its lower two
- * bits the message (kinds), the others, for a Request, who sends it (enum client). In corpus-wire is
- * what a client, a broker and its keeper, which had a TPM, have said to each other.
+ * bits the message (kinds), the others, for a Request, who sends it (enum client). In corpus-wire
+ * is what a client, a broker and its keeper, which had a TPM, have said to each other.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,7 @@
 #include "base/process.h"
 #include "broker/conn.h"
 #include "broker/policy.h"
+#include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -121,14 +122,18 @@ static void choose(enum client who)
 
 	grants[0] = (struct hf_grant){ .uid = geteuid(), .gid = -1, .keys = all, .n_keys = 1 };
 	grants[1] = (struct hf_grant){ .uid = geteuid(), .gid = -1, .keys = others, .n_keys = 1 };
-	grants[0].rights = who == ADMIN ? 511 : HF_RIGHT_PUBLIC | HF_RIGHT_SIGN | HF_RIGHT_CA |
-							HF_RIGHT_DECRYPT | HF_RIGHT_DERIVE;
+	grants[0].rights = who == ADMIN ? 511
+					: HF_RIGHT_PUBLIC | HF_RIGHT_SIGN | HF_RIGHT_CA |
+						  HF_RIGHT_DECRYPT | HF_RIGHT_DERIVE;
 	grants[1].rights = 511;
 	settings.grants = grants;
 	settings.n_grants = HF_COUNT(grants);
-	settings.limits = (struct hf_limits){ .connections = 8, .connections_per_principal = 8,
-					      .queue_per_principal = 8, .queue = 8,
-					      .packet = HF_PACKET_MAX, .bytes = 1u << 20 };
+	settings.limits = (struct hf_limits){ .connections = 8,
+					      .connections_per_principal = 8,
+					      .queue_per_principal = 8,
+					      .queue = 8,
+					      .packet = HF_PACKET_MAX,
+					      .bytes = 1u << 20 };
 	b.settings = &settings;
 	b.catalogue.n = who == ADMIN ? 0 : 2; /* who could delete them has none */
 }
@@ -236,10 +241,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (!n)
 		return 0;
 	hf_log_init("fuzz", (enum hf_log_level)0);
-	copy = malloc(n); /* exactly as long, so that a sanitizer sees what is beyond */
-	if (!copy)
-		return 0;
-	memcpy(copy, p + 1, --n);
+	copy = fuzz_input(p, n, false);
+	n--;
 	k = &kinds[p[0] % HF_COUNT(kinds)];
 	whole = round_trip(k, copy, n);
 	if (k->decode == reply_decode)
