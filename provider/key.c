@@ -393,7 +393,7 @@ enum hf_rc hf_key_usage(struct hf_key *key, uint32_t *usage, struct hf_err *e)
 enum hf_rc hf_key_sign(struct hf_key *key, const struct hf_scheme *scheme, bool message,
 		       struct hf_view data, uint8_t *sig, size_t size, size_t *n, struct hf_err *e)
 {
-	struct hf_broker_job job = { which_of(key), scheme->name, message, data.p, data.n };
+	struct hf_broker_job job = { which_of(key), scheme->name, message, data };
 	char label[80];
 
 	if (!key->remote)

@@ -7,12 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct {
 	const char *program;
 	enum hf_log_level max;
-	int journal, never_wait, cut; /* cut: what was written last is no whole line */
+	enum { MAY_WAIT, ASK_FIRST, IS_SOCKET, IS_FILE } to; /* how a line is not waited for */
+	int journal, cut; /* cut: what was written last is no whole line */
 	unsigned long lost, told;
 } state = { .program = "holdfast", .max = HF_LOG_INFO };
 
@@ -25,7 +28,11 @@ void hf_log_init(const char *program, enum hf_log_level max)
 
 void hf_log_never_wait(void)
 {
-	state.never_wait = 1;
+	struct stat st;
+
+	if (fstat(STDERR_FILENO, &st))
+		st.st_mode = 0;
+	state.to = S_ISSOCK(st.st_mode) ? IS_SOCKET : S_ISREG(st.st_mode) ? IS_FILE : ASK_FIRST;
 }
 
 unsigned long hf_log_lost(void)
@@ -39,7 +46,9 @@ static int write_whole(const char *line, size_t n)
 	ssize_t sent;
 
 	do
-		sent = write(STDERR_FILENO, line, n);
+		sent = state.to == IS_SOCKET
+			       ? send(STDERR_FILENO, line, n, MSG_DONTWAIT | MSG_NOSIGNAL)
+			       : write(STDERR_FILENO, line, n);
 	while (sent < 0 && errno == EINTR);
 	if (sent == (ssize_t)n && !state.cut)
 		return 1; /* of a program with threads nobody writes to what they share */
@@ -47,13 +56,13 @@ static int write_whole(const char *line, size_t n)
 	return sent == (ssize_t)n;
 }
 
-/* poll() and not O_NONBLOCK: that one would be everybody's who has the same standard error. A pipe
- * that poll() calls writable takes PIPE_BUF (4096) bytes at once, which is more than a line. */
+/* Not O_NONBLOCK: that would be everybody's who has the same standard error. A pipe that poll()
+ * calls writable takes PIPE_BUF (4096) bytes at once, which is more than a line. */
 static int deliver(const char *line, size_t n)
 {
 	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
 
-	return (!state.never_wait || (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT))) &&
+	return (state.to != ASK_FIRST || (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT))) &&
 	       write_whole(line, n);
 }
 

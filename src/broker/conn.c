@@ -371,7 +371,7 @@ static void conn_ready(struct hf_broker *b, struct hf_source *s, uint32_t events
 	c->active = hf_now_ms();
 	b->metrics.bytes_in += n;
 	if (!rc)
-		rc = hf_packet_decode(hf_Request_fields, b->packet, n, &b->request, &err);
+		rc = hf_request_decode(b->packet, n, &b->request, &err);
 	if (!rc && !b->request.id) /* its reply would say: no request of yours */
 		rc = hf_fail(&err, HF_PROTOCOL, "the id of a request is any number but 0");
 	if (rc) {

@@ -66,7 +66,9 @@ struct hf_job *hf_job_new(struct hf_broker *b, struct hf_worker *w, struct hf_co
 		return NULL;
 	}
 	j->id = b->keeper_request.id = ++b->next_id;
-	if (hf_keeper_encode(&b->keeper_request, data, j->packet, room + data.n, &n, e) ||
+	b->keeper_request.data = data;
+	if (hf_packet_encode(hf_KeeperRequest_fields, &b->keeper_request, j->packet, room + data.n,
+			     &n, e) ||
 	    (c && !hf_peers_take(&b->peers, c->peer, n, b->settings->limits.bytes))) {
 		if (e && e->rc == HF_OK)
 			(void)hf_fail(e, HF_BUSY, "too many bytes are waiting already; try again");

@@ -99,10 +99,10 @@ static enum hf_rc check_sign(struct hf_call *c, const hf_Sign *r)
 			       k->name);
 	if (!r->message && !s->hash)
 		return hf_fail(&c->err, HF_ARGUMENT, "%s signs messages, not digests", s->name);
-	if (!r->message && r->data.size != s->hash_len)
+	if (!r->message && r->data.n != s->hash_len)
 		return hf_fail(&c->err, HF_ARGUMENT,
-			       "%s wants a digest of %zu bytes, this one has %u", s->name,
-			       s->hash_len, (unsigned)r->data.size);
+			       "%s wants a digest of %zu bytes, this one has %zu", s->name,
+			       s->hash_len, r->data.n);
 	return HF_OK;
 }
 
@@ -127,7 +127,7 @@ enum hf_rc hf_op_sign(struct hf_call *c)
 	s->message = r->message;
 	if (c->key->usage & HF_USAGE_CA)
 		fill_profile(s, hf_settings_profile(c->b->settings, c->key->name), c->key);
-	j = hf_ops_job(c, w, (struct hf_view){ r->data.bytes, r->data.size });
+	j = hf_ops_job(c, w, r->data);
 	if (!j)
 		return c->err.rc;
 	(void)hf_copy(j->scheme, sizeof(j->scheme), r->scheme);

@@ -115,15 +115,20 @@ static bool set_algorithm(X509_REQ *req, const struct hf_scheme *scheme)
 }
 
 /* The digest, or for keys that sign messages the whole of @der. */
-static bool set_data(hf_Sign *q, const struct hf_scheme *scheme, const unsigned char *der, size_t n)
+/* The request, whole or its digest, to what the session has signed. */
+static bool set_data(struct hf_session *s, const struct hf_scheme *scheme, const unsigned char *der,
+		     size_t n)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
-	size_t len = 0;
 
-	if (q->message)
-		return HF_PB_SET(q->data, der, n);
-	return EVP_Q_digest(NULL, scheme->tls_hash, NULL, der, n, digest, &len) == 1 &&
-	       HF_PB_SET(q->data, digest, len);
+	if (!s->req.op.sign.message) {
+		if (EVP_Q_digest(NULL, scheme->tls_hash, NULL, der, n, digest, &n) != 1)
+			return false;
+		der = digest;
+	}
+	hf_buf_add(&s->data, der, n);
+	s->req.op.sign.data = HF_VIEW_BUF(&s->data);
+	return !s->data.bad;
 }
 
 static bool set_signature(X509_REQ *req, const hf_Signature *s)
@@ -160,7 +165,7 @@ static enum hf_rc sign(struct hf_cli *c, const char *id, X509_REQ *req, struct h
 	memcpy(&q->key.spki_sha256, &key->spki_sha256, sizeof(key->spki_sha256));
 	(void)hf_copy(q->scheme, sizeof(q->scheme), scheme->name);
 	q->message = (key->usage & HF_USAGE_CA) || !scheme->hash;
-	if (n <= 0 || !set_data(q, scheme, der, (size_t)n))
+	if (n <= 0 || !set_data(c->session, scheme, der, (size_t)n))
 		rc = hf_fail(e, HF_ARGUMENT, "key %s: the request cannot be signed", id);
 	OPENSSL_free(der);
 	if (!rc)

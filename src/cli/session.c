@@ -9,7 +9,6 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/file.h"
 #include "wire/client.h"
 #include "wire/mech.h"
@@ -36,6 +35,7 @@ enum hf_rc hf_session_open(struct hf_cli *c, struct hf_err *e)
 	if (!s)
 		return hf_fail(e, HF_NO_MEMORY, "out of memory");
 	s->fd = -1;
+	s->data = (struct hf_buf)HF_BUF(HF_DATA_MAX);
 	c->session = s;
 	return hf_client_open(socket_path(c), "holdfast " HF_VERSION, HF_CALL_MS, &s->fd, e);
 }
@@ -57,6 +57,7 @@ void hf_session_close(struct hf_cli *c)
 	if (!c->session)
 		return;
 	hf_fd_close(&c->session->fd);
+	hf_buf_finish(&c->session->data);
 	free(c->session);
 	c->session = NULL;
 }
@@ -148,6 +149,7 @@ enum hf_rc hf_session_call(struct hf_cli *c, unsigned timeout_ms, pb_size_t want
 	progress(NULL);
 	s->doing = NULL;
 	memset(&s->req, 0, sizeof(s->req));
+	hf_buf_finish(&s->data);
 	if (!rc && want && s->rep.which_result != want)
 		rc = hf_fail(e, HF_PROTOCOL,
 			     "the broker gave an answer of the wrong kind; are holdfast "

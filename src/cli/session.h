@@ -3,6 +3,7 @@
 #ifndef HF_CLI_SESSION_H
 #define HF_CLI_SESSION_H
 
+#include "base/buf.h"
 #include "cli/cli.h"
 #include "wire/mech.h"
 
@@ -13,6 +14,7 @@ struct hf_session {
 	int fd;
 	hf_Request req;
 	hf_Reply rep;
+	struct hf_buf data; /* what req.op.sign.data is a view of */
 	const char *doing; /* shown while it takes long, on a terminal; NULL: nothing */
 };
 

@@ -93,19 +93,18 @@ static bool take_message(void *to, const void *p, size_t n)
 	return !((struct hf_buf *)to)->bad;
 }
 
-static enum hf_rc read_input(int fd, const char *name, const struct hf_scheme *scheme, hf_Sign *q,
-			     struct hf_err *e)
+/* What is to be signed, whole or its digest, to the session's request. */
+static enum hf_rc read_input(int fd, const char *name, const struct hf_scheme *scheme,
+			     struct hf_session *s, struct hf_err *e)
 {
-	HF_AUTO_BUF message = HF_BUF(HF_DATA_MAX);
-	EVP_MD_CTX *ctx;
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
+	EVP_MD_CTX *ctx;
 	enum hf_rc rc;
 
-	if (q->message) {
-		rc = feed(fd, name, take_message, &message, e);
-		if (!rc && !HF_PB_SET(q->data, message.p, message.n))
-			rc = hf_fail(e, HF_ARGUMENT, "%s is too large", name);
+	if (s->req.op.sign.message) {
+		rc = feed(fd, name, take_message, &s->data, e);
+		s->req.op.sign.data = HF_VIEW_BUF(&s->data);
 		return rc;
 	}
 	ctx = EVP_MD_CTX_new();
@@ -113,9 +112,11 @@ static enum hf_rc read_input(int fd, const char *name, const struct hf_scheme *s
 		rc = feed(fd, name, take_digest, ctx, e);
 	else
 		rc = hf_fail(e, HF_UNSUPPORTED, "this libcrypto has no %s", scheme->tls_hash);
-	if (!rc && (EVP_DigestFinal_ex(ctx, digest, &n) != 1 || !HF_PB_SET(q->data, digest, n)))
+	if (!rc && EVP_DigestFinal_ex(ctx, digest, &n) != 1)
 		rc = hf_fail(e, HF_FAILED, "hashing %s failed", name);
 	EVP_MD_CTX_free(ctx);
+	hf_buf_add(&s->data, digest, n);
+	s->req.op.sign.data = HF_VIEW_BUF(&s->data);
 	return rc;
 }
 
@@ -146,7 +147,7 @@ static enum hf_rc prepare(struct hf_cli *c, struct hf_err *e)
 	q->message = (key->usage & HF_USAGE_CA) || !scheme->hash;
 	hf_out_text(c->result, "name", key->name);
 	hf_out_text(c->result, "scheme", scheme->name);
-	return read_input(fd, name, scheme, q, e);
+	return read_input(fd, name, scheme, c->session, e);
 }
 
 enum hf_rc hf_sign(struct hf_cli *c, struct hf_err *e)

@@ -21,7 +21,6 @@
 struct slot {
 	uint8_t packet[HF_KEEPER_PACKET_MAX];
 	hf_KeeperRequest req;
-	struct hf_view data; /* points into packet */
 	struct hf_sign_job job;
 	hf_Issued issued;
 	bool ca;
@@ -357,7 +356,7 @@ static enum hf_rc check_ca(struct slot *s, struct hf_err *e)
 {
 	const hf_KeeperSign *req = &s->req.op.sign;
 	struct hf_ca_input in = {
-		.data = s->data,
+		.data = s->req.data,
 		.scheme = s->job.scheme,
 		.spki = { req->key.spki.bytes, req->key.spki.size },
 		.profile = &req->profile,
@@ -385,15 +384,15 @@ static enum hf_rc set_digest(struct slot *s, struct hf_err *e)
 	if (!scheme->hash && !s->req.op.sign.message)
 		return hf_fail(e, HF_ARGUMENT, "%s signs messages, not digests", scheme->name);
 	if (!scheme->hash) {
-		s->job.message = s->data;
+		s->job.message = s->req.data;
 		return HF_OK;
 	}
 	if (s->req.op.sign.message)
-		return hf_hash(scheme->hash, s->data, s->job.digest, e);
-	if (s->data.n != scheme->hash_len)
-		return hf_fail(e, HF_ARGUMENT, "the digest has %zu bytes, %s wants %zu", s->data.n,
+		return hf_hash(scheme->hash, s->req.data, s->job.digest, e);
+	if (s->req.data.n != scheme->hash_len)
+		return hf_fail(e, HF_ARGUMENT, "the digest has %zu bytes, %s wants %zu", s->req.data.n,
 			       scheme->name, scheme->hash_len);
-	memcpy(s->job.digest, s->data.p, s->data.n);
+	memcpy(s->job.digest, s->req.data.p, s->req.data.n);
 	return HF_OK;
 }
 
@@ -441,7 +440,7 @@ static enum hf_rc finish(struct keeper *k, struct slot *s, struct hf_err *e)
 	if (rc)
 		k->backend->ops->distrust(k->backend, s->job.key);
 	if (!rc)
-		rc = hf_hash("SHA2-256", s->data, hash, &why);
+		rc = hf_hash("SHA2-256", s->req.data, hash, &why);
 	hf_public_free(s->job.pub);
 	s->job.pub = NULL;
 	if (!rc) {
@@ -503,7 +502,7 @@ static enum hf_rc serve_one(struct keeper *k, struct hf_err *e)
 	rc = hf_packet_recv(k->fd, s->packet, sizeof(s->packet), &n, e);
 	if (rc)
 		return rc;
-	rc = hf_keeper_decode(s->packet, n, &s->req, &s->data, &why);
+	rc = hf_keeper_decode(s->packet, n, &s->req, &why);
 	if (!rc && s->req.which_op == hf_KeeperRequest_sign_tag)
 		return sign(k, s, e);
 	if (settle(k, e))
@@ -512,7 +511,7 @@ static enum hf_rc serve_one(struct keeper *k, struct hf_err *e)
 		s->req.id = 0; /* whatever was decoded of it */
 		(void)answer_to(k, &s->req);
 	} else {
-		rc = run(k, &s->req, s->data, &why);
+		rc = run(k, &s->req, s->req.data, &why);
 	}
 	return send_reply(k, rc, &why, e);
 }

@@ -241,15 +241,12 @@ ck_rv_t hf_p11_op_sign(const struct hf_p11 *p, struct hf_p11_op *op, uint8_t *ou
 	struct hf_err e = HF_ERR_INIT;
 	uint8_t md[EVP_MAX_MD_SIZE], sig[1024];
 	size_t want = hf_p11_op_size(op);
-	struct hf_view data;
 	ck_rv_t rv;
 
-	rv = settle(op, md, &data);
+	rv = settle(op, md, &job.data);
 	if (rv)
 		return rv;
 	job.scheme = op->scheme->name;
-	job.data = data.p;
-	job.n = data.n;
 	if (hf_broker_sign(p->link, &job, sig, sizeof(sig), n, &e))
 		return hf_p11_result(&e);
 	ERR_set_mark();

@@ -51,7 +51,7 @@ static void fill_sign(hf_Request *req, const void *arg)
 	if (!hf_copy(sign->scheme, sizeof(sign->scheme), job->scheme))
 		sign->scheme[0] = '\0';
 	sign->message = job->message;
-	(void)HF_PB_SET(sign->data, job->data, job->n);
+	sign->data = job->data;
 }
 
 static enum hf_rc wrong_answer(struct hf_err *e)

@@ -21,8 +21,7 @@ struct hf_broker_job {
 	struct hf_broker_key key;
 	const char *scheme;
 	bool message;
-	const uint8_t *data;
-	size_t n; /* at most HF_DATA_MAX */
+	struct hf_view data; /* at most HF_DATA_MAX bytes */
 };
 
 /* @info is 8 KiB; it is untouched unless the result is HF_OK. */

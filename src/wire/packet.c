@@ -39,57 +39,48 @@ enum hf_rc hf_packet_decode(const pb_msgdesc_t *fields, const uint8_t *p, size_t
 	return HF_OK;
 }
 
-static bool write_view(pb_ostream_t *stream, const pb_field_t *field, void *const *arg)
+/* Of a field that is a struct hf_view. A stream over memory keeps its position in state. */
+bool hf_view_field(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *field)
 {
-	const struct hf_view *v = *arg;
+	struct hf_view *v = field->pData;
 
-	return v->n == 0 ||
-	       (pb_encode_tag_for_field(stream, field) && pb_encode_string(stream, v->p, v->n));
+	if (out)
+		return v->n == 0 ||
+		       (pb_encode_tag_for_field(out, field) && pb_encode_string(out, v->p, v->n));
+	v->p = in->state;
+	v->n = in->bytes_left;
+	return v->n <= HF_DATA_MAX && pb_read(in, NULL, v->n);
 }
-
-struct place {
-	const uint8_t *p;
-	size_t n;
-	struct hf_view *data;
-};
 
 /*
- * A stream over memory keeps its position in state: the bytes can be borrowed. But those of a
- * number, which a field of bytes is not, are on nanopb's stack by now.
+ * The bytes of a number, which this field is not, were on nanopb's stack: such a view is of
+ * nothing, and not to be looked into.
  */
-static bool read_view(pb_istream_t *stream, const pb_field_t *field, void **arg)
+static enum hf_rc check_view(struct hf_view v, const uint8_t *p, size_t n, struct hf_err *e)
 {
-	const struct place *in = *arg;
-	uintptr_t at = (uintptr_t)stream->state, first = (uintptr_t)in->p;
+	uintptr_t at = (uintptr_t)v.p, first = (uintptr_t)p;
 
-	(void)field;
-	if (at < first || at - first > in->n || in->n - (at - first) < stream->bytes_left)
-		return false;
-	in->data->p = stream->state;
-	in->data->n = stream->bytes_left;
-	return in->data->n <= HF_DATA_MAX && pb_read(stream, NULL, stream->bytes_left);
+	if (!v.n || (at >= first && at - first <= n && v.n <= n - (at - first)))
+		return HF_OK;
+	return hf_fail(e, HF_PROTOCOL, "malformed message: data is a number");
 }
 
-enum hf_rc hf_keeper_encode(hf_KeeperRequest *req, struct hf_view data, uint8_t *out, size_t size,
-			    size_t *n, struct hf_err *e)
+enum hf_rc hf_request_decode(const uint8_t *p, size_t n, hf_Request *req, struct hf_err *e)
 {
-	req->data.funcs.encode = write_view;
-	req->data.arg = &data;
-	return hf_packet_encode(hf_KeeperRequest_fields, req, out, size, n, e);
+	enum hf_rc rc = hf_packet_decode(hf_Request_fields, p, n, req, e);
+
+	if (rc || req->which_op != hf_Request_sign_tag)
+		return rc;
+	return check_view(req->op.sign.data, p, n, e);
 }
 
-enum hf_rc hf_keeper_decode(const uint8_t *p, size_t n, hf_KeeperRequest *req, struct hf_view *data,
-			    struct hf_err *e)
+enum hf_rc hf_keeper_decode(const uint8_t *p, size_t n, hf_KeeperRequest *req, struct hf_err *e)
 {
-	struct place in = { p, n, data };
 	enum hf_rc rc;
 
-	*data = (struct hf_view){ NULL, 0 };
-	req->data.funcs.decode = read_view;
-	req->data.arg = &in;
+	req->data = (struct hf_view){ NULL, 0 }; /* nanopb leaves it as it is */
 	rc = hf_packet_decode(hf_KeeperRequest_fields, p, n, req, e);
-	req->data.arg = NULL;
-	return rc;
+	return rc ? rc : check_view(req->data, p, n, e);
 }
 
 static enum hf_rc socket_failed(struct hf_err *e, const char *what)

@@ -34,13 +34,11 @@ enum hf_rc hf_packet_decode(const pb_msgdesc_t *fields, const uint8_t *p, size_t
 			    struct hf_err *e);
 
 /*
- * The same for what the broker asks a keeper. The data to be signed is not in the
- * struct: encoding takes it as a view, decoding gives a view into @p.
+ * The same for messages with data to be signed, of which only a view is in the struct: encoding
+ * takes the bytes from there, decoding leaves a view into @p. Never hf_packet_decode() for these.
  */
-enum hf_rc hf_keeper_encode(hf_KeeperRequest *req, struct hf_view data, uint8_t *out, size_t size,
-			    size_t *n, struct hf_err *e);
-enum hf_rc hf_keeper_decode(const uint8_t *p, size_t n, hf_KeeperRequest *req, struct hf_view *data,
-			    struct hf_err *e);
+enum hf_rc hf_request_decode(const uint8_t *p, size_t n, hf_Request *req, struct hf_err *e);
+enum hf_rc hf_keeper_decode(const uint8_t *p, size_t n, hf_KeeperRequest *req, struct hf_err *e);
 
 /*
  * Sends or receives one raw packet; never raises SIGPIPE, repeats on EINTR.

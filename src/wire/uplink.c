@@ -327,6 +327,7 @@ static enum hf_rc read_one(struct channel *ch, struct conn *c, uint8_t *space, u
 		return HF_OK;
 	if (!rc && !deliver(ch, c, space, n))
 		rc = hf_fail(e, HF_PROTOCOL, "the broker sent something that is not a reply");
+	explicit_bzero(space, n); /* a reply may have been a secret */
 	if (rc)
 		conn_break(ch, c);
 	return rc;
@@ -513,16 +514,14 @@ enum hf_rc hf_uplink_call_for(struct hf_uplink *l, unsigned ms,
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	if (w && space) {
 		init_cond(&w->woken);
+		w->n = 0;
 		rc = call_with(l, &a, w, space, rep, e);
 		pthread_cond_destroy(&w->woken);
 	} else {
 		(void)hf_fail(e, HF_NO_MEMORY, "out of memory");
 	}
-	/* A reply may have been a secret. */
-	if (space)
-		explicit_bzero(space, hf_Reply_size);
-	if (w)
-		explicit_bzero(w, sizeof(*w));
+	if (w) /* the last reply is the only one that can be a secret */
+		explicit_bzero(w->reply, w->n);
 	free(space);
 	free(w);
 	pthread_setcancelstate(cancel, NULL);

@@ -39,35 +39,45 @@ static hf_Request request;
 static hf_Reply reply;
 static hf_KeeperRequest keeper_request;
 static hf_KeeperReply keeper_reply;
-static struct hf_view data; /* of keeper_request */
 
-/* No message is longer than what nanopb says of its type. */
-#define KIND(name, type, var)                                                                      \
-	static enum hf_rc name##_decode(const uint8_t *p, size_t n)                                \
+/* @max: no message of it is longer. */
+#define KIND(type, var, max, read)                                                                 \
+	static enum hf_rc var##_decode(const uint8_t *p, size_t n)                                 \
 	{                                                                                          \
-		return hf_packet_decode(type##_fields, p, n, &(var), NULL);                        \
+		return read;                                                                       \
 	}                                                                                          \
-	static enum hf_rc name##_encode(uint8_t *out, size_t *n)                                   \
+	static enum hf_rc var##_encode(uint8_t *out, size_t *n)                                    \
 	{                                                                                          \
-		return hf_packet_encode(type##_fields, &(var), out, type##_size, n, NULL);         \
+		return hf_packet_encode(type##_fields, &(var), out, max, n, NULL);                 \
 	}
 
-KIND(request, hf_Request, request)
-KIND(reply, hf_Reply, reply)
-KIND(keeper_reply, hf_KeeperReply, keeper_reply)
-
-static enum hf_rc keeper_request_decode(const uint8_t *p, size_t n)
+/* A view is into the packet and nowhere else. */
+static enum hf_rc viewed(enum hf_rc rc, struct hf_view v, const uint8_t *p, size_t n)
 {
-	enum hf_rc rc = hf_keeper_decode(p, n, &keeper_request, &data, NULL);
-
-	check(rc || !data.n || (data.p >= p && data.n <= n && data.p <= p + n - data.n));
+	check(rc || !v.n || (v.p >= p && v.n <= n && v.p <= p + n - v.n));
 	return rc;
 }
 
-static enum hf_rc keeper_request_encode(uint8_t *out, size_t *n)
+static enum hf_rc read_request(const uint8_t *p, size_t n)
 {
-	return hf_keeper_encode(&keeper_request, data, out, HF_KEEPER_PACKET_MAX, n, NULL);
+	enum hf_rc rc = hf_request_decode(p, n, &request, NULL);
+	bool sign = !rc && request.which_op == hf_Request_sign_tag;
+
+	return viewed(rc, sign ? request.op.sign.data : (struct hf_view){ NULL, 0 }, p, n);
 }
+
+static enum hf_rc read_keeper_request(const uint8_t *p, size_t n)
+{
+	enum hf_rc rc = hf_keeper_decode(p, n, &keeper_request, NULL);
+
+	return viewed(rc, keeper_request.data, p, n);
+}
+
+KIND(hf_Request, request, HF_PACKET_MAX, read_request(p, n))
+KIND(hf_Reply, reply, hf_Reply_size, hf_packet_decode(hf_Reply_fields, p, n, &reply, NULL))
+KIND(hf_KeeperRequest, keeper_request, HF_KEEPER_PACKET_MAX, read_keeper_request(p, n))
+KIND(hf_KeeperReply, keeper_reply, hf_KeeperReply_size,
+     hf_packet_decode(hf_KeeperReply_fields, p, n, &keeper_reply, NULL))
 
 static const struct kind kinds[] = { { request_decode, request_encode },
 				     { reply_decode, reply_encode },

@@ -195,12 +195,25 @@ def test_lines_that_cannot_be_written_are_counted(where):
             p.wait()
 
 
-def test_a_log_that_nobody_reads_stops_nobody():
+def narrow_pipe():
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 16384)
+    return read, write
+
+
+def narrow_socket():
+    """As journald has it, but small."""
+    read, write = socket.socketpair()
+    write.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+    return read.detach(), write.detach()
+
+
+@pytest.mark.parametrize("narrow", [narrow_pipe, narrow_socket])
+def test_a_log_that_nobody_reads_stops_nobody(narrow):
     """Lines that standard error does not take are lost and counted; the next one says how many."""
     with with_metrics() as b:
         b.stop()
-        read, write = os.pipe()
-        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 16384)
+        read, write = narrow()
         p = subprocess.Popen([HOLDFASTD, "--root", b.dir, "--keeper", b.keeper], stderr=write,
                              stdout=subprocess.DEVNULL)
         os.close(write)

@@ -35,11 +35,22 @@ struct kind {
 	enum hf_rc (*encode)(uint8_t *out, size_t *n);
 };
 
-static struct hf_view data; /* of the KeeperRequest that was decoded last */
+#define VIEW(text) ((struct hf_view){ (const uint8_t *)(text), sizeof(text) - 1 })
+
+/* A view is into the packet and nowhere else. */
+static void assert_in_packet(struct hf_view v, const uint8_t *p, size_t n)
+{
+	if (v.n)
+		assert_true(v.p >= p && v.n <= n && v.p <= p + n - v.n);
+}
 
 static enum hf_rc request_decode(const uint8_t *p, size_t n)
 {
-	return hf_packet_decode(hf_Request_fields, p, n, &request, NULL);
+	enum hf_rc rc = hf_request_decode(p, n, &request, NULL);
+
+	if (!rc && request.which_op == hf_Request_sign_tag)
+		assert_in_packet(request.op.sign.data, p, n);
+	return rc;
 }
 
 static enum hf_rc request_encode(uint8_t *out, size_t *n)
@@ -59,16 +70,16 @@ static enum hf_rc reply_encode(uint8_t *out, size_t *n)
 
 static enum hf_rc keeper_decode(const uint8_t *p, size_t n)
 {
-	enum hf_rc rc = hf_keeper_decode(p, n, &keeper, &data, NULL);
+	enum hf_rc rc = hf_keeper_decode(p, n, &keeper, NULL);
 
-	if (!rc && data.n) /* a view into the packet and nowhere else */
-		assert_true(data.p >= p && data.n <= n && data.p <= p + n - data.n);
+	if (!rc)
+		assert_in_packet(keeper.data, p, n);
 	return rc;
 }
 
 static enum hf_rc keeper_encode(uint8_t *out, size_t *n)
 {
-	return hf_keeper_encode(&keeper, data, out, sizeof(packet), n, NULL);
+	return hf_packet_encode(hf_KeeperRequest_fields, &keeper, out, sizeof(packet), n, NULL);
 }
 
 static enum hf_rc keeper_reply_decode(const uint8_t *p, size_t n)
@@ -131,7 +142,7 @@ static void attack(const struct kind *k, const uint8_t *p, size_t n)
 	assert_true(refused > n / 8);
 }
 
-static size_t sign_request(void)
+static size_t sign_request(struct hf_view data)
 {
 	size_t n;
 
@@ -143,7 +154,7 @@ static size_t sign_request(void)
 	assert_true(hf_copy(request.op.sign.key.name, sizeof(request.op.sign.key.name), "edge-ca"));
 	assert_true(HF_PB_SET(request.op.sign.key.spki_sha256, "0123456789abcdef0123456789abcdef", 32));
 	assert_true(hf_copy(request.op.sign.scheme, sizeof(request.op.sign.scheme), "ecdsa-sha256"));
-	assert_true(HF_PB_SET(request.op.sign.data, "a digest of thirty-two bytes....", 32));
+	request.op.sign.data = data;
 	request.op.sign.message = true;
 	assert_int_equal(request_encode(packet, &n), HF_OK);
 	return n;
@@ -151,7 +162,7 @@ static size_t sign_request(void)
 
 static void requests_survive(void **state)
 {
-	size_t n = sign_request();
+	size_t n = sign_request(VIEW("a digest of thirty-two bytes...."));
 
 	(void)state;
 	memset(&request, 0xa5, sizeof(request)); /* need not be initialised */
@@ -159,7 +170,7 @@ static void requests_survive(void **state)
 	assert_int_equal(request.id, 300);
 	assert_int_equal(request.which_op, hf_Request_sign_tag);
 	assert_string_equal(request.op.sign.key.name, "edge-ca");
-	assert_int_equal(request.op.sign.data.size, 32);
+	assert_int_equal(request.op.sign.data.n, 32);
 	assert_true(request.op.sign.message);
 	attack(&requests, packet, n);
 }
@@ -203,7 +214,7 @@ static size_t keeper_request(struct hf_view v)
 	keeper.op.sign.has_profile = true;
 	keeper.op.sign.profile.names_count = 1;
 	assert_true(hf_copy(keeper.op.sign.profile.names[0], sizeof(keeper.op.sign.profile.names[0]), "*.x"));
-	data = v;
+	keeper.data = v;
 	assert_int_equal(keeper_encode(packet, &n), HF_OK);
 	return n;
 }
@@ -212,28 +223,28 @@ static void keepers_read_data_in_place(void **state)
 {
 	static uint8_t most[HF_DATA_MAX + 1];
 	struct hf_err e = HF_ERR_INIT;
-	size_t n = keeper_request((struct hf_view){ (const uint8_t *)"to be signed", 12 });
+	size_t n = keeper_request(VIEW("to be signed"));
 
 	(void)state;
 	assert_int_equal(keeper_decode(packet, n), HF_OK);
-	assert_int_equal(data.n, 12);
-	assert_memory_equal(data.p, "to be signed", 12);
-	assert_true(data.p > packet && data.p < packet + n);
+	assert_int_equal(keeper.data.n, 12);
+	assert_memory_equal(keeper.data.p, "to be signed", 12);
+	assert_true(keeper.data.p > packet && keeper.data.p < packet + n);
 	assert_string_equal(keeper.op.sign.profile.names[0], "*.x");
 	attack(&keepers, packet, n);
 
 	n = keeper_request((struct hf_view){ NULL, 0 });
 	assert_int_equal(keeper_decode(packet, n), HF_OK);
-	assert_int_equal(data.n, 0);
-	assert_null(data.p);
+	assert_int_equal(keeper.data.n, 0);
+	assert_null(keeper.data.p);
 
 	memset(most, 0x5a, sizeof(most));
 	n = keeper_request((struct hf_view){ most, HF_DATA_MAX });
 	assert_int_equal(keeper_decode(packet, n), HF_OK);
-	assert_int_equal(data.n, HF_DATA_MAX);
-	assert_memory_equal(data.p, most, HF_DATA_MAX);
+	assert_int_equal(keeper.data.n, HF_DATA_MAX);
+	assert_memory_equal(keeper.data.p, most, HF_DATA_MAX);
 	n = keeper_request((struct hf_view){ most, HF_DATA_MAX + 1 });
-	assert_int_equal(hf_keeper_decode(packet, n, &keeper, &data, &e), HF_PROTOCOL);
+	assert_int_equal(hf_keeper_decode(packet, n, &keeper, &e), HF_PROTOCOL);
 }
 
 /* One file of corpus-wire: a byte that says what it is, and a packet of a broker with a TPM. */
@@ -290,31 +301,78 @@ static void golden_frames(void **state)
 			assert_true(seen[what][tag]);
 }
 
-/* Of another wire type the field is on nanopb's stack, and then nowhere. */
-static void keepers_data_is_no_number(void **state)
+/* Field @field of another wire type than bytes: it is on nanopb's stack, and then nowhere. */
+static size_t put_number(uint8_t *to, unsigned field, unsigned row)
 {
 	static const struct {
+		uint8_t type;
 		const char *p;
 		size_t n;
 	} rows[] = {
-		{ "\x08\x01\x10\x05", 4 },
-		{ "\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11 },
-		{ "\x15" "1234", 5 },
-		{ "\x11" "12345678", 9 },
-		{ "\x12\x01x\x10\x05", 5 }, /* after one that is right */
+		{ 0, "\x05", 1 },
+		{ 0, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10 },
+		{ 5, "1234", 4 },
+		{ 1, "12345678", 8 },
 	};
-	size_t i;
+
+	if (row >= HF_COUNT(rows))
+		return 0;
+	to[0] = (uint8_t)(field << 3 | 2); /* after one that is right */
+	memcpy(to + 1, "\x01x", 2);
+	to[3] = (uint8_t)(field << 3 | rows[row].type);
+	memcpy(to + 4, rows[row].p, rows[row].n);
+	return 4 + rows[row].n;
+}
+
+static void data_is_no_number(void **state)
+{
+	unsigned row;
+	size_t n;
 
 	(void)state;
-	for (i = 0; i < HF_COUNT(rows); i++)
-		assert_int_equal(keeper_decode((const uint8_t *)rows[i].p, rows[i].n), HF_PROTOCOL);
+	for (row = 0; (n = put_number(packet, hf_KeeperRequest_data_tag, row)); row++) {
+		assert_int_equal(keeper_decode(packet, 3), HF_OK);
+		assert_int_equal(keeper_decode(packet, n), HF_PROTOCOL);
+		assert_int_equal(keeper_decode(packet + 3, n - 3), HF_PROTOCOL);
+	}
+	for (row = 0; (n = put_number(packet + 3, hf_Sign_data_tag, row)); row++) {
+		memcpy(packet, "\xca\x01", 2); /* Request.sign */
+		packet[2] = 3;
+		assert_int_equal(request_decode(packet, 6), HF_OK);
+		assert_int_equal(request.op.sign.data.n, 1);
+		packet[2] = (uint8_t)n;
+		assert_int_equal(request_decode(packet, 3 + n), HF_PROTOCOL);
+	}
+	assert_int_equal(row, 4);
+}
+
+static void requests_read_data_in_place(void **state)
+{
+	static uint8_t most[HF_DATA_MAX + 1];
+	size_t n;
+
+	(void)state;
+	memset(most, 0x5a, sizeof(most));
+	n = sign_request((struct hf_view){ most, HF_DATA_MAX });
+	assert_true(n <= HF_PACKET_MAX);
+	memset(&request, 0xa5, sizeof(request));
+	assert_int_equal(request_decode(packet, n), HF_OK);
+	assert_int_equal(request.op.sign.data.n, HF_DATA_MAX);
+	assert_memory_equal(request.op.sign.data.p, most, HF_DATA_MAX);
+	n = sign_request((struct hf_view){ most, HF_DATA_MAX + 1 });
+	assert_int_equal(request_decode(packet, n), HF_PROTOCOL);
+	n = sign_request((struct hf_view){ NULL, 0 });
+	memset(&request, 0xa5, sizeof(request));
+	assert_int_equal(request_decode(packet, n), HF_OK);
+	assert_int_equal(request.op.sign.data.n, 0);
+	assert_null(request.op.sign.data.p);
 }
 
 static void bounds_are_kept(void **state)
 {
 	static const uint8_t id_only[] = { 0x08, 0x05 };
 	struct hf_err e = HF_ERR_INIT;
-	size_t n = sign_request(), size, m;
+	size_t n = sign_request(VIEW("a digest of thirty-two bytes....")), size, m;
 
 	(void)state;
 	for (size = 0; size < n; size++) /* does not fit */
@@ -423,7 +481,8 @@ int main(void)
 		cmocka_unit_test(requests_survive),
 		cmocka_unit_test(replies_survive),
 		cmocka_unit_test(keepers_read_data_in_place),
-		cmocka_unit_test(keepers_data_is_no_number),
+		cmocka_unit_test(requests_read_data_in_place),
+		cmocka_unit_test(data_is_no_number),
 		cmocka_unit_test(golden_frames),
 		cmocka_unit_test(bounds_are_kept),
 		cmocka_unit_test(ids_of_replies),
