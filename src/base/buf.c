@@ -53,19 +53,24 @@ void hf_buf_str(struct hf_buf *b, const char *s)
 
 void hf_buf_fmt(struct hf_buf *b, const char *fmt, ...)
 {
+	size_t room = b->p ? b->cap - b->n : 0;
 	va_list ap;
 	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(room ? (char *)b->p + b->n : NULL, room, fmt, ap);
 	va_end(ap);
 	if (n < 0 || !grow(b, (size_t)n)) {
+		if (room)
+			b->p[b->n] = 0;
 		b->bad = true;
 		return;
 	}
-	va_start(ap, fmt);
-	(void)vsnprintf((char *)b->p + b->n, (size_t)n + 1, fmt, ap);
-	va_end(ap);
+	if ((size_t)n >= room) {
+		va_start(ap, fmt);
+		(void)vsnprintf((char *)b->p + b->n, (size_t)n + 1, fmt, ap);
+		va_end(ap);
+	}
 	b->n += (size_t)n;
 }
 

@@ -15,21 +15,34 @@ uint64_t hf_audit_now_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+/* This is written for each signature: no printf(), which would take half of the time. */
+static void add_name(struct hf_buf *line, const char *name)
+{
+	hf_buf_str(line, " ");
+	hf_buf_str(line, name);
+	hf_buf_str(line, "=");
+}
+
 static void add_text(struct hf_buf *line, const char *name, const char *text)
 {
 	char escaped[512];
 
-	if (text && text[0])
-		hf_buf_fmt(line, " %s=\"%s\"", name,
-			   hf_escape(escaped, sizeof(escaped), text, strlen(text)));
+	if (!text || !text[0])
+		return;
+	add_name(line, name);
+	hf_buf_str(line, "\"");
+	hf_buf_str(line, hf_escape(escaped, sizeof(escaped), text, strlen(text)));
+	hf_buf_str(line, "\"");
 }
 
 static void add_bytes(struct hf_buf *line, const char *name, const uint8_t *p, size_t n)
 {
 	char hex[65];
 
-	if (p && n)
-		hf_buf_fmt(line, " %s=%s", name, hf_hex(hex, sizeof(hex), p, n));
+	if (!p || !n)
+		return;
+	add_name(line, name);
+	hf_buf_str(line, hf_hex(hex, sizeof(hex), p, n));
 }
 
 void hf_audit_write(struct hf_broker *b, const struct hf_audit *a)

@@ -39,6 +39,7 @@ def test_workers_short_form(tmp_path):
     assert figures["workers"] == 2 and figures["several"]["rate"] > 1
     assert figures["one"]["at_work"] == 1 and figures["several"]["at_work"] == 2, p.stdout
     assert figures["raw one"]["rate"] > 1 and figures["raw several"]["rate"] > 1
+    assert figures["program several"]["at_work"] == 2 and figures["program several"]["rate"] > 1
     for required, code in ((1000, 1), (0, 0)):
         p = run("--quick", "--require", str(required))
         assert p.returncode == (77 if "not measured" in p.stdout else code), p.stdout + p.stderr
