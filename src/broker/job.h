@@ -6,6 +6,8 @@
 
 #include "broker/broker.h"
 
+#define HF_OBJECT_ID_SIZE 16
+
 /* One request on its way to a keeper and back. Owned by the worker that has it. */
 struct hf_job {
 	struct hf_item item; /* first: the queue knows items */
@@ -31,6 +33,9 @@ struct hf_job {
 	uint8_t generation[HF_ID_SIZE], transaction[16];
 	bool has_transaction;
 	bool making; /* an RSA key */
+	bool at_keeper;
+	bool makes; /* objects in its token, which are named object_id there */
+	uint8_t object_id[HF_OBJECT_ID_SIZE];
 	const struct hf_algorithm *algorithm;
 	unsigned usage;
 	/* @rep is NULL when the keeper gave no answer: then @e tells why. */

@@ -2,6 +2,7 @@
 #include "broker/ops.h"
 
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/process.h"
 #include "broker/audit.h"
@@ -312,6 +313,29 @@ struct hf_job *hf_ops_job(struct hf_call *c, struct hf_worker *w, struct hf_view
 		memcpy(j->generation, c->generation->id, HF_ID_SIZE);
 		j->item.cost = c->generation->algorithm->cost;
 	}
+	return j;
+}
+
+struct hf_job *hf_ops_making(struct hf_call *c, struct hf_worker *w, struct hf_view data)
+{
+	hf_KeeperRequest *r = &c->b->keeper_request;
+	uint8_t id[HF_OBJECT_ID_SIZE];
+	struct hf_job *j;
+
+	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id)) {
+		(void)hf_fail(&c->err, HF_FAILED, "no random numbers");
+		return NULL;
+	}
+	if (r->which_op == hf_KeeperRequest_create_tag)
+		(void)HF_PB_SET(r->op.create.object_id, id, sizeof(id));
+	else
+		(void)HF_PB_SET(r->op.import_key.object_id, id, sizeof(id));
+	j = hf_ops_job(c, w, data);
+	if (!j)
+		return NULL;
+	j->makes = true;
+	memcpy(j->object_id, id, sizeof(id));
+	hf_ops_allow_time(c, j);
 	return j;
 }
 

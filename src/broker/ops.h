@@ -68,6 +68,8 @@ void hf_gather_put(struct hf_gather *g);
 void hf_ops_key_info(struct hf_broker *b, const struct hf_key *k, const struct hf_generation *g);
 /* A job that answers @c's request: copies what the audit wants to know. */
 struct hf_job *hf_ops_job(struct hf_call *c, struct hf_worker *w, struct hf_view data);
+/* The same for one that makes objects in the token (create, import_key), with a name for them. */
+struct hf_job *hf_ops_making(struct hf_call *c, struct hf_worker *w, struct hf_view data);
 /* The token may make a key for it: on a slow chip that takes its time, and has its price. */
 #define HF_COST_LONG 1000u
 void hf_ops_allow_time(const struct hf_call *c, struct hf_job *j);
@@ -90,7 +92,10 @@ void hf_ops_created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply 
 		    struct hf_err *e);
 void hf_ops_staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
 		   struct hf_err *e);
-/* A key that @j has had made is not recorded (or nobody waits for it any more): away with it. */
+/*
+ * A key that @j has had made is not recorded (or nobody waits for it any more), or its keeper died
+ * over it: away with it.
+ */
 void hf_ops_discard(struct hf_broker *b, const struct hf_job *j, const hf_KeeperReply *rep);
 /* The same for a client that is gone, with an audit line: the key was used, or was going to be. */
 void hf_ops_gone(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep, enum hf_rc rc);

@@ -75,11 +75,10 @@ static enum hf_rc ask_import(struct hf_call *c, struct hf_worker *w, unsigned us
 	(void)hf_copy(k->name, sizeof(k->name), r->name);
 	(void)HF_PB_SET(k->spki, r->spki.bytes, r->spki.size);
 	k->usage = usage;
-	j = hf_ops_job(c, w, (struct hf_view){ r->blob.bytes, r->blob.size });
+	j = hf_ops_making(c, w, (struct hf_view){ r->blob.bytes, r->blob.size });
 	if (!j)
 		return c->err.rc;
 	(void)hf_copy(j->name, sizeof(j->name), r->name);
-	hf_ops_allow_time(c, j);
 	j->item.cost = 25;
 	j->usage = usage;
 	*out = j;
@@ -196,14 +195,13 @@ static void destroyed(struct hf_broker *b, struct hf_job *j, const hf_KeeperRepl
 		hf_log(HF_LOG_WARN, "key %s: left behind in its token: %s", j->name, e->msg);
 }
 
-/* b->keeper_request.op.destroy.key is filled in. */
+/* b->keeper_request.op.destroy is filled in. */
 static void ask_destroy(struct hf_broker *b, struct hf_worker *w, const char *name)
 {
 	struct hf_err err = HF_ERR_INIT;
 	struct hf_job *j;
 
 	b->keeper_request.which_op = hf_KeeperRequest_destroy_tag;
-	b->keeper_request.op.destroy.has_key = true;
 	j = hf_job_new(b, w, NULL, (struct hf_view){ NULL, 0 }, &err);
 	if (!j) {
 		hf_log(HF_LOG_WARN, "key %s: left behind in its token: %s", name, err.msg);
@@ -229,8 +227,19 @@ void hf_ops_forget(void *broker, const struct hf_key *k, const struct hf_generat
 	if (!keeps_keys(w))
 		return;
 	memset(&b->keeper_request, 0, sizeof(b->keeper_request));
+	b->keeper_request.op.destroy.has_key = true;
 	hf_ops_fill_key(&b->keeper_request.op.destroy.key, k, g);
 	ask_destroy(b, w, k->name);
+}
+
+/* A keeper that died may have made it, and only we know now what it is called. */
+static void discard_unanswered(struct hf_broker *b, const struct hf_job *j)
+{
+	if (!j->makes || !j->seat || j->at_keeper || b->stopping)
+		return;
+	memset(&b->keeper_request, 0, sizeof(b->keeper_request));
+	(void)HF_PB_SET(b->keeper_request.op.destroy.object_id, j->object_id, HF_OBJECT_ID_SIZE);
+	ask_destroy(b, j->worker, j->name);
 }
 
 void hf_ops_discard(struct hf_broker *b, const struct hf_job *j, const hf_KeeperReply *rep)
@@ -238,10 +247,14 @@ void hf_ops_discard(struct hf_broker *b, const struct hf_job *j, const hf_Keeper
 	const hf_KeeperCreated *made = rep ? &rep->result.created : NULL;
 	hf_KeeperKey *k = &b->keeper_request.op.destroy.key;
 
-	if (!made || rep->status || rep->which_result != hf_KeeperReply_created_tag ||
-	    !keeps_keys(j->worker))
+	if (!keeps_keys(j->worker))
+		return;
+	if (!rep)
+		discard_unanswered(b, j);
+	if (!rep || rep->status || rep->which_result != hf_KeeperReply_created_tag)
 		return;
 	memset(&b->keeper_request, 0, sizeof(b->keeper_request));
+	b->keeper_request.op.destroy.has_key = true;
 	(void)HF_PB_SET(k->blob, made->blob.bytes, made->blob.size);
 	(void)HF_PB_SET(k->spki, made->spki.bytes, made->spki.size);
 	(void)HF_PB_SET(k->spki_sha256, made->spki_sha256.bytes, made->spki_sha256.size);

@@ -211,10 +211,9 @@ static enum hf_rc ask_create(struct hf_call *c, struct hf_worker *w, const char 
 	(void)hf_copy(k->algorithm, sizeof(k->algorithm), a->name);
 	(void)hf_copy(k->name, sizeof(k->name), name);
 	k->usage = usage;
-	j = hf_ops_job(c, w, (struct hf_view){ NULL, 0 });
+	j = hf_ops_making(c, w, (struct hf_view){ NULL, 0 });
 	if (!j)
 		return c->err.rc;
-	hf_ops_allow_time(c, j);
 	j->item.cost = slow ? HF_COST_LONG : 10;
 	j->making = slow;
 	j->peer->making += slow;

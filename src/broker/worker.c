@@ -37,6 +37,7 @@ static void leave_seat(struct hf_job *j)
 {
 	TAILQ_REMOVE(&j->seat->jobs, j, of_seat);
 	j->seat->at_keeper--;
+	j->at_keeper = false;
 	if (j->making)
 		j->peer->running--;
 }
@@ -181,6 +182,7 @@ static void send_job(struct hf_broker *b, struct hf_seat *s, struct hf_job *j)
 	j->seat = s;
 	TAILQ_INSERT_TAIL(&s->jobs, j, of_seat);
 	s->at_keeper++;
+	j->at_keeper = true;
 	if (j->making)
 		j->peer->running++;
 	begin_next(s);

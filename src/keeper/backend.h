@@ -72,8 +72,9 @@ struct hf_backend_ops {
 	/* The secret in a credential that was made for what `attest` tells; the caller wipes it. */
 	enum hf_rc (*activate)(struct hf_backend *b, const hf_KeeperActivate *req,
 			       hf_KeeperSecret *out, struct hf_err *e);
-	/* Of a key that is forgotten; one that is not there is HF_OK. */
-	enum hf_rc (*destroy)(struct hf_backend *b, const hf_KeeperKey *key, struct hf_err *e);
+	/* Of a key that is forgotten, or was never told of; one that is not there is HF_OK. */
+	enum hf_rc (*destroy)(struct hf_backend *b, const hf_KeeperDestroy *req,
+			      struct hf_err *e);
 
 	/* Nothing was asked for a while: give back what others may want. Ms until the next, or -1.
 	 */

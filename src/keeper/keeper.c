@@ -272,7 +272,7 @@ static enum hf_rc op_destroy(struct keeper *k, const hf_KeeperRequest *req, stru
 		return no_token(e);
 	/* A token that keeps nothing of a key has nothing to forget. */
 	return k->backend->ops->destroy
-		       ? k->backend->ops->destroy(k->backend, &req->op.destroy.key, e)
+		       ? k->backend->ops->destroy(k->backend, &req->op.destroy, e)
 		       : HF_OK;
 }
 

@@ -102,6 +102,6 @@ enum hf_rc hf_p11_derive(struct hf_backend *b, const hf_KeeperDerive *req, struc
 enum hf_rc hf_p11_wrap(struct hf_backend *b, hf_WrapInfo *out, struct hf_err *e);
 enum hf_rc hf_p11_import(struct hf_backend *b, const hf_KeeperImport *req, struct hf_view blob,
 			 hf_KeeperCreated *out, struct hf_err *e);
-enum hf_rc hf_p11_destroy(struct hf_backend *b, const hf_KeeperKey *key, struct hf_err *e);
+enum hf_rc hf_p11_destroy(struct hf_backend *b, const hf_KeeperDestroy *req, struct hf_err *e);
 
 #endif

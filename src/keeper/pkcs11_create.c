@@ -121,7 +121,8 @@ enum hf_rc hf_p11_create(struct hf_backend *b, const hf_KeeperCreate *req, hf_Ke
 	rc = hf_p11_check_usage(o.algorithm->family, req->usage, e);
 	if (rc)
 		return rc;
-	if (!hf_p11_names_make(&o.names, req->name))
+	if (!hf_p11_names_make(&o.names, req->name,
+			       (struct hf_view){ req->object_id.bytes, req->object_id.size }))
 		return hf_fail(e, HF_FAILED, "no random numbers");
 	rc = hf_p11_run(t, "create", make, &o, e);
 	if (rc && o.begun)

@@ -367,7 +367,8 @@ enum hf_rc hf_p11_import(struct hf_backend *b, const hf_KeeperImport *req, struc
 			       "a PKCS#11 token takes wrapped keys (kwp) and keys that it has "
 			       "(uri), not %s",
 			       req->format);
-	if (!hf_p11_names_make(&a.names, req->name))
+	if (!hf_p11_names_make(&a.names, req->name,
+			       (struct hf_view){ req->object_id.bytes, req->object_id.size }))
 		return hf_fail(e, HF_FAILED, "no random numbers");
 	rc = hf_p11_run(t, "import", unwrap, &a, e);
 	if (rc && a.begun)
@@ -377,12 +378,18 @@ enum hf_rc hf_p11_import(struct hf_backend *b, const hf_KeeperImport *req, struc
 
 /* ---------------------------------------------------------------- destroy */
 
-enum hf_rc hf_p11_destroy(struct hf_backend *b, const hf_KeeperKey *key, struct hf_err *e)
+enum hf_rc hf_p11_destroy(struct hf_backend *b, const hf_KeeperDestroy *req, struct hf_err *e)
 {
+	CK_ATTRIBUTE id = { CKA_ID, (void *)(uintptr_t)req->object_id.bytes, req->object_id.size };
 	struct hf_p11 *t = (struct hf_p11 *)b;
+	const hf_KeeperKey *key = &req->key;
 	P11KitUri *uri;
 	enum hf_rc rc;
 
+	if (!req->has_key && req->object_id.size != HF_P11_ID_SIZE)
+		return hf_fail(e, HF_PROTOCOL, "the request names no key");
+	if (!req->has_key)
+		return hf_p11_run(t, "clear up", hf_p11_key_destroy, &id, e);
 	rc = hf_p11_key_uri((struct hf_view){ key->blob.bytes, key->blob.size }, &uri, e);
 	if (rc)
 		return rc;

@@ -19,9 +19,13 @@ static const struct {
 	{ CKA_SIGN_RECOVER, 0 },
 };
 
-bool hf_p11_names_make(struct hf_p11_names *names, const char *label)
+bool hf_p11_names_make(struct hf_p11_names *names, const char *label, struct hf_view id)
 {
 	(void)hf_copy(names->label, sizeof(names->label), label[0] ? label : "holdfast");
+	if (id.n == sizeof(names->id)) {
+		memcpy(names->id, id.p, id.n);
+		return true;
+	}
 	return RAND_bytes(names->id, sizeof(names->id)) == 1;
 }
 

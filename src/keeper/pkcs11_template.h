@@ -21,8 +21,11 @@ struct hf_p11_template {
 	CK_ULONG n;
 };
 
-/* A random id: what hangs on the public key is known too late. False: no random numbers. */
-bool hf_p11_names_make(struct hf_p11_names *names, const char *label);
+/*
+ * @id is the broker's, who then knows what to destroy if we die over it; of another length, a
+ * random one. What hangs on the public key is known too late. False: no random numbers.
+ */
+bool hf_p11_names_make(struct hf_p11_names *names, const char *label, struct hf_view id);
 
 void hf_p11_add(struct hf_p11_template *t, CK_ATTRIBUTE_TYPE type, const void *p, size_t n);
 void hf_p11_add_flag(struct hf_p11_template *t, CK_ATTRIBUTE_TYPE type, bool value);

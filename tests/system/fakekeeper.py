@@ -130,7 +130,7 @@ def answer(sock, request, mood):
         import_key(request, reply)
     elif op == "destroy":
         with open(os.path.join(sys.argv[1], "destroyed"), "a") as f:
-            f.write(request.destroy.key.spki_sha256.hex() + "\n")
+            f.write((request.destroy.key.spki_sha256 or request.destroy.object_id).hex() + "\n")
     if mood in LIES:
         LIES[mood](reply)
     sock.send(reply.SerializeToString())

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole daemon on PKCS#11 tokens: keys come, are adopted, and go."""
 
+import glob
 import hashlib
 import json
 import os
 import re
+import signal
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -108,6 +110,35 @@ def test_an_object_that_cannot_be_destroyed_is_told():
         assert client.call(key_delete=pb.KeyDelete(name="a")).status == pb.OK
         until(lambda: "key a: left behind in its token" in broker.text())
         assert "write-protected" in broker.text()
+        client.close()
+    hsm.close()
+
+
+@pytest.mark.parametrize("action", ["abort", "hang"])
+@pytest.mark.parametrize("function", ["C_GetAttributeValue", "C_SignInit"])
+def test_nothing_is_left_of_a_key_over_which_the_keeper_died(function, action):
+    """The token has made it by then. Who asked is told at once; what was made goes as soon as the token is back."""
+    hsm = p11lib.ShimmedHsm()
+    broker = Broker(tokens=("none",))
+    broker.settings.update(tokens=[token(hsm, workers=1)], default_token="hsm")
+    broker.configure()
+    with broker:
+        client = broker.client()
+        assert client.create("a").status == pb.OK
+        before = set(glob.glob(hsm.dir + "/tokens/*/*.object"))
+        hsm.fault((function, action, 0, 1))
+        if action == "hang":  # before the deadline, which is minutes away for a key
+            client.send(key_create=pb.KeyCreate(name="b", algorithm="ec-p256", usage=SIGN))
+            until(hsm.used_up)
+            os.kill(broker.pid("holdfast-keeper"), signal.SIGKILL)
+            reply = client.reply()
+        else:
+            reply = client.create("b")
+        assert reply.status == pb.UNAVAILABLE and "keeper died" in reply.message, reply
+        until(lambda: set(glob.glob(hsm.dir + "/tokens/*/*.object")) == before)
+        assert client.create("b").status == pb.OK
+        assert client.sign("b").status == client.sign("a").status == pb.OK
+        assert "left behind" not in broker.text()
         client.close()
     hsm.close()
 

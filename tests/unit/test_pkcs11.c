@@ -269,12 +269,16 @@ static void rsa(void **state)
 /* Whatever the usage: it stays inside, and is good for nothing else. */
 static void templates(void **state)
 {
+	static const uint8_t id[HF_P11_ID_SIZE] = "the broker's own";
 	struct hf_p11_names names;
 	uint32_t usage;
 	CK_ULONG i;
 
 	(void)state;
-	assert_true(hf_p11_names_make(&names, ""));
+	assert_true(hf_p11_names_make(&names, "a", (struct hf_view){ id, sizeof(id) }));
+	assert_memory_equal(names.id, id, sizeof(id));
+	assert_true(hf_p11_names_make(&names, "", (struct hf_view){ id, sizeof(id) - 1 }));
+	assert_memory_not_equal(names.id, id, sizeof(id));
 	assert_string_equal(names.label, "holdfast");
 	for (usage = 1; usage < 16; usage++) {
 		struct hf_p11_template t = { .n = 0 };
