@@ -8,6 +8,8 @@ import signal
 
 import pytest
 
+LONG = {"test_agent_est", "test_agent_est_kill", "test_agent_kill", "test_idle"}
+
 # Not in any TPM, so such keys are tested with the fake broker alone.
 NOT_IN_A_TPM = {"ed25519"}
 
@@ -43,6 +45,8 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not reasons[item]]
+    # The longest first: at the end one worker would do them while the others have nothing left.
+    items.sort(key=lambda item: item.module.__name__ not in LONG)
     if "HOLDFAST_TEST_LEFT_OUT" in os.environ:  # every worker writes the same
         with open(os.environ["HOLDFAST_TEST_LEFT_OUT"], "w") as f:
             for reason, n in collections.Counter(reasons[item] for item in left_out).items():

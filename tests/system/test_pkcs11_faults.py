@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import statistics
 import time
 
 import pytest
@@ -335,14 +336,14 @@ def info(client, name="hsm"):
     return [t for t in client.call(token_list=pb.TokenList()).token_list.tokens if t.name == name][0]
 
 
-def worst_while(client, seconds):
-    """The longest that a signature of another token took: the TPM's, and a second SoftHSM's."""
-    worst, end = 0, time.monotonic() + seconds
+def waits_while(client, seconds):
+    """How long signatures of other tokens took: the TPM's, and a second SoftHSM's. The median, and the longest."""
+    waits, end = [], time.monotonic() + seconds
     while (begin := time.monotonic()) < end:
         for key in ("soft", "calm"):
             assert client.sign(key, DIGEST).status == pb.OK
-        worst = max(worst, time.monotonic() - begin)
-    return worst
+        waits.append(time.monotonic() - begin)
+    return statistics.median(waits), max(waits)
 
 
 @pytest.mark.parametrize("function,action", [("C_Sign", "hang"), ("C_Sign", "abort"), ("C_Decrypt", "hang"),
@@ -358,7 +359,7 @@ def test_other_tokens_never_notice(both, function, action):
     assert client.create("calm", token="calm").status == pb.OK
     assert client.create("opens", "rsa-2048", DECRYPT, token="hsm").status == pb.OK
     until(lambda: info(client).workers == 2)
-    limit = max(0.25, 2 * worst_while(client, 0.5))  # others use the machine
+    calm_median, _ = waits_while(client, 0.5)
     ask = {"C_Sign": lambda n: {"sign": pb.Sign(key=pb.KeyRef(name="hard"), scheme="ecdsa-sha256",
                                                 data=DIGEST)},
            "C_Decrypt": lambda n: {"decrypt": pb.Decrypt(key=pb.KeyRef(name="opens"), scheme="rsa-pkcs1",
@@ -369,8 +370,10 @@ def test_other_tokens_never_notice(both, function, action):
     slow = [broker.client() for _ in range(2)]
     for n, c in enumerate(slow):
         c.send(**ask(n))
-    worst = worst_while(client, 2 if action == "hang" else 0.5)
-    assert worst < limit, "others waited %.3f s for this token, of %.3f" % (worst, limit)
+    median, worst = waits_while(client, 2 if action == "hang" else 0.5)
+    # Others use the machine: one may wait for the processor, but none for half of what a hung call has (1.5 s).
+    assert worst < 0.75, "others waited %.3f s for this token" % worst
+    assert median < 3 * calm_median + 0.02, "others took %.3f s, %.3f before" % (median, calm_median)
     hsm.fault()
     for c in slow:
         if function != "C_GenerateKeyPair":  # which may take three minutes
