@@ -93,7 +93,8 @@ class BadEst:
         self.port = self.listener.getsockname()[1]
         self.url = "https://localhost:%d" % self.port
         self.threads = []
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self.accept, daemon=True)
+        self.acceptor.start()
 
     def accept(self):
         while True:
@@ -158,13 +159,20 @@ class BadEst:
 
     def close(self):
         self.done.set()
-        self.listener.close()
+        stop_listening(self.listener, self.acceptor)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.close()
+
+
+def stop_listening(listener, thread):
+    """Closed under a thread that is about to accept, it would accept from what has that descriptor next."""
+    listener.shutdown(socket.SHUT_RDWR)
+    thread.join(20)
+    listener.close()
 
 
 def own(pem, folder, name):
@@ -175,4 +183,4 @@ def own(pem, folder, name):
 
 
 __all__ = ["BadEst", "CLIENT", "HOST", "OTHER_CA", "ROOT_CA", "SERVER_CERT", "SUB_CA", "certs",
-           "issue", "own", "reply"]
+           "issue", "own", "reply", "stop_listening"]

@@ -55,8 +55,8 @@ class FakeAgent:
 
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
         self.thread.join(20)
+        self.listener.close()
 
     def __enter__(self):
         return self

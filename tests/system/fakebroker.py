@@ -118,7 +118,7 @@ class FakeBroker:
         self.connections = 0   # ever accepted
         self.door = None       # the status that everybody is turned away with
         self.open = set()
-        self.listener = None
+        self.listener = self.acceptor = None
         self.lock = threading.Lock()
 
     def add_key(self, name, algorithm="ec-p256", usage="sign"):
@@ -130,13 +130,15 @@ class FakeBroker:
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(self.path)
         self.listener.listen(128)
-        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+        self.acceptor = threading.Thread(target=self._accept, args=(self.listener,), daemon=True)
+        self.acceptor.start()
         return self
 
     def stop(self):
         """As kill -9: connections and the listening socket are gone."""
         if self.listener:
             self.listener.shutdown(socket.SHUT_RDWR)
+            self.acceptor.join(20)  # it may be about to accept from whatever has that descriptor then
             self.listener.close()
             self.listener = None
             os.unlink(self.path)

@@ -158,13 +158,14 @@ class Proxy(Asked):
         self.change = self.before = None
         self.current = None
         self.connections = set()
-        self.listeners = []
+        self.listeners, self.acceptors = [], []
         for suffix in ("", ".ctrl"):
             s = socket.socket(socket.AF_UNIX)
             s.bind(self.path + suffix)
             s.listen()
             self.listeners.append(s)
-            threading.Thread(target=self._accept, args=(s, suffix), daemon=True).start()
+            self.acceptors.append(threading.Thread(target=self._accept, args=(s, suffix), daemon=True))
+            self.acceptors[-1].start()
 
     def _accept(self, listener, suffix):
         while True:
@@ -231,6 +232,9 @@ class Proxy(Asked):
                 s.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+        for thread in self.acceptors:
+            thread.join(20)  # or it would accept from what has its descriptor next
+        for s in self.listeners + list(self.connections):
             s.close()
         shutil.rmtree(self.dir)
 

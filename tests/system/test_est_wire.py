@@ -13,7 +13,7 @@ import threading
 import pytest
 from cryptography.x509.oid import AttributeOID
 
-from badest import ROOT_CA, SERVER_CERT, SUB_CA, BadEst, Request, certs, issue, own
+from badest import ROOT_CA, SERVER_CERT, SUB_CA, BadEst, Request, certs, issue, own, stop_listening
 from estlib import EST, client_cert, enroll, environment, run
 from keeperlib import ROOT, until
 from realbroker import RealBroker
@@ -96,7 +96,8 @@ class Proxy:
         self.asked, self.refuse = [], refuse
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self.accept, daemon=True)
+        self.acceptor.start()
 
     def accept(self):
         with contextlib.suppress(OSError):
@@ -124,7 +125,7 @@ class Proxy:
                         (to if one is s else s).sendall(piece)
 
     def close(self):
-        self.listener.close()
+        stop_listening(self.listener, self.acceptor)
 
 
 @pytest.mark.parametrize("refuse,status", [(False, "ok"), (True, "network")])
