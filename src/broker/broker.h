@@ -28,6 +28,14 @@ struct hf_conn {
 	uint64_t active;	  /* hf_now_ms() of the last packet */
 };
 
+#define HF_OBJECT_ID_SIZE 16
+
+/* What a keeper was making when it died, as its token names it. */
+struct hf_left {
+	char name[HF_NAME_SIZE]; /* of the key */
+	uint8_t object_id[HF_OBJECT_ID_SIZE];
+};
+
 /* One keeper of a token; the warden fills it again when the keeper is gone. */
 struct hf_seat {
 	struct hf_source source; /* first: the keeper's socketpair */
@@ -35,6 +43,8 @@ struct hf_seat {
 	uint32_t number, serial;   /* as the warden counts them; serial: of the keeper */
 	TAILQ_HEAD(, hf_job) jobs; /* at its keeper, in their order */
 	unsigned at_keeper;
+	struct hf_left left[HF_KEEPER_DEPTH]; /* to be destroyed when there is a keeper again */
+	unsigned n_left;
 	bool ready;	  /* its last word of the token was a good one */
 	uint64_t look_at; /* ms: when to ask one that is not ready, while others are */
 };

@@ -6,8 +6,6 @@
 
 #include "broker/broker.h"
 
-#define HF_OBJECT_ID_SIZE 16
-
 /* One request on its way to a keeper and back. Owned by the worker that has it. */
 struct hf_job {
 	struct hf_item item; /* first: the queue knows items */

@@ -93,10 +93,11 @@ void hf_ops_created(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply 
 void hf_ops_staged(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep,
 		   struct hf_err *e);
 /*
- * A key that @j has had made is not recorded (or nobody waits for it any more), or its keeper died
- * over it: away with it.
+ * A key that @j has had made is not recorded (or nobody waits for it any more): away with it. If
+ * its keeper died over it that is left for hf_ops_clear_up(), when there is another.
  */
 void hf_ops_discard(struct hf_broker *b, const struct hf_job *j, const hf_KeeperReply *rep);
+void hf_ops_clear_up(struct hf_broker *b, struct hf_seat *s);
 /* The same for a client that is gone, with an audit line: the key was used, or was going to be. */
 void hf_ops_gone(struct hf_broker *b, struct hf_job *j, const hf_KeeperReply *rep, enum hf_rc rc);
 /* Asks a token for the keys that the configuration names and the catalogue does not have. */

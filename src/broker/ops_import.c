@@ -232,14 +232,36 @@ void hf_ops_forget(void *broker, const struct hf_key *k, const struct hf_generat
 	ask_destroy(b, w, k->name);
 }
 
-/* A keeper that died may have made it, and only we know now what it is called. */
-static void discard_unanswered(struct hf_broker *b, const struct hf_job *j)
+/*
+ * A keeper that died may have made it, and only we know now what it is called. Not asked for at
+ * once: whoever told us that it died is in the middle of something, and a keeper that hangs dies
+ * in a while only.
+ */
+static void note_left(const struct hf_job *j)
 {
-	if (!j->makes || !j->seat || j->at_keeper || b->stopping)
+	struct hf_seat *s = j->seat;
+	struct hf_left *left;
+
+	if (!j->makes || !s || j->at_keeper || s->n_left == HF_COUNT(s->left))
 		return;
-	memset(&b->keeper_request, 0, sizeof(b->keeper_request));
-	(void)HF_PB_SET(b->keeper_request.op.destroy.object_id, j->object_id, HF_OBJECT_ID_SIZE);
-	ask_destroy(b, j->worker, j->name);
+	left = &s->left[s->n_left++];
+	memcpy(left->name, j->name, sizeof(left->name));
+	memcpy(left->object_id, j->object_id, sizeof(left->object_id));
+}
+
+void hf_ops_clear_up(struct hf_broker *b, struct hf_seat *s)
+{
+	struct hf_left left[HF_KEEPER_DEPTH];
+	unsigned i, n = s->n_left;
+
+	memcpy(left, s->left, sizeof(left));
+	s->n_left = 0;
+	for (i = 0; i < n; i++) {
+		memset(&b->keeper_request, 0, sizeof(b->keeper_request));
+		(void)HF_PB_SET(b->keeper_request.op.destroy.object_id, left[i].object_id,
+				HF_OBJECT_ID_SIZE);
+		ask_destroy(b, s->worker, left[i].name);
+	}
 }
 
 void hf_ops_discard(struct hf_broker *b, const struct hf_job *j, const hf_KeeperReply *rep)
@@ -250,7 +272,7 @@ void hf_ops_discard(struct hf_broker *b, const struct hf_job *j, const hf_Keeper
 	if (!keeps_keys(j->worker))
 		return;
 	if (!rep)
-		discard_unanswered(b, j);
+		note_left(j);
 	if (!rep || rep->status || rep->which_result != hf_KeeperReply_created_tag)
 		return;
 	memset(&b->keeper_request, 0, sizeof(b->keeper_request));

@@ -141,6 +141,9 @@ enum hf_rc hf_op_provision(struct hf_call *c)
 	if (!w)
 		return hf_fail(&c->err, HF_ARGUMENT,
 			       "there is no token '%s'; see 'holdfast token list'", token);
+	/* The next keeper gets the PIN file as it is now; the job will wait for it. */
+	if (w->token->pin[0] && w->info.state != hf_TokenInfo_State_READY)
+		hf_worker_renew(c->b, w);
 	memset(&c->b->keeper_request, 0, sizeof(c->b->keeper_request));
 	c->b->keeper_request.which_op = hf_KeeperRequest_provision_tag;
 	j = hf_ops_job(c, w, (struct hf_view){ NULL, 0 });
@@ -149,9 +152,6 @@ enum hf_rc hf_op_provision(struct hf_call *c)
 	j->done = provisioned;
 	j->anyway = true; /* it may be what gets the token back */
 	c->pending = true;
-	/* The next keeper gets the PIN file as it is now; the job waits for it. */
-	if (w->token->pin[0] && w->info.state != hf_TokenInfo_State_READY)
-		hf_worker_renew(c->b, w);
 	hf_worker_submit(c->b, j);
 	return HF_OK;
 }

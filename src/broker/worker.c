@@ -446,6 +446,7 @@ void hf_worker_attach(struct hf_broker *b, size_t number, int fd, uint32_t seria
 	b->keeper_request.which_op = hf_KeeperRequest_open_tag;
 	fill_open(&b->keeper_request.op.open, w);
 	ask(b, s, w->token->timeout_ms + HF_PING_MS); /* the first contact may take a while */
+	hf_ops_clear_up(b, s);
 	pump(b, w);
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "keeper/backend.h"
 #include "keeper/caprofile.h"
 #include "keeper/confined.h"
@@ -492,11 +493,30 @@ static enum hf_rc sign(struct keeper *k, struct slot *s, struct hf_err *e)
 
 /* ---- the loop */
 
+/* Nobody has heard of what was made: the broker is gone. */
+static void take_back(struct keeper *k, const hf_KeeperRequest *req)
+{
+	struct hf_err err = HF_ERR_INIT;
+	hf_KeeperDestroy d;
+
+	memset(&d, 0, sizeof(d));
+	if (req->which_op == hf_KeeperRequest_create_tag)
+		(void)HF_PB_SET(d.object_id, req->op.create.object_id.bytes,
+				req->op.create.object_id.size);
+	else if (req->which_op == hf_KeeperRequest_import_key_tag)
+		(void)HF_PB_SET(d.object_id, req->op.import_key.object_id.bytes,
+				req->op.import_key.object_id.size);
+	if (d.object_id.size && k->backend->ops->destroy &&
+	    k->backend->ops->destroy(k->backend, &d, &err))
+		hf_log(HF_LOG_WARN, "a key of which nobody was told is left in the token: %s",
+		       err.msg);
+}
+
 static enum hf_rc serve_one(struct keeper *k, struct hf_err *e)
 {
 	struct slot *s = k->signed_one == &k->slots[0] ? &k->slots[1] : &k->slots[0];
 	struct hf_err why = HF_ERR_INIT;
-	enum hf_rc rc;
+	enum hf_rc rc, sent;
 	size_t n;
 
 	rc = hf_packet_recv(k->fd, s->packet, sizeof(s->packet), &n, e);
@@ -513,7 +533,10 @@ static enum hf_rc serve_one(struct keeper *k, struct hf_err *e)
 	} else {
 		rc = run(k, &s->req, s->req.data, &why);
 	}
-	return send_reply(k, rc, &why, e);
+	sent = send_reply(k, rc, &why, e);
+	if (sent && !rc)
+		take_back(k, &s->req);
+	return sent;
 }
 
 /* 1: a request waits, 0: none does, -1: stop. SIGTERM comes in here and nowhere else. */

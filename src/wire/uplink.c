@@ -522,6 +522,8 @@ enum hf_rc hf_uplink_call_for(struct hf_uplink *l, unsigned ms,
 	}
 	if (w) /* the last reply is the only one that can be a secret */
 		explicit_bzero(w->reply, w->n);
+	if (space && rc) /* one that was too long is nobody's */
+		explicit_bzero(space, hf_Reply_size);
 	free(space);
 	free(w);
 	pthread_setcancelstate(cancel, NULL);

@@ -4,7 +4,7 @@
 
 What it does is in the file `mood` of the directory that is its argument, read anew for every
 request: "hang", "hang-once" (whoever reads it first), "die", "garbage", "wrong-id", "unavailable", "slow", "slower", "20ms", one of LIES, or nothing; with an
-operation before it ("sign:die") for that operation only.
+operation before it ("sign:die") for that operation only. One in a line; the first that fits counts.
 """
 
 import hashlib
@@ -139,10 +139,10 @@ def answer(sock, request, mood):
 def mood_of(directory, op):
     try:
         with open(os.path.join(directory, "mood")) as f:
-            only, _, mood = f.read().strip().rpartition(":")
+            moods = [line.strip().rpartition(":") for line in f]
     except OSError:
         return ""
-    return "" if only and only != op else mood
+    return next((mood for only, _, mood in moods if only in ("", op)), "")
 
 
 def main(directory):

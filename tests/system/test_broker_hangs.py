@@ -84,3 +84,34 @@ def test_one_worker_hangs_and_the_others_go_on(broker):
     assert time.monotonic() - start < 2.5
     assert bad.reply().status == pb.TIMEOUT
     verify(c.sign("k"), spki)
+
+
+def test_a_token_is_provisioned_while_a_keeper_makes_a_key(broker):
+    """All its keepers start anew. What one of them was making is destroyed then, and not sooner."""
+    pin = os.path.join(broker.dir, "pin")
+    with open(pin, "w") as f:
+        f.write("1234\n")
+    os.chmod(pin, 0o600)
+    restart_with(broker, {"name": "tpm", "type": "pkcs11", "module": "/none.so", "uri": "pkcs11:", "pin": pin,
+                          "workers": 2, "timeout_ms": 5000, "environment": [], "keys": []})
+    maker, user = broker.client(), broker.client()
+    assert user.create("k").status == pb.OK
+    until(lambda: user.call(token_list=pb.TokenList()).token_list.tokens[0].workers == 2)
+    broker.mood("ping:unavailable\ncreate:hang\nsign:unavailable\n")
+    maker.send(key_create=pb.KeyCreate(name="b", algorithm="ec-p256", usage=1))
+    until(lambda: "its other workers go on" in broker.text())  # the ping ahead of it
+    assert user.sign("k").status == pb.UNAVAILABLE  # by the other one
+    broker.mood("")
+    assert user.call(token_provision=pb.TokenProvision(token="tpm")).status == pb.OK
+    reply = maker.reply()
+    assert reply.status == pb.UNAVAILABLE and "starts anew" in reply.message, reply
+
+    def destroyed():
+        path = os.path.join(broker.dir, "destroyed")
+        return open(path).read().split() if os.path.exists(path) else []
+
+    until(destroyed)
+    assert user.sign("k").status == maker.create("b").status == pb.OK
+    assert [len(line) for line in destroyed()] == [32], "its 16 bytes, once"
+    text = broker.text()
+    assert "the broker was killed" not in text and "Sanitizer" not in text, text

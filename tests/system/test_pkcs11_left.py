@@ -7,7 +7,7 @@ import os
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from keeperlib import Failed
+from keeperlib import SIGN, Failed, pb
 from test_pkcs11_faults import HUGE, TABLE, VALUES, good
 from test_pkcs11_faults import fixture_hsm, fixture_rig  # noqa: F401
 from test_pkcs11_use import spki, wrapped
@@ -67,3 +67,22 @@ def test_what_cannot_be_cleared_up_is_told(rig):
     with pytest.raises(Failed, match="may be left in the token under the label"):
         keeper.create("ec-p256")
     assert len(stored(hsm) - before) == 2
+
+
+@pytest.mark.parametrize("function", ["C_GenerateKeyPair", "C_UnwrapKey"])
+def test_what_nobody_is_told_of_goes(rig, function):
+    """The broker stops, or dies, before it has heard of the key that the token has made for it."""
+    keeper, hsm = rig
+    soft = ec.generate_private_key(ec.SECP256R1())
+    before, r = stored(hsm), pb.KeeperRequest()
+    if function == "C_UnwrapKey":
+        r.data = wrapped(keeper, soft)
+        before = stored(hsm)  # the wrapping key is there to stay
+        r.import_key.format, r.import_key.usage, r.import_key.spki = "kwp", SIGN, spki(soft)
+        r.import_key.object_id = os.urandom(16)
+    else:
+        r.create.algorithm, r.create.usage, r.create.object_id = "rsa-2048", SIGN, os.urandom(16)
+    keeper.send(r)
+    assert not keeper.close()
+    assert hsm.calls(function) and hsm.calls("C_DestroyObject") >= 2
+    assert stored(hsm) == before

@@ -269,7 +269,7 @@ static void rsa(void **state)
 /* Whatever the usage: it stays inside, and is good for nothing else. */
 static void templates(void **state)
 {
-	static const uint8_t id[HF_P11_ID_SIZE] = "the broker's own";
+	static const uint8_t id[HF_P11_ID_SIZE] = "the broker's";
 	struct hf_p11_names names;
 	uint32_t usage;
 	CK_ULONG i;
