@@ -223,7 +223,11 @@ enum hf_rc hf_key_import(struct hf_cli *c, struct hf_err *e)
 	enum hf_rc rc = HF_OK;
 
 	hf_softkey_init(&k);
-	if (!uri)
+	if (uri && strstr(what.path, "pin-"))
+		rc = hf_fail(e, HF_ARGUMENT,
+			     "the URI has a PIN in it, which others can see in the list of "
+			     "processes: leave it out, the token's own is used");
+	else if (!uri)
 		rc = hf_softkey_read(c, what.path, &k, e);
 	if (!rc)
 		rc = hf_import(c, &what, uri ? NULL : &k, e);

@@ -33,6 +33,7 @@ struct keeper {
 	struct hf_backend *backend;
 	struct slot slots[2];
 	struct slot *signed_one; /* has a signature that is neither verified nor answered yet */
+	struct hf_err closed; /* why there is no backend, if one was asked for */
 	hf_KeeperReply reply;
 	uint8_t out[HF_KEEPER_PACKET_MAX];
 };
@@ -84,8 +85,10 @@ static enum hf_rc send_reply(struct keeper *k, enum hf_rc rc, const struct hf_er
 
 /* ---- everything but signatures */
 
-static enum hf_rc no_token(struct hf_err *e)
+static enum hf_rc no_token(const struct keeper *k, struct hf_err *e)
 {
+	if (k->closed.rc)
+		return hf_fail(e, k->closed.rc, "%s", k->closed.msg);
 	return hf_fail(e, HF_UNAVAILABLE, "the keeper has not been told its token yet");
 }
 
@@ -111,8 +114,10 @@ static enum hf_rc op_open(struct keeper *k, const hf_KeeperRequest *req, struct 
 		return hf_fail(e, HF_UNSUPPORTED, "this keeper was built without tokens of type %s",
 			       req->op.open.type);
 	rc = (*ops)->open(&k->backend, &req->op.open, e);
-	if (rc)
+	if (rc) {
+		k->closed = *e;
 		return rc;
+	}
 	memset(&reply->result.opened, 0, sizeof(reply->result.opened));
 	reply->which_result = hf_KeeperReply_opened_tag;
 	return k->backend->ops->probe(k->backend, &reply->result.opened, e);
@@ -125,7 +130,7 @@ static enum hf_rc op_ping(struct keeper *k, const hf_KeeperRequest *req, struct 
 
 	(void)data;
 	if (!k->backend)
-		return no_token(e);
+		return no_token(k, e);
 	memset(&reply->result.opened, 0, sizeof(reply->result.opened));
 	reply->which_result = hf_KeeperReply_opened_tag;
 	return k->backend->ops->probe(k->backend, &reply->result.opened, e);
@@ -138,7 +143,7 @@ static enum hf_rc op_provision(struct keeper *k, const hf_KeeperRequest *req, st
 
 	(void)data;
 	if (!k->backend)
-		return no_token(e);
+		return no_token(k, e);
 	memset(&reply->result.opened, 0, sizeof(reply->result.opened));
 	reply->which_result = hf_KeeperReply_opened_tag;
 	return k->backend->ops->provision(k->backend, &reply->result.opened, e);
@@ -151,7 +156,7 @@ static enum hf_rc op_create(struct keeper *k, const hf_KeeperRequest *req, struc
 
 	(void)data;
 	if (!k->backend)
-		return no_token(e);
+		return no_token(k, e);
 	memset(&reply->result.created, 0, sizeof(reply->result.created));
 	reply->which_result = hf_KeeperReply_created_tag;
 	return k->backend->ops->create(k->backend, &req->op.create, &reply->result.created, e);
@@ -181,7 +186,7 @@ static enum hf_rc check_use(const struct keeper *k, const hf_KeeperKey *key, con
 			    unsigned usage, const struct hf_exchange **x, struct hf_err *e)
 {
 	if (!k->backend)
-		return no_token(e);
+		return no_token(k, e);
 	*x = hf_exchange_find(scheme);
 	if (!*x || (*x)->usage != usage)
 		return hf_fail(e, HF_UNSUPPORTED, "unknown scheme %s", scheme);
@@ -241,7 +246,7 @@ static enum hf_rc op_wrap(struct keeper *k, const hf_KeeperRequest *req, struct 
 
 	(void)data;
 	if (!k->backend)
-		return no_token(e);
+		return no_token(k, e);
 	if (!k->backend->ops->wrap)
 		return not_had("take keys that were made elsewhere", e);
 	memset(&reply->result.wrap, 0, sizeof(reply->result.wrap));
@@ -255,7 +260,7 @@ static enum hf_rc op_import(struct keeper *k, const hf_KeeperRequest *req, struc
 	hf_KeeperReply *reply = answer_to(k, req);
 
 	if (!k->backend)
-		return no_token(e);
+		return no_token(k, e);
 	if (!k->backend->ops->import_key)
 		return not_had("take keys that were made elsewhere", e);
 	memset(&reply->result.created, 0, sizeof(reply->result.created));
@@ -270,7 +275,7 @@ static enum hf_rc op_destroy(struct keeper *k, const hf_KeeperRequest *req, stru
 	(void)answer_to(k, req);
 	(void)data;
 	if (!k->backend)
-		return no_token(e);
+		return no_token(k, e);
 	/* A token that keeps nothing of a key has nothing to forget. */
 	return k->backend->ops->destroy
 		       ? k->backend->ops->destroy(k->backend, &req->op.destroy, e)
@@ -286,7 +291,7 @@ static enum hf_rc op_attest(struct keeper *k, const hf_KeeperRequest *req, struc
 
 	(void)data;
 	if (!k->backend)
-		return no_token(e);
+		return no_token(k, e);
 	if (!k->backend->ops->attest)
 		return not_had("attest keys", e);
 	if (a->key.spki_sha256.size != 32)
@@ -309,7 +314,7 @@ static enum hf_rc op_activate(struct keeper *k, const hf_KeeperRequest *req, str
 
 	(void)data;
 	if (!k->backend)
-		return no_token(e);
+		return no_token(k, e);
 	if (!k->backend->ops->activate)
 		return not_had("activate credentials", e);
 	memset(&reply->result.secret, 0, sizeof(reply->result.secret));
@@ -408,7 +413,7 @@ static enum hf_rc prepare(struct keeper *k, struct slot *s, struct hf_err *e)
 	s->job.handle = NULL;
 	s->ca = req->key.usage == HF_USAGE_CA;
 	if (!k->backend)
-		return no_token(e);
+		return no_token(k, e);
 	if (!req->has_key || req->key.spki_sha256.size != 32)
 		return hf_fail(e, HF_PROTOCOL, "the request names no key");
 	if (!s->job.scheme)

@@ -11,11 +11,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/process.h"
 #include "keeper/pkcs11_error.h"
 #include "keeper/pkcs11_key.h"
 
 #define RETRIES_MAX  6u /* 20 ms, doubled each time: 1.3 s in all */
 #define RESTARTS_MAX 2u
+#define ANEW_MS	     10000u
 #define SLACK_BYTE   0xa5
 
 enum hf_rc hf_p11_fail(struct hf_p11 *t, CK_RV rv, struct hf_err *e, const char *what)
@@ -67,6 +69,21 @@ static bool renew(struct hf_p11 *t, enum hf_rc *rc, struct hf_err *e)
 	return false;
 }
 
+/*
+ * A module whose storage was away for a moment may have lost sight of all that is in it (SoftHSM
+ * does), and says OK. A key that is gone for good is not to cost a new start each time.
+ */
+static bool start_anew(struct hf_p11 *t)
+{
+	uint64_t now = hf_now_ms();
+
+	if (t->anew && now < t->anew + ANEW_MS)
+		return false;
+	t->anew = now;
+	hf_p11_stop(t);
+	return true;
+}
+
 /* True: do it again. Else *@rc and @e say why not. */
 static bool recover(struct hf_p11 *t, struct tries *n, enum hf_rc *rc, struct hf_err *e)
 {
@@ -95,6 +112,8 @@ static bool recover(struct hf_p11 *t, struct tries *n, enum hf_rc *rc, struct hf
 		hf_p11_stop(t);
 		pause_for(n->restart + 1);
 		return n->restart++ < RESTARTS_MAX;
+	case HF_P11_ANEW:
+		return start_anew(t);
 	case HF_P11_FINAL:
 		break;
 	case HF_P11_PIN:

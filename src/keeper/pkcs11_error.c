@@ -142,6 +142,7 @@ static const struct hf_p11_meaning table[] = {
 	{ CKR_FUNCTION_REJECTED, HF_DENIED, HF_P11_FINAL, "the token's user rejected it" },
 	{ HF_P11_RV_LIED, HF_UNAVAILABLE, HF_P11_RESTART,
 	  "the module's answer is malformed; it was not used" },
+	{ HF_P11_RV_UNSEEN, HF_GONE, HF_P11_ANEW, "the token does not show it" },
 };
 
 const struct hf_p11_meaning *hf_p11_meaning(CK_RV rv)

@@ -17,6 +17,7 @@ enum hf_p11_class {
 	HF_P11_FORGET,	/* an object handle is no longer one: find the object anew, once */
 	HF_P11_SESSION, /* the session or the login is gone: open another, once */
 	HF_P11_RESTART, /* the token or the module: finalize, initialize, look for it, once */
+	HF_P11_ANEW,	/* what ought to be there is not seen: as RESTART, now and then */
 	HF_P11_PIN,	/* the PIN was not taken: never again by itself */
 };
 
@@ -32,5 +33,7 @@ const struct hf_p11_meaning *hf_p11_meaning(CK_RV rv);
 
 /* A value of our own: the module answered OK, and what it gave cannot be. */
 #define HF_P11_RV_LIED (CKR_VENDOR_DEFINED | 0x40000001UL)
+/* And this: it answered OK, and does not show what was there. */
+#define HF_P11_RV_UNSEEN (CKR_VENDOR_DEFINED | 0x40000002UL)
 
 #endif

@@ -247,7 +247,7 @@ static enum hf_rc unwrap(struct hf_p11 *t, void *arg, struct hf_err *e)
 
 /* Public key, certificate: what lies beside a private key has its id, or its label. */
 static enum hf_rc beside(struct hf_p11 *t, CK_OBJECT_CLASS class, const CK_ATTRIBUTE *id,
-			 const CK_ATTRIBUTE *label, struct hf_buf *spki)
+			 const CK_ATTRIBUTE *label, struct hf_buf *spki, struct hf_err *e)
 {
 	CK_ATTRIBUTE match[2] = { { CKA_CLASS, &class, sizeof(class) }, id ? *id : *label };
 	CK_OBJECT_HANDLE o;
@@ -255,16 +255,21 @@ static enum hf_rc beside(struct hf_p11 *t, CK_OBJECT_CLASS class, const CK_ATTRI
 
 	if (hf_p11_find(t, match, 2, &o, 1, &n) != CKR_OK || n != 1)
 		return HF_GONE;
-	return hf_p11_spki(t, o, spki, NULL);
+	return hf_p11_spki(t, o, spki, e);
 }
 
 static enum hf_rc find_spki(struct hf_p11 *t, CK_OBJECT_HANDLE key, const CK_ATTRIBUTE *id,
 			    const CK_ATTRIBUTE *label, struct hf_buf *spki, struct hf_err *e)
 {
+	struct hf_err why = HF_ERR_INIT;
 	struct hf_p11_answer a;
 
-	if (!beside(t, CKO_PUBLIC_KEY, id, label, spki) || !hf_p11_spki(t, key, spki, NULL) ||
-	    !beside(t, CKO_CERTIFICATE, id, label, spki))
+	if (!beside(t, CKO_PUBLIC_KEY, id, label, spki, &why))
+		return HF_OK;
+	if (why.rc == HF_REFUSED) /* it is there, and nothing for us */
+		return hf_fail(e, HF_UNSUPPORTED, "%s", why.msg);
+	if (!hf_p11_spki(t, key, spki, NULL) ||
+	    !beside(t, CKO_CERTIFICATE, id, label, spki, NULL))
 		return HF_OK;
 	if (hf_p11_get(t, key, CKA_PUBLIC_KEY_INFO, &a) == CKR_OK && a.n)
 		hf_buf_add(spki, a.bytes, a.n);
@@ -296,6 +301,7 @@ static enum hf_rc find_adopted(struct hf_p11 *t, P11KitUri *uri, CK_OBJECT_HANDL
 		return hf_p11_fail(t, rv, e, "look for the key");
 	if (found == 1)
 		return HF_OK;
+	t->rv = found ? CKR_OK : HF_P11_RV_UNSEEN;
 	return hf_fail(e, found ? HF_ARGUMENT : HF_GONE,
 		       "the token %s has %s private key of that %s", t->label,
 		       found ? "more than one" : "no", id ? "id" : "label");

@@ -102,6 +102,7 @@ enum hf_rc hf_p11_key_find(struct hf_p11 *t, P11KitUri *uri, CK_OBJECT_HANDLE *o
 		return hf_fail(e, HF_CORRUPT,
 			       "several private keys in the token have the %s of this one",
 			       id ? "id" : "label");
+	t->rv = HF_P11_RV_UNSEEN;
 	return hf_fail(e, HF_GONE,
 		       "the token %s does not have the key any more, or not for this PIN",
 		       t->label);

@@ -50,7 +50,7 @@ void hf_p11_logins_write(const struct hf_p11_logins *l, char out[HF_P11_RECORD])
 static enum hf_rc mark_of(const struct hf_p11_logins *l, struct hf_view pin, uint8_t mark[2],
 			  struct hf_err *e)
 {
-	HF_AUTO_BUF text = HF_BUF(512);
+	HF_AUTO_BUF text = HF_BUF(1024);
 	uint8_t hash[32];
 	enum hf_rc rc;
 

@@ -112,7 +112,7 @@ static bool refused(struct hf_p11 *t, CK_RV rv, CK_FLAGS before)
 }
 
 /* An attempt that failed for another reason stays one that did not end: there are few of them. */
-static enum hf_rc not_taken(struct hf_p11 *t, CK_RV rv, const struct hf_buf *pin, CK_FLAGS before,
+static enum hf_rc not_taken(struct hf_p11 *t, CK_RV rv, const struct hf_buf *tried, CK_FLAGS before,
 			    struct hf_p11_logins *l, struct hf_err *e)
 {
 	enum hf_rc rc = hf_p11_fail(t, rv, e, "log in"), written = HF_OK;
@@ -120,7 +120,7 @@ static enum hf_rc not_taken(struct hf_p11 *t, CK_RV rv, const struct hf_buf *pin
 	t->pin_good = false;
 	t->login_failed = true;
 	if (refused(t, rv, before)) {
-		written = hf_p11_logins_refused(l, HF_VIEW_BUF(pin), NULL);
+		written = hf_p11_logins_refused(l, HF_VIEW_BUF(tried), NULL);
 		if (rc != HF_LOCKOUT)
 			rc = hf_fail(e, HF_LOCKOUT,
 				     "log in: %s (CKR 0x%lx). The token may have counted a wrong "
@@ -134,7 +134,8 @@ static enum hf_rc not_taken(struct hf_p11 *t, CK_RV rv, const struct hf_buf *pin
 }
 
 static enum hf_rc try(struct hf_p11 *t, CK_USER_TYPE user, const struct hf_buf *pin,
-		      CK_FLAGS before, struct hf_p11_logins *l, struct hf_err *e)
+		      const struct hf_buf *tried, CK_FLAGS before, struct hf_p11_logins *l,
+		      struct hf_err *e)
 {
 	enum hf_rc rc;
 	CK_RV rv;
@@ -146,7 +147,7 @@ static enum hf_rc try(struct hf_p11 *t, CK_USER_TYPE user, const struct hf_buf *
 		return rc;
 	rv = log_in(t, user, pin);
 	if (rv != CKR_OK)
-		return not_taken(t, rv, pin, before, l, e);
+		return not_taken(t, rv, tried, before, l, e);
 	memset(l, 0, sizeof(*l));
 	rc = t->pin_good ? HF_OK : record_write(l, e);
 	t->pin_good = true;
@@ -156,6 +157,7 @@ static enum hf_rc try(struct hf_p11 *t, CK_USER_TYPE user, const struct hf_buf *
 static enum hf_rc decide_and_try(struct hf_p11 *t, CK_USER_TYPE user, const struct hf_buf *pin,
 				 struct hf_err *e)
 {
+	HF_AUTO_BUF tried = HF_BUF(PIN_MAX + 1 + sizeof(t->uri_text));
 	struct hf_p11_logins l;
 	CK_TOKEN_INFO info;
 	enum hf_rc rc;
@@ -165,10 +167,16 @@ static enum hf_rc decide_and_try(struct hf_p11 *t, CK_USER_TYPE user, const stru
 	rv = t->f->C_GetTokenInfo(t->slot, &info);
 	if (rv != CKR_OK)
 		return hf_p11_fail(t, rv, e, "look at the token's PIN");
+	/* By the URI of the configuration, which may name another token by now; what a token says
+	 * of itself does not make a PIN another one. */
+	hf_buf_add(&tried, pin->p, pin->n + 1);
+	hf_buf_str(&tried, t->uri_text);
+	if (tried.bad)
+		return hf_fail(e, HF_NO_MEMORY, "out of memory");
 	rc = record_read(&l, e);
 	if (!rc)
-		rc = hf_p11_logins_decide(&l, info.flags, HF_VIEW_BUF(pin), e);
-	return rc ? rc : try(t, user, pin, info.flags, &l, e);
+		rc = hf_p11_logins_decide(&l, info.flags, HF_VIEW_BUF(&tried), e);
+	return rc ? rc : try(t, user, pin, &tried, info.flags, &l, e);
 }
 
 enum hf_rc hf_p11_login(struct hf_p11 *t, CK_USER_TYPE user, struct hf_err *e)

@@ -164,6 +164,8 @@ static enum hf_rc sign(struct hf_p11 *t, void *arg, struct hf_err *e)
 	if (rc)
 		return rc;
 	hf_p11_answer_begin(&answer, in.answer);
+	if (!in.data.n) /* Ed25519 signs it, and a module wants to be told where it is */
+		in.data.p = in.bytes;
 	rv = t->f->C_Sign(t->session, (CK_BYTE *)(uintptr_t)in.data.p, (CK_ULONG)in.data.n,
 			  answer.bytes, &answer.n);
 	rv = hf_p11_answer_end(&answer, in.answer, rv);

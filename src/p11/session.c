@@ -165,6 +165,13 @@ ck_rv_t C_GetMechanismList(ck_slot_id_t slot, ck_mechanism_type_t *list, unsigne
 ck_rv_t C_GetMechanismInfo(ck_slot_id_t slot, ck_mechanism_type_t type,
 			   struct ck_mechanism_info *info)
 {
+	static const struct {
+		unsigned long min, max;
+	} sizes[] = {
+		[HF_FAMILY_RSA] = { 2048, 4096 },
+		[HF_FAMILY_EC] = { 256, 521 },
+		[HF_FAMILY_ED25519] = { 255, 255 },
+	};
 	struct hf_p11 *p = hf_p11_enter();
 	const struct hf_p11_mech *m = hf_p11_mech(type);
 
@@ -177,8 +184,8 @@ ck_rv_t C_GetMechanismInfo(ck_slot_id_t slot, ck_mechanism_type_t type,
 		return CKR_ARGUMENTS_BAD;
 	if (!m)
 		return CKR_MECHANISM_INVALID;
-	info->min_key_size = m->family == HF_FAMILY_RSA ? 2048 : 255;
-	info->max_key_size = m->family == HF_FAMILY_RSA ? 4096 : 521;
+	info->min_key_size = sizes[m->family].min;
+	info->max_key_size = sizes[m->family].max;
 	info->flags = m->flags;
 	return CKR_OK;
 }

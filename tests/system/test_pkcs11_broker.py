@@ -143,6 +143,38 @@ def test_nothing_is_left_of_a_key_over_which_the_keeper_died(function, action):
     hsm.close()
 
 
+def test_storage_that_was_away_for_a_moment(rig):
+    """SoftHSM forgets what was in it, and says that it is there and empty, from then on. Either worker comes back."""
+    broker, client, hsm = rig
+    assert client.create("k").status == pb.OK
+    for _ in range(4):
+        assert client.sign("k").status == pb.OK
+    os.rename(hsm.dir + "/tokens", hsm.dir + "/away")
+    assert {client.sign("k").status for _ in range(4)} <= {pb.GONE, pb.UNAVAILABLE, pb.FAILED}
+    os.rename(hsm.dir + "/away", hsm.dir + "/tokens")
+    until(lambda: client.sign("k").status == pb.OK)
+    both_are_there(client)
+    clients = [broker.client() for _ in range(4)]
+    for c in clients * 5:
+        c.send(sign=pb.Sign(key=pb.KeyRef(name="k"), scheme="ecdsa-sha256", data=DIGEST))
+    replies = [c.reply() for c in clients * 5]
+    assert {r.status for r in replies} == {pb.OK}, replies
+    for c in clients:
+        c.close()
+
+
+def test_why_a_token_could_not_be_opened_is_told(hsm):
+    with Broker(tokens=("none",)) as broker:
+        broker.stop()
+        broker.settings.update(tokens=[dict(token(hsm), uri="pkcs11:slot-id=0x10")], default_token="hsm")
+        broker.configure()
+        broker.start()
+        client = broker.client()
+        until(lambda: "RFC 7512" in client.call(token_list=pb.TokenList()).token_list.tokens[0].error)
+        assert "RFC 7512" in client.create("k").message
+        client.close()
+
+
 def test_keys_of_others_are_imported_and_left_alone(rig):
     _, client, hsm = rig
     make_pair(hsm, "EC:prime256v1", "web server", "0102")
@@ -154,7 +186,10 @@ def test_keys_of_others_are_imported_and_left_alone(rig):
                                                blob=b"pkcs11:object=web%20server")).status == pb.ARGUMENT
     assert client.call(key_delete=pb.KeyDelete(name="web")).status == pb.OK
     client.create("last")  # behind the deletion
-    assert sorted(hsm.objects()) == ["last", "web server"]
+    make_pair(hsm, "EC:secp256k1", "odd curve", "0103")
+    reply = client.call(key_import=pb.KeyImport(name="x", usage=SIGN, format="uri", blob=b"pkcs11:object=odd%20curve"))
+    assert reply.status == pb.UNSUPPORTED and "none of P-256" in reply.message, reply
+    assert sorted(hsm.objects()) == ["last", "odd curve", "web server"]
 
 
 def test_ed25519_through_the_broker(rig):
@@ -163,6 +198,8 @@ def test_ed25519_through_the_broker(rig):
     assert list(info.schemes) == ["ed25519"]
     reply = client.sign("ed", b"message", "ed25519", message=True)
     load_der_public_key(info.spki).verify(reply.signature.signature, b"message")
+    reply = client.sign("ed", b"", "ed25519", message=True)  # RFC 8032 has it as its first example
+    load_der_public_key(info.spki).verify(reply.signature.signature, b"")
     reply = client.sign("ed", b"", "ed25519")
     assert reply.status == pb.ARGUMENT and "messages" in reply.message
 

@@ -199,3 +199,12 @@ def test_pin_each_time_at_the_final_try(rig):
     with pytest.raises(Failed, match="log in"):
         keeper.decrypt(strict, "rsa-pkcs1", sealed)
     use()
+
+
+def test_a_refused_pin_is_another_one_for_another_uri(hsm):
+    """The configuration may name another token by now, whose PIN it is."""
+    hsm.write_pin("not-this")
+    assert tries(hsm) == (1, "LOCKOUT")
+    hsm.uri += ";manufacturer=SoftHSM%20project"
+    assert tries(hsm) == (1, "LOCKOUT")
+    assert tries(hsm) == (0, "LOCKOUT")
