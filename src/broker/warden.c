@@ -42,6 +42,7 @@ struct warden {
 	int control, signals, ready_fd;
 	bool stopping;
 	uint64_t stop_by;
+	uint64_t keepers_by; /* of a broker that died: what is left of them is killed then */
 };
 
 void hf_warden_kill(int control, enum hf_warden_kind how, uint32_t seat, uint32_t serial)
@@ -184,6 +185,8 @@ static void kill_child(const struct child *c, int sig)
 static void broker_died(struct warden *w, int status)
 {
 	hf_fd_close(&w->control);
+	/* Each ends by itself now, but for one that is in a call of its module. */
+	w->keepers_by = hf_now_ms() + STOP_MS;
 	if (w->stopping)
 		w->broker.pid = 0;
 	else
@@ -226,6 +229,15 @@ static bool all_gone(const struct warden *w)
 	return !w->broker.pid;
 }
 
+static void kill_keepers(struct warden *w)
+{
+	size_t i;
+
+	w->keepers_by = 0;
+	for (i = 0; i < SEATS; i++)
+		kill_child(&w->keepers[i], SIGKILL);
+}
+
 /* A new broker waits until the keepers of the old one are gone: they own the TPM. */
 static void start_due(struct warden *w)
 {
@@ -234,6 +246,8 @@ static void start_due(struct warden *w)
 
 	if (w->stopping)
 		return;
+	if (!w->broker.pid && w->keepers_by && w->keepers_by <= now)
+		kill_keepers(w);
 	if (!w->broker.pid && w->broker.due <= now && all_gone(w))
 		start_broker(w);
 	if (w->control < 0)
@@ -248,8 +262,8 @@ static int timeout_of(const struct warden *w)
 	uint64_t now = hf_now_ms(), first = w->stopping ? w->stop_by : 0;
 	size_t i;
 
-	if (!w->stopping && !w->broker.pid && w->broker.due)
-		first = w->broker.due;
+	if (!w->stopping && !w->broker.pid && w->broker.due) /* of others that die a signal tells */
+		first = all_gone(w) ? w->broker.due : w->keepers_by;
 	for (i = 0; !w->stopping && w->control >= 0 && i < SEATS; i++)
 		if (token_of(w, i) && !w->keepers[i].pid && (!first || w->keepers[i].due < first))
 			first = w->keepers[i].due;

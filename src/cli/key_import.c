@@ -223,7 +223,7 @@ enum hf_rc hf_key_import(struct hf_cli *c, struct hf_err *e)
 	enum hf_rc rc = HF_OK;
 
 	hf_softkey_init(&k);
-	if (uri && strstr(what.path, "pin-"))
+	if (uri && strstr(what.path + strcspn(what.path, "?"), "pin-"))
 		rc = hf_fail(e, HF_ARGUMENT,
 			     "the URI has a PIN in it, which others can see in the list of "
 			     "processes: leave it out, the token's own is used");

@@ -92,14 +92,12 @@ static enum hf_rc no_token(const struct keeper *k, struct hf_err *e)
 	return hf_fail(e, HF_UNAVAILABLE, "the keeper has not been told its token yet");
 }
 
-static enum hf_rc op_open(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
-			  struct hf_err *e)
+static enum hf_rc open_token(struct keeper *k, const hf_KeeperRequest *req, struct hf_err *e)
 {
 	hf_KeeperReply *reply = answer_to(k, req);
 	const struct hf_backend_ops *const *ops;
 	enum hf_rc rc;
 
-	(void)data;
 	/* Once, and before anything of the token is looked at. */
 	if (!k->confined && !secure_getenv("HOLDFAST_UNCONFINED") &&
 	    hf_keeper_confine(&req->op.open, e))
@@ -114,13 +112,22 @@ static enum hf_rc op_open(struct keeper *k, const hf_KeeperRequest *req, struct 
 		return hf_fail(e, HF_UNSUPPORTED, "this keeper was built without tokens of type %s",
 			       req->op.open.type);
 	rc = (*ops)->open(&k->backend, &req->op.open, e);
-	if (rc) {
-		k->closed = *e;
+	if (rc)
 		return rc;
-	}
 	memset(&reply->result.opened, 0, sizeof(reply->result.opened));
 	reply->which_result = hf_KeeperReply_opened_tag;
 	return k->backend->ops->probe(k->backend, &reply->result.opened, e);
+}
+
+static enum hf_rc op_open(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,
+			  struct hf_err *e)
+{
+	enum hf_rc rc = open_token(k, req, e);
+
+	(void)data;
+	if (rc && !k->backend)
+		k->closed = *e;
+	return rc;
 }
 
 static enum hf_rc op_ping(struct keeper *k, const hf_KeeperRequest *req, struct hf_view data,

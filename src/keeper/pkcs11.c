@@ -17,7 +17,7 @@
 
 #define RETRIES_MAX  6u /* 20 ms, doubled each time: 1.3 s in all */
 #define RESTARTS_MAX 2u
-#define ANEW_MS	     10000u
+#define ANEW_MS	     5000u
 #define SLACK_BYTE   0xa5
 
 enum hf_rc hf_p11_fail(struct hf_p11 *t, CK_RV rv, struct hf_err *e, const char *what)
@@ -47,7 +47,7 @@ CK_RV hf_p11_answer_end(const struct hf_p11_answer *a, size_t n, CK_RV rv)
 }
 
 struct tries {
-	unsigned retries, room, forget, session, restart;
+	unsigned retries, room, forget, session, restart, anew;
 };
 
 static void pause_for(unsigned retries)
@@ -71,15 +71,19 @@ static bool renew(struct hf_p11 *t, enum hf_rc *rc, struct hf_err *e)
 
 /*
  * A module whose storage was away for a moment may have lost sight of all that is in it (SoftHSM
- * does), and says OK. A key that is gone for good is not to cost a new start each time.
+ * does), and says OK. Only if it shows no private key at all: there is nothing to lose then. And
+ * not a moment after it was started: it would show the same, and who asks is a client.
  */
 static bool start_anew(struct hf_p11 *t)
 {
-	uint64_t now = hf_now_ms();
+	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+	CK_ATTRIBUTE match = { CKA_CLASS, &class, sizeof(class) };
+	CK_OBJECT_HANDLE any;
+	CK_ULONG n;
 
-	if (t->anew && now < t->anew + ANEW_MS)
+	if (hf_now_ms() < t->started + ANEW_MS ||
+	    hf_p11_find(t, &match, 1, &any, 1, &n) != CKR_OK || n)
 		return false;
-	t->anew = now;
 	hf_p11_stop(t);
 	return true;
 }
@@ -113,7 +117,7 @@ static bool recover(struct hf_p11 *t, struct tries *n, enum hf_rc *rc, struct hf
 		pause_for(n->restart + 1);
 		return n->restart++ < RESTARTS_MAX;
 	case HF_P11_ANEW:
-		return start_anew(t);
+		return !n->anew++ && start_anew(t);
 	case HF_P11_FINAL:
 		break;
 	case HF_P11_PIN:
@@ -123,10 +127,18 @@ static bool recover(struct hf_p11 *t, struct tries *n, enum hf_rc *rc, struct hf
 	return false;
 }
 
+static enum hf_rc start(struct hf_p11 *t, struct hf_err *e)
+{
+	enum hf_rc rc = hf_p11_start(t, e);
+
+	t->started = hf_now_ms();
+	return rc;
+}
+
 enum hf_rc hf_p11_run(struct hf_p11 *t, const char *what, hf_p11_fn *fn, void *arg,
 		      struct hf_err *e)
 {
-	struct tries n = { 0, 0, 0, 0, 0 };
+	struct tries n = { 0 };
 	enum hf_rc rc;
 
 	if (t->running) /* a key on trial: who tries it recovers */
@@ -135,7 +147,7 @@ enum hf_rc hf_p11_run(struct hf_p11 *t, const char *what, hf_p11_fn *fn, void *a
 	t->login_failed = false;
 	do {
 		t->rv = CKR_OK;
-		rc = t->ready ? HF_OK : hf_p11_start(t, e);
+		rc = t->ready ? HF_OK : start(t, e);
 		if (!rc)
 			rc = fn(t, arg, e);
 	} while (rc && recover(t, &n, &rc, e));

@@ -43,7 +43,7 @@ struct hf_p11 {
 	bool running;	   /* hf_p11_run() is at work */
 	bool pin_good;	   /* the PIN of our descriptor was taken once */
 	bool login_failed; /* in this hf_p11_run(), the PIN was told and not taken */
-	uint64_t anew;	   /* ms: when it last was started anew for what it did not show */
+	uint64_t started;  /* ms: when hf_p11_start() last came back */
 	CK_RV rv;	   /* of the last failure; CKR_OK: it was not the module's */
 	CK_SLOT_ID slot;
 	CK_SESSION_HANDLE session; /* CK_INVALID_HANDLE: none */

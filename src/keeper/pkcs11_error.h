@@ -17,7 +17,7 @@ enum hf_p11_class {
 	HF_P11_FORGET,	/* an object handle is no longer one: find the object anew, once */
 	HF_P11_SESSION, /* the session or the login is gone: open another, once */
 	HF_P11_RESTART, /* the token or the module: finalize, initialize, look for it, once */
-	HF_P11_ANEW,	/* what ought to be there is not seen: as RESTART, now and then */
+	HF_P11_ANEW,	/* what was there is not seen: as RESTART, if nothing else is either */
 	HF_P11_PIN,	/* the PIN was not taken: never again by itself */
 };
 

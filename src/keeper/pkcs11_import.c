@@ -266,8 +266,6 @@ static enum hf_rc find_spki(struct hf_p11 *t, CK_OBJECT_HANDLE key, const CK_ATT
 
 	if (!beside(t, CKO_PUBLIC_KEY, id, label, spki, &why))
 		return HF_OK;
-	if (why.rc == HF_REFUSED) /* it is there, and nothing for us */
-		return hf_fail(e, HF_UNSUPPORTED, "%s", why.msg);
 	if (!hf_p11_spki(t, key, spki, NULL) ||
 	    !beside(t, CKO_CERTIFICATE, id, label, spki, NULL))
 		return HF_OK;
@@ -275,6 +273,8 @@ static enum hf_rc find_spki(struct hf_p11 *t, CK_OBJECT_HANDLE key, const CK_ATT
 		hf_buf_add(spki, a.bytes, a.n);
 	if (spki->n && !spki->bad)
 		return HF_OK;
+	if (why.rc == HF_REFUSED) /* it is there, and nothing for us */
+		return hf_fail(e, HF_UNSUPPORTED, "%s", why.msg);
 	return hf_fail(e, HF_UNSUPPORTED,
 		       "the token has a private key there, but neither a public key nor a "
 		       "certificate with the same id: write one of them into it");
@@ -301,7 +301,6 @@ static enum hf_rc find_adopted(struct hf_p11 *t, P11KitUri *uri, CK_OBJECT_HANDL
 		return hf_p11_fail(t, rv, e, "look for the key");
 	if (found == 1)
 		return HF_OK;
-	t->rv = found ? CKR_OK : HF_P11_RV_UNSEEN;
 	return hf_fail(e, found ? HF_ARGUMENT : HF_GONE,
 		       "the token %s has %s private key of that %s", t->label,
 		       found ? "more than one" : "no", id ? "id" : "label");

@@ -305,5 +305,7 @@ enum hf_rc hf_p11_prove(struct hf_p11 *t, const hf_KeeperCreated *made, uint32_t
 	/* The same pair may be known by another file: it is this one's object that has to work. */
 	hf_p11_key_forget(t, made->spki_sha256.bytes);
 	rc = hf_prove(&t->base, made, usage, e);
+	if (t->rv == HF_P11_RV_UNSEEN) /* of what has just been made nobody has lost sight */
+		t->rv = CKR_OK;
 	return rc ? hf_within(e, "trying the key and its public half") : HF_OK;
 }

@@ -191,6 +191,12 @@ def test_a_pin_in_the_command_line_is_refused(run):
     assert p.returncode == 2 and "which others can see" in p.stderr and "98765" not in p.stderr, p.stderr
 
 
+def test_a_label_that_looks_like_a_pin(run):
+    p = subprocess.run([CLI, "key", "import", "th", "pkcs11:object=pin-pad", "--root", run.dir],
+                       capture_output=True, text=True, env=ENV, stdin=subprocess.DEVNULL, timeout=60)
+    assert p.returncode and "PIN" not in p.stderr, p.stderr
+
+
 def test_only_the_wrapped_form_crosses_the_socket(run, tmp_path):
     """What the CLI sends is looked at by strace: no part of the secret is in it."""
     key = tpm2wrap.random_key("ec-p256")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole daemon on PKCS#11 tokens: keys come, are adopted, and go."""
 
+import contextlib
 import glob
 import hashlib
 import json
@@ -140,6 +141,32 @@ def test_nothing_is_left_of_a_key_over_which_the_keeper_died(function, action):
         assert client.sign("b").status == client.sign("a").status == pb.OK
         assert "left behind" not in broker.text()
         client.close()
+    hsm.close()
+
+
+def test_a_module_that_hangs_does_not_keep_the_next_broker_away():
+    """The keepers of a broker that died have their time to end; the one that hangs is killed then."""
+    hsm = p11lib.ShimmedHsm()
+    broker = Broker(tokens=("none",))
+    broker.settings.update(tokens=[token(hsm, workers=1)], default_token="hsm")
+    broker.configure()
+    with broker:
+        client = broker.client()
+        assert client.create("a").status == pb.OK
+        hsm.fault(("C_GenerateKeyPair", "hang", 0, 1))
+        client.send(key_create=pb.KeyCreate(name="b", algorithm="ec-p256", usage=SIGN))
+        until(hsm.used_up)
+        os.kill(broker.pid("holdfastd"), signal.SIGKILL)
+        client.close()
+
+        def signs():
+            with contextlib.suppress(OSError, AssertionError):
+                again = broker.client()
+                with contextlib.closing(again):
+                    return again.sign("a").status == pb.OK
+            return False
+
+        until(signs)
     hsm.close()
 
 

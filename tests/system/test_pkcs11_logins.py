@@ -208,3 +208,21 @@ def test_a_refused_pin_is_another_one_for_another_uri(hsm):
     hsm.uri += ";manufacturer=SoftHSM%20project"
     assert tries(hsm) == (1, "LOCKOUT")
     assert tries(hsm) == (0, "LOCKOUT")
+
+
+def test_a_key_that_nobody_has_costs_no_login(rig):
+    """Whoever may ask can name anything. While the token wants no more tries, the login that it has is kept."""
+    keeper, hsm = rig
+    key = keeper.create("ec-p256")
+    hsm.fault(("C_GetTokenInfo", "flags", FINAL_TRY, 0))
+    before = hsm.calls("C_Login"), hsm.calls("C_Initialize")
+    for _ in range(2):
+        with pytest.raises(Failed):
+            keeper.import_key("uri", b"pkcs11:object=none", SIGN)
+        good(keeper, key)
+    gone = keeper.create("ec-p256")
+    keeper.destroy(gone)
+    with pytest.raises(Failed):
+        keeper.sign(gone, "ecdsa-sha256", bytes(32))
+    good(keeper, key)
+    assert (hsm.calls("C_Login"), hsm.calls("C_Initialize")) == before
