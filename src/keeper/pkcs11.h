@@ -87,6 +87,8 @@ bool hf_p11_makes(struct hf_p11 *t, const struct hf_algorithm *a);
 /* pkcs11_pin.c */
 /* C_Login, if the record and the token's flags allow to try. HF_LOCKOUT. */
 enum hf_rc hf_p11_login(struct hf_p11 *t, CK_USER_TYPE user, struct hf_err *e);
+/* Keeps the other keepers of this token from beginning, and from logging in; a login lets go. */
+void hf_p11_logins_hold(bool hold);
 /* An administrator says that the PIN may be tried again. */
 enum hf_rc hf_p11_login_forgive(struct hf_err *e);
 

@@ -46,6 +46,12 @@ static enum hf_rc record_lock(struct hf_err *e)
 			     "the record of logins cannot be locked, so the PIN is not tried");
 }
 
+void hf_p11_logins_hold(bool hold)
+{
+	if (handed_over(HF_P11_LOGINS_FD))
+		(void)flock(HF_P11_LOGINS_FD, hold ? LOCK_EX : LOCK_UN);
+}
+
 /* One write within one sector, and on disk: before and after the token is told the PIN. */
 static enum hf_rc record_write(const struct hf_p11_logins *l, struct hf_err *e)
 {

@@ -194,8 +194,12 @@ enum hf_rc hf_p11_new_session(struct hf_p11 *t, struct hf_err *e)
 
 enum hf_rc hf_p11_start(struct hf_p11 *t, struct hf_err *e)
 {
-	enum hf_rc rc = initialize(t, e);
+	enum hf_rc rc;
 
+	/* SoftHSM writes at each login what others read as they begin, and takes a PIN for wrong
+	 * that it compares with half of it: the keepers of one token begin one after the other. */
+	hf_p11_logins_hold(true);
+	rc = initialize(t, e);
 	if (!rc)
 		rc = find_token(t, e);
 	if (!rc)
@@ -209,6 +213,7 @@ enum hf_rc hf_p11_start(struct hf_p11 *t, struct hf_err *e)
 		hf_p11_stop(t);
 		t->rv = rv;
 	}
+	hf_p11_logins_hold(false);
 	return rc;
 }
 
