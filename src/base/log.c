@@ -14,7 +14,7 @@
 static struct {
 	const char *program;
 	enum hf_log_level max;
-	enum { MAY_WAIT, ASK_FIRST, IS_SOCKET, IS_FILE } to; /* how a line is not waited for */
+	enum { JUST_WRITE, ASK_FIRST, IS_SOCKET } to; /* how a line is not waited for */
 	int journal, cut; /* cut: what was written last is no whole line */
 	unsigned long lost, told;
 } state = { .program = "holdfast", .max = HF_LOG_INFO };
@@ -32,7 +32,7 @@ void hf_log_never_wait(void)
 
 	if (fstat(STDERR_FILENO, &st))
 		st.st_mode = 0;
-	state.to = S_ISSOCK(st.st_mode) ? IS_SOCKET : S_ISREG(st.st_mode) ? IS_FILE : ASK_FIRST;
+	state.to = S_ISSOCK(st.st_mode) ? IS_SOCKET : S_ISREG(st.st_mode) ? JUST_WRITE : ASK_FIRST;
 }
 
 unsigned long hf_log_lost(void)

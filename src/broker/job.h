@@ -32,8 +32,8 @@ struct hf_job {
 	bool has_transaction;
 	bool making; /* an RSA key */
 	bool at_keeper;
-	bool makes; /* objects in its token, which are named object_id there */
-	uint8_t object_id[HF_OBJECT_ID_SIZE];
+	bool has_object_id;
+	uint8_t object_id[HF_OBJECT_ID_SIZE]; /* of what it makes, in its token */
 	const struct hf_algorithm *algorithm;
 	unsigned usage;
 	/* @rep is NULL when the keeper gave no answer: then @e tells why. */

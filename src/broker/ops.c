@@ -333,7 +333,7 @@ struct hf_job *hf_ops_making(struct hf_call *c, struct hf_worker *w, struct hf_v
 	j = hf_ops_job(c, w, data);
 	if (!j)
 		return NULL;
-	j->makes = true;
+	j->has_object_id = true;
 	memcpy(j->object_id, id, sizeof(id));
 	hf_ops_allow_time(c, j);
 	return j;

@@ -242,7 +242,7 @@ static void note_left(const struct hf_job *j)
 	struct hf_seat *s = j->seat;
 	struct hf_left *left;
 
-	if (!j->makes || !s || j->at_keeper || s->n_left == HF_COUNT(s->left))
+	if (!j->has_object_id || !s || j->at_keeper || s->n_left == HF_COUNT(s->left))
 		return;
 	left = &s->left[s->n_left++];
 	memcpy(left->name, j->name, sizeof(left->name));

@@ -508,11 +508,12 @@ static enum hf_rc sign(struct keeper *k, struct slot *s, struct hf_err *e)
 /* Nobody has heard of what was made: the broker is gone. */
 static void take_back(struct keeper *k, const hf_KeeperRequest *req)
 {
+	bool create = req->which_op == hf_KeeperRequest_create_tag;
 	struct hf_err err = HF_ERR_INIT;
 	hf_KeeperDestroy d;
 
 	memset(&d, 0, sizeof(d));
-	if (req->which_op == hf_KeeperRequest_create_tag)
+	if (create)
 		(void)HF_PB_SET(d.object_id, req->op.create.object_id.bytes,
 				req->op.create.object_id.size);
 	else if (req->which_op == hf_KeeperRequest_import_key_tag)
@@ -520,8 +521,10 @@ static void take_back(struct keeper *k, const hf_KeeperRequest *req)
 				req->op.import_key.object_id.size);
 	if (d.object_id.size && k->backend->ops->destroy &&
 	    k->backend->ops->destroy(k->backend, &d, &err))
-		hf_log(HF_LOG_WARN, "a key of which nobody was told is left in the token: %s",
-		       err.msg);
+		hf_log(HF_LOG_WARN,
+		       "key %s: it was made, nobody was told, and it may be left in the token "
+		       "under that label: %s",
+		       create ? req->op.create.name : req->op.import_key.name, err.msg);
 }
 
 static enum hf_rc serve_one(struct keeper *k, struct hf_err *e)

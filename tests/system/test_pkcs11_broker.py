@@ -44,26 +44,28 @@ def both_are_there(client):
     until(lambda: client.call(token_list=pb.TokenList()).token_list.tokens[0].workers == 2)
 
 
-@pytest.fixture(name="rig")
-def fixture_rig(hsm):
+@contextlib.contextmanager
+def serving(hsm, **how):
+    """A broker with this token, and a client of it."""
     broker = Broker(tokens=("none",))
-    broker.settings.update(tokens=[token(hsm)], default_token="hsm")
+    broker.settings.update(tokens=[dict(token(hsm), **how)], default_token="hsm")
     broker.configure()
     with broker:
         client = broker.client()
+        yield broker, client
+        client.close()
+
+
+@pytest.fixture(name="rig")
+def fixture_rig(hsm):
+    with serving(hsm) as (broker, client):
         both_are_there(client)
         yield broker, client, hsm
-        client.close()
 
 
 def test_a_module_behind_an_allow_list(hsm):
     """SoftHSM needs files and nothing else: all that a keeper does goes on, seen from outside."""
-    with Broker(tokens=("none",)) as broker:
-        broker.stop()
-        broker.settings.update(tokens=[dict(token(hsm), confine="local")], default_token="hsm")
-        broker.configure()
-        broker.start()
-        client = broker.client()
+    with serving(hsm, confine="local") as (broker, client):
         both_are_there(client)
         for name, algorithm, usage in (("a", "ec-p256", 1), ("r", "rsa-2048", 5), ("d", "ec-p256", 8)):
             assert client.create(name, algorithm, usage).status == pb.OK
@@ -75,7 +77,6 @@ def test_a_module_behind_an_allow_list(hsm):
                 return int(re.search(r"^Seccomp_filters:\s+(\d+)", f.read(), re.M).group(1))
         if "HOLDFAST_TEST_PRELOAD" not in os.environ:
             assert filters(broker.pid("holdfast-keeper")) == filters(broker.process.pid) + 2
-        client.close()
 
 
 def test_keys_are_created_used_rotated_and_deleted(rig):
@@ -101,17 +102,12 @@ def test_keys_are_created_used_rotated_and_deleted(rig):
 
 def test_an_object_that_cannot_be_destroyed_is_told():
     hsm = p11lib.ShimmedHsm()
-    broker = Broker(tokens=("none",))
-    broker.settings.update(tokens=[token(hsm, workers=1)], default_token="hsm")
-    broker.configure()
-    with broker:
-        client = broker.client()
+    with serving(hsm, workers=1) as (broker, client):
         assert client.create("a").status == pb.OK
         hsm.fault(("C_DestroyObject", "rv", 0xe2, 0))  # write-protected
         assert client.call(key_delete=pb.KeyDelete(name="a")).status == pb.OK
         until(lambda: "key a: left behind in its token" in broker.text())
         assert "write-protected" in broker.text()
-        client.close()
     hsm.close()
 
 
@@ -120,11 +116,7 @@ def test_an_object_that_cannot_be_destroyed_is_told():
 def test_nothing_is_left_of_a_key_over_which_the_keeper_died(function, action):
     """The token has made it by then. Who asked is told at once; what was made goes as soon as the token is back."""
     hsm = p11lib.ShimmedHsm()
-    broker = Broker(tokens=("none",))
-    broker.settings.update(tokens=[token(hsm, workers=1)], default_token="hsm")
-    broker.configure()
-    with broker:
-        client = broker.client()
+    with serving(hsm, workers=1) as (broker, client):
         assert client.create("a").status == pb.OK
         before = set(glob.glob(hsm.dir + "/tokens/*/*.object"))
         hsm.fault((function, action, 0, 1))
@@ -140,18 +132,13 @@ def test_nothing_is_left_of_a_key_over_which_the_keeper_died(function, action):
         assert client.create("b").status == pb.OK
         assert client.sign("b").status == client.sign("a").status == pb.OK
         assert "left behind" not in broker.text()
-        client.close()
     hsm.close()
 
 
 def test_a_module_that_hangs_does_not_keep_the_next_broker_away():
     """The keepers of a broker that died have their time to end; the one that hangs is killed then."""
     hsm = p11lib.ShimmedHsm()
-    broker = Broker(tokens=("none",))
-    broker.settings.update(tokens=[token(hsm, workers=1)], default_token="hsm")
-    broker.configure()
-    with broker:
-        client = broker.client()
+    with serving(hsm, workers=1) as (broker, client):
         assert client.create("a").status == pb.OK
         hsm.fault(("C_GenerateKeyPair", "hang", 0, 1))
         client.send(key_create=pb.KeyCreate(name="b", algorithm="ec-p256", usage=SIGN))
@@ -191,15 +178,9 @@ def test_storage_that_was_away_for_a_moment(rig):
 
 
 def test_why_a_token_could_not_be_opened_is_told(hsm):
-    with Broker(tokens=("none",)) as broker:
-        broker.stop()
-        broker.settings.update(tokens=[dict(token(hsm), uri="pkcs11:slot-id=0x10")], default_token="hsm")
-        broker.configure()
-        broker.start()
-        client = broker.client()
+    with serving(hsm, uri="pkcs11:slot-id=0x10") as (_, client):
         until(lambda: "RFC 7512" in client.call(token_list=pb.TokenList()).token_list.tokens[0].error)
         assert "RFC 7512" in client.create("k").message
-        client.close()
 
 
 def test_keys_of_others_are_imported_and_left_alone(rig):
@@ -285,11 +266,7 @@ class Told:
 
 def test_nothing_is_left_of_a_key_that_is_not_recorded(hsm):
     """Refused by the catalogue, or made for somebody who did not wait."""
-    broker = Broker(tokens=("none",))
-    broker.settings.update(tokens=[token(hsm, workers=1)], default_token="hsm")
-    broker.configure()
-    with broker:
-        client = broker.client()
+    with serving(hsm, workers=1) as (broker, client):
         soft = ec.generate_private_key(ec.SECP256R1())
         more = {"usage": SIGN, "format": "kwp", "blob": wrapped(Told(client), soft),
                 "spki": spki(soft)}
